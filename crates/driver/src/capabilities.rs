@@ -1,0 +1,134 @@
+//! What a driver can do, as questions whose answers the engine acts on.
+
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
+/// What the engine may ask of a driver. Each answer has a consequence, which its type tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// How the source gets its content as of the cut.
+    pub view: View,
+    /// Until when a restore can be undone.
+    pub undo: Undo,
+    /// How many parts may be dumped or loaded at once.
+    pub lanes: Lanes,
+    /// Whether some parts can be restored without the others.
+    pub partial: Partial,
+    /// Whether it can refer to others, or be referred to.
+    pub linked: Linked,
+}
+
+impl Capabilities {
+    /// Those of the simplest driver: streamed, never undone, one lane, whole, not linked.
+    pub const fn streamed() -> Self {
+        Self {
+            view: View::Streamed,
+            undo: Undo::Never,
+            lanes: Lanes::One,
+            partial: Partial::Whole,
+            linked: Linked { referrer: false, referent: false },
+        }
+    }
+
+    /// The same with another view.
+    pub const fn with_view(mut self, view: View) -> Self {
+        self.view = view;
+        self
+    }
+
+    /// The same with another undo.
+    pub const fn with_undo(mut self, undo: Undo) -> Self {
+        self.undo = undo;
+        self
+    }
+
+    /// The same with other lanes.
+    pub const fn with_lanes(mut self, lanes: Lanes) -> Self {
+        self.lanes = lanes;
+        self
+    }
+
+    /// The same with other links.
+    pub const fn with_linked(mut self, linked: Linked) -> Self {
+        self.linked = linked;
+        self
+    }
+
+    /// The same with another granularity of restore.
+    pub const fn with_partial(mut self, partial: Partial) -> Self {
+        self.partial = partial;
+        self
+    }
+}
+
+/// How does a dump get content of one instant?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum View {
+    /// `pin` holds a snapshot: everything dumped later is as of the cut.
+    Pinned,
+    /// Nothing can hold it still: content is captured in passes before the cut, and checked at the cut.
+    Captured,
+    /// Neither: it is read when its turn comes, and no reference to it can be certified.
+    Streamed,
+}
+
+/// Until when can a restore be undone?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undo {
+    /// Until `finish`: it is committed first.
+    AfterCommit,
+    /// Until `commit`: it is committed after all that can be undone.
+    BeforeCommit,
+    /// Not at all: it is loaded last, once everything else is committed.
+    Never,
+}
+
+/// How many parts may be dumped, or loaded, at once?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lanes {
+    /// One after the other, in the order of `parts`.
+    One,
+    /// As many as the engine likes, in any order.
+    Many,
+}
+
+/// Can some parts be restored without the others?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Partial {
+    /// Only the whole node.
+    Whole,
+    /// Any choice of parts.
+    Parts,
+}
+
+/// Which ends of a reference can it be?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Linked {
+    /// It answers [`Links::references`](crate::Links::references).
+    pub referrer: bool,
+    /// It answers [`Links::resolve`](crate::Links::resolve).
+    pub referent: bool,
+}
+
+/// The formats of its own parts that a driver deals with. The number grows when parts change in a way that an
+/// older driver would misread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Formats {
+    /// The one it writes.
+    pub writes: u32,
+    /// Those it reads.
+    pub reads: RangeInclusive<u32>,
+}
+
+impl Formats {
+    /// Writes and reads one format only.
+    pub const fn only(format: u32) -> Self {
+        Self { writes: format, reads: format..=format }
+    }
+}

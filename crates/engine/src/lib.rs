@@ -1,0 +1,1 @@
+//! Dump and restore the whole state of an application, coherent, all or nothing.

@@ -1,0 +1,1 @@
+//! The conformance suite of dumprestore drivers, and fault injection.

@@ -1,0 +1,1 @@
+//! The dumprestore driver for SQLite databases.
