@@ -1,0 +1,149 @@
+//! Where an archive goes while it is written.
+
+use crate::error::{Error, ErrorKind, Result};
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// A destination that takes bytes in order and shows nothing under the final name before it is published.
+///
+/// # Behavior
+/// - After an error of `write_all` nothing more is written; `abort` is called.
+/// - `publish` returns when the archive is durable under its final name. After an error there is either nothing
+///   under that name or the whole archive, never a part of it.
+/// - `abort`, and dropping without `publish`, leave nothing behind.
+pub trait Output: Send {
+    /// Appends.
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Makes what was written durable and visible.
+    fn publish(self: Box<Self>) -> Result<()>;
+    /// Removes what was written.
+    fn abort(self: Box<Self>);
+}
+
+/// What to do about a file that has the final name already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Existing {
+    /// Leave it and fail.
+    #[default]
+    Keep,
+    /// Put the archive in its place, in one step.
+    Replace,
+}
+
+/// A file: written under a partial name in the same folder, mode 0600, renamed when it is durable.
+///
+/// The partial name is the final name with `.partial-` and random digits. It is removed unless published.
+#[derive(Debug)]
+pub struct FileOutput {
+    file: File,
+    partial: Partial,
+    path: PathBuf,
+    existing: Existing,
+}
+
+impl FileOutput {
+    /// Creates the partial file. Fails at once if the final name is taken and is to be kept.
+    pub fn create(path: impl Into<PathBuf>, existing: Existing) -> Result<Self> {
+        let path = path.into();
+        if existing == Existing::Keep && fs::symlink_metadata(&path).is_ok() {
+            return Err(taken(&path));
+        }
+        let partial = partial_path(&path)?;
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial);
+        let file = file.map_err(|e| Error::io(format!("creating `{}`", partial.display()), e))?;
+        Ok(Self { file, partial: Partial(Some(partial)), path, existing })
+    }
+
+    /// Where the bytes go before the archive is published.
+    pub fn partial_path(&self) -> &Path {
+        self.partial.0.as_deref().unwrap_or(&self.path)
+    }
+}
+
+fn taken(path: &Path) -> Error {
+    Error::new(ErrorKind::Exists, format!("`{}` exists", path.display()))
+        .hint("name another file, or remove that one first")
+}
+
+fn partial_path(path: &Path) -> Result<PathBuf> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| Error::new(ErrorKind::Misuse, format!("`{}` does not name a file", path.display())))?;
+    let mut partial = OsString::from(name);
+    partial.push(format!(".partial-{:016x}", RandomState::new().hash_one(std::process::id())));
+    Ok(path.with_file_name(partial))
+}
+
+/// Removes the partial file when it is dropped.
+#[derive(Debug)]
+struct Partial(Option<PathBuf>);
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if let Some(path) = self.0.take() {
+            // After the rename it is gone already. Otherwise nobody is left to hear of an error, and a partial
+            // file is never taken for an archive.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+impl Output for FileOutput {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    fn publish(self: Box<Self>) -> Result<()> {
+        let failed = |doing: &str, e: io::Error| Error::io(format!("{doing} `{}`", self.path.display()), e);
+        self.file.sync_all().map_err(|e| failed("flushing to disk", e))?;
+        rename(self.partial_path(), &self.path, self.existing).map_err(|e| match e.kind() {
+            io::ErrorKind::AlreadyExists => taken(&self.path),
+            _ => failed("renaming the partial file to", e),
+        })?;
+        let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|e| Error::io(format!("flushing the folder `{}`", folder.display()), e))
+    }
+
+    fn abort(self: Box<Self>) {}
+}
+
+fn rename(from: &Path, to: &Path, existing: Existing) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    if existing == Existing::Replace {
+        return fs::rename(from, to);
+    }
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // The file system does not know the flag. A hard link never replaces either.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => fs::hard_link(from, to),
+        done => Ok(done?),
+    }
+}
+
+/// A stream that cannot seek, such as standard output. It cannot take back what it has written: a reader
+/// knows an aborted archive by its missing manifest.
+#[derive(Debug)]
+pub struct StreamOutput<W>(W);
+
+impl<W: Write + Send> StreamOutput<W> {
+    /// Writes to `stream`.
+    pub fn new(stream: W) -> Self {
+        Self(stream)
+    }
+}
+
+impl<W: Write + Send> Output for StreamOutput<W> {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    fn publish(mut self: Box<Self>) -> Result<()> {
+        self.0.flush().map_err(|e| Error::io("writing the archive to the stream", e))
+    }
+
+    fn abort(self: Box<Self>) {}
+}

@@ -1,0 +1,169 @@
+//! Finds a flipped byte anywhere.
+//!
+//! Opening has compared all bytes from the manifest on. What is left is the digest of all bytes before it, and
+//! the digest of each part's content, which names the entry and proves that it can be decompressed.
+
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{Node, Part};
+use crate::reader::Archive;
+use crate::reader::range::Stretch;
+use sha2::{Digest as _, Sha256};
+use std::io::Read;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+/// How an archive is verified.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct VerifyOptions {
+    /// Threads that read parts, beside the one that reads the whole file. All the machine's by default.
+    pub workers: usize,
+}
+
+impl Default for VerifyOptions {
+    fn default() -> Self {
+        Self { workers: thread::available_parallelism().map_or(1, NonZero::get) }
+    }
+}
+
+/// How far a verification is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Bytes done, of the file and of content.
+    pub done: u64,
+    /// Bytes in all.
+    pub total: u64,
+}
+
+/// An archive of which every byte is what was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// Parts read.
+    pub parts: u64,
+    /// Bytes of content in them.
+    pub content: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
+struct Run<'a> {
+    archive: &'a Archive,
+    progress: &'a (dyn Fn(Progress) + Sync),
+    cancelled: &'a (dyn Fn() -> bool + Sync),
+    done: AtomicU64,
+    total: u64,
+    stop: AtomicBool,
+    next_part: AtomicUsize,
+    /// The first error that names an entry, else the first.
+    error: Mutex<Option<Error>>,
+}
+
+impl Archive {
+    /// Reads the whole archive and compares every byte with what the manifest says, directly or by digest.
+    ///
+    /// `progress` is called from several threads, about once for each 256 KiB; `cancelled` as often, and
+    /// once it says true the call ends with [`ErrorKind::Cancelled`].
+    pub fn verify(
+        &self,
+        options: &VerifyOptions,
+        progress: &(dyn Fn(Progress) + Sync),
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Verified> {
+        let manifest = self.manifest();
+        let parts: Vec<(&Node, &Part)> = manifest.parts().collect();
+        let content = parts.iter().fold(0u64, |sum, (_, part)| sum.saturating_add(part.size));
+        let run = Run {
+            archive: self,
+            progress,
+            cancelled,
+            done: AtomicU64::new(0),
+            total: content.saturating_add(manifest.preceding.bytes),
+            stop: AtomicBool::new(false),
+            next_part: AtomicUsize::new(0),
+            error: Mutex::new(None),
+        };
+        thread::scope(|scope| {
+            for _ in 0..options.workers.clamp(1, parts.len().max(1)) {
+                scope.spawn(|| run.note(run.read_parts(&parts)));
+            }
+            run.note(run.compare_digest());
+        });
+        match run.error.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None => Ok(Verified { parts: parts.len() as u64, content, bytes: self.bytes() }),
+        }
+    }
+}
+
+impl Run<'_> {
+    fn note(&self, result: Result<()>) {
+        let Err(error) = result else { return };
+        // A wrong digest of the whole leaves the parts to be read: they may say where.
+        if error.entry().is_some() || error.kind() != ErrorKind::Damaged {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        let mut first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        let better = first.as_ref().is_none_or(|first| first.entry().is_none() && error.entry().is_some());
+        if better {
+            *first = Some(error);
+        }
+    }
+
+    /// False if there is no point in going on.
+    fn advance(&self, bytes: usize) -> Result<bool> {
+        let done = self.done.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
+        (self.progress)(Progress { done, total: self.total });
+        if (self.cancelled)() {
+            return Err(Error::new(ErrorKind::Cancelled, "cancelled"));
+        }
+        Ok(!self.stop.load(Ordering::Relaxed))
+    }
+
+    fn read_parts(&self, parts: &[(&Node, &Part)]) -> Result<()> {
+        let mut buffer = vec![0; 256 << 10];
+        while let Some((node, part)) = parts.get(self.next_part.fetch_add(1, Ordering::Relaxed)) {
+            let mut reader = self.archive.read(node, part)?;
+            loop {
+                let read = reader.read(&mut buffer)?;
+                if !self.advance(read)? {
+                    return Ok(());
+                }
+                if read == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn compare_digest(&self) -> Result<()> {
+        let preceding = &self.archive.manifest().preceding;
+        let mut stretch = Stretch { file: &*self.archive.0.file, at: 0, left: preceding.bytes };
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            let read = stretch.read(&mut buffer).map_err(|e| Error::io("reading the archive", e))?;
+            if read == 0 {
+                break;
+            }
+            hash.update(&buffer[..read]);
+            if !self.advance(read)? {
+                return Ok(());
+            }
+        }
+        if Digest(hash.finalize().into()) != preceding.sha256 {
+            let message = format!(
+                "the SHA-256 of the {} bytes before `manifest.json` differs, though every part is sound: the damage \
+                 is in an entry that was superseded or abandoned",
+                preceding.bytes
+            );
+            return Err(Error::damaged(message));
+        }
+        Ok(())
+    }
+}
