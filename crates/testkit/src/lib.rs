@@ -1,1 +1,118 @@
-//! The conformance suite of dumprestore drivers, and fault injection.
+//! What proves a dumprestore driver: the conformance suite, fault injection, and throw-away surroundings.
+//!
+//! # From the top
+//!
+//! - [`conformance!`] makes a test of each promise of the contract, named by the promise. It needs a [`Fixture`]: a
+//!   throw-away source that can be filled, changed and compared.
+//! - The suite calls a driver as the engine does: [`Dumping`] is one dump, [`Restoring`] one restore, step by step.
+//!   Both are of use to a driver's own tests as well, by way of [`World`].
+//! - [`Faulty`] counts the moments of a run, and lets a [`Fault`] happen at one of them: a failure, a Ctrl-C, or a
+//!   real `kill -9` of a process that runs the restore.
+//! - A [`StoredNode`] stands for the archive: parts as files, hashed on the way in and checked on the way out.
+//!
+//! A test file in full:
+//!
+//! ```text
+//! struct Ledger { file: PathBuf }
+//! impl Fixture for Ledger { ... }
+//! dumprestore_testkit::conformance!(Ledger);
+//! ```
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this library is tests: what it can't go on without ends the test"
+)]
+
+mod child;
+mod dumping;
+mod fixture;
+mod lanes;
+mod moments;
+mod restoring;
+mod stored;
+mod trial;
+mod trials;
+mod world;
+
+pub use dumping::Dumping;
+pub use fixture::{Fixture, ReferentSample, ReferrerSample, Seed, entries};
+pub use moments::{Fault, Faulty, INJECTED, spread};
+pub use restoring::{Restoring, Step};
+pub use stored::{DAMAGED, Damage, StoredNode};
+pub use trial::{Broken, Needs, TRIALS, Trial, check_the_list, run_as_test};
+pub use world::{Kit, State, World};
+
+pub use async_trait::async_trait;
+
+/// Makes a test of each promise of the contract, for the driver of a [`Fixture`].
+///
+/// Trials that the driver's capabilities rule out pass at once; `the_list_of_trials` shows which (run it with
+/// `--nocapture`). Call it once per module.
+#[macro_export]
+macro_rules! conformance {
+    ($fixture:ty) => {
+        $crate::conformance! { @tests $fixture;
+            the_fixture_can_fail
+            the_options_are_documented_and_strict
+            formats_are_coherent
+            inspect_changes_nothing
+            secrets_appear_nowhere
+            a_round_trip_gives_the_same_state_back
+            an_empty_source_round_trips
+            hostile_names_round_trip
+            a_large_source_round_trips
+            a_restore_elsewhere_gives_the_same_state
+            a_removed_source_is_restored
+            a_removed_source_is_not_dumped_as_an_empty_one
+            a_pinned_source_does_not_see_later_changes
+            a_second_cut_sees_the_present
+            writers_go_on_after_a_locked_cut
+            lanes_agree_with_one_lane
+            parts_load_in_any_order
+            an_error_of_the_writer_is_passed_on
+            a_cancelled_dump_leaves_nothing
+            staging_creates_nothing_before_begin
+            changes_are_counted_and_none_is_made
+            load_leaves_the_live_data_alone
+            committing_twice_is_once
+            finishing_twice_is_once
+            extras_stop_the_restore_or_stay_or_go
+            damaged_content_is_refused
+            rollback_before_commit_restores_everything
+            rollback_after_commit_restores_the_old_state
+            rolling_back_twice_is_once
+            a_failure_anywhere_rolls_back
+            a_cancelled_restore_rolls_back
+            a_driver_that_cannot_undo_says_so
+            the_previous_state_is_kept_and_put_back
+            the_previous_state_can_be_dropped
+            a_crash_at_each_step_can_be_rolled_back
+            a_crash_after_prepare_can_be_committed
+            a_kill_inside_a_step_can_be_rolled_back
+            a_kill_inside_commit_or_finish_can_be_finished
+            references_are_those_of_the_cut
+            resolve_tells_what_is_missing
+            what_resolved_at_the_cut_is_in_the_dump
+            staged_data_answer_for_themselves
+            what_is_not_linked_is_refused
+        }
+    };
+    (@tests $fixture:ty; $($trial:ident)*) => {
+        $(
+            #[test]
+            fn $trial() {
+                let path = concat!(module_path!(), "::", stringify!($trial));
+                let test = path.split_once("::").map_or(path, |(_, test)| test);
+                $crate::run_as_test($crate::Kit::of::<$fixture>(), stringify!($trial), test);
+            }
+        )*
+
+        #[test]
+        fn the_list_of_trials() {
+            $crate::check_the_list($crate::Kit::of::<$fixture>(), &[$(stringify!($trial)),*]);
+        }
+    };
+}

@@ -1,0 +1,129 @@
+//! Restores in a process that is killed: `kill -9`, no destructor, nothing flushed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dumprestore_driver::{OldState, Token, Undo};
+
+use crate::child::Remains;
+use crate::{Broken, Fault, Faulty, Seed, State, Step, StoredNode, World, spread};
+
+const AT_ONCE: Fault = Fault::Die(Duration::ZERO);
+
+pub(crate) async fn a_crash_at_each_step_can_be_rolled_back(world: &World) -> Result<(), Broken> {
+    let (archived, _) = prepare(world).await?;
+    let moments = moments(world, &archived).await?;
+    for moment in spread(moments.len() as u64, 16) {
+        let before = live(world).await;
+        let remains = world.restore_in_a_child(&archived, OldState::Drop, moment, AT_ONCE).await?;
+        roll_back(world, &remains, &before).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn a_crash_after_prepare_can_be_committed(world: &World) -> Result<(), Broken> {
+    let (archived, content) = prepare(world).await?;
+    let moments = moments(world, &archived).await?;
+    for moment in numbers_of(&moments, &["commit", "finish"]) {
+        let before = live(world).await;
+        let remains = world.restore_in_a_child(&archived, OldState::Drop, moment, AT_ONCE).await?;
+        go_forward(world, &content, &remains, &before).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn a_kill_inside_a_step_can_be_rolled_back(world: &World) -> Result<(), Broken> {
+    let (archived, content) = prepare(world).await?;
+    let moments = moments(world, &archived).await?;
+    for moment in numbers_of(&moments, &["begin", "prepare", "commit"]) {
+        for delay in delays() {
+            let before = live(world).await;
+            let remains =
+                world.restore_in_a_child(&archived, OldState::Drop, moment, Fault::Die(delay)).await?;
+            match remains.journal {
+                Some((Step::Finish, _)) => go_forward(world, &content, &remains, &before).await?,
+                _ => roll_back(world, &remains, &before).await?,
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn a_kill_inside_commit_or_finish_can_be_finished(world: &World) -> Result<(), Broken> {
+    let (archived, content) = prepare(world).await?;
+    let moments = moments(world, &archived).await?;
+    for moment in numbers_of(&moments, &["commit", "finish"]) {
+        for delay in delays() {
+            let before = live(world).await;
+            let remains =
+                world.restore_in_a_child(&archived, OldState::Drop, moment, Fault::Die(delay)).await?;
+            go_forward(world, &content, &remains, &before).await?;
+        }
+    }
+    Ok(())
+}
+
+fn delays() -> impl Iterator<Item = Duration> {
+    [30, 150, 500, 1_500, 5_000].into_iter().map(Duration::from_micros)
+}
+
+/// What is restored in this file.
+async fn prepare(world: &World) -> Result<(Arc<StoredNode>, String), Broken> {
+    world.fixture.seed(Seed::Ordinary).await;
+    let content = world.fixture.fingerprint().await;
+    Ok((Arc::new(world.dump().await?.with_chunk(4096)), content))
+}
+
+/// What is live before each restore.
+async fn live(world: &World) -> State {
+    world.fixture.seed(Seed::Hostile).await;
+    world.state().await
+}
+
+async fn moments(world: &World, archived: &Arc<StoredNode>) -> Result<Vec<&'static str>, Broken> {
+    let faults = Arc::new(Faulty::never());
+    world.stage_with(archived, &faults).await?.go(Step::Finish, OldState::Drop).await?;
+    Ok(faults.passed())
+}
+
+fn numbers_of(moments: &[&str], names: &[&str]) -> Vec<u64> {
+    (0..).zip(moments).filter(|(_, name)| names.contains(name)).map(|(number, _)| number).collect()
+}
+
+async fn roll_back(world: &World, remains: &Remains, before: &State) -> Result<(), Broken> {
+    let Some((step, token)) = &remains.journal else {
+        return world.expect(before, "after a crash before the first step").await;
+    };
+    if remains.lived || (*step == Step::Finish && world.driver.capabilities().undo == Undo::BeforeCommit) {
+        return Ok(());
+    }
+    for _twice in 0..2 {
+        let mut resumed = resume(world, token).await?;
+        world
+            .roll_back(&mut *resumed, before)
+            .await
+            .map_err(|broken| Broken::new(format!("after a crash at {step:?}: {broken:?}")))?;
+    }
+    Ok(())
+}
+
+async fn go_forward(world: &World, content: &str, remains: &Remains, before: &State) -> Result<(), Broken> {
+    let after = State { content: content.to_owned(), ..before.clone() };
+    let Some((step, token)) = &remains.journal else {
+        return world.expect(before, "after a crash before the first step").await;
+    };
+    // Twice, as after a second crash at the very end.
+    for _twice in 0..2 {
+        let mut resumed = resume(world, token).await?;
+        let failed =
+            |what| move |error| Broken::because(format!("{what} after a crash at {step:?} failed"), error);
+        resumed.commit().await.map_err(failed("`commit`"))?;
+        resumed.finish(OldState::Drop).await.map_err(failed("`finish`"))?;
+        world.expect(&after, &format!("after a crash at {step:?}, `commit` and `finish`")).await?;
+    }
+    Ok(())
+}
+
+async fn resume(world: &World, token: &Token) -> Result<Box<dyn dumprestore_driver::Staging>, Broken> {
+    world.resume(token).await.map_err(|error| Broken::because("`resume` failed", error))
+}
