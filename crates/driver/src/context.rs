@@ -142,6 +142,11 @@ impl Cancel {
         self.0.cancel();
     }
 
+    /// One that stops when this one does, and can be stopped alone.
+    pub fn child(&self) -> Self {
+        Self(self.0.child_token())
+    }
+
     /// Whether the run is to stop.
     pub fn is_cancelled(&self) -> bool {
         self.0.is_cancelled()

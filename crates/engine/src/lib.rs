@@ -1,18 +1,41 @@
 //! Dump and restore the whole state of an application, coherent, all or nothing.
 
+mod archived;
 mod assemble;
 mod builder;
+mod dump;
+mod event;
+mod hook;
 mod hook_settings;
+mod inspection;
+mod journal;
+mod lanes;
 mod links;
+mod lock;
+mod meter;
 mod names;
 mod order;
+mod reference_check;
+mod restore;
+mod run;
+mod selection;
 mod set;
 mod settings;
 
 pub use builder::{NodeBuilder, SetBuilder};
+pub use dump::{Destination, DumpOptions, DumpOutcome, DumpReport, DumpedNode, dump};
+pub use event::{Event, Observer};
 pub use hook_settings::{Hook, HookPoint, Hooks, OnError};
 pub use links::{OrderEdge, OrderReason};
+pub use restore::{
+    OpenArchive, PlannedNode, RecoverOutcome, Recovered, RestoreFrom, RestoreOptions, RestoreOutcome,
+    RestorePlan, RestoreReport, RestoredNode, VerifyReport, plan_restore, recover, rehearse, restore, verify,
+};
 pub use set::{BackupSet, Node};
 pub use settings::{Archive, Coherence, Compression, IfUncertified, Parallel};
 
-pub use dumprestore_driver::{Driver, DriverConfig, Edge, Error, ErrorKind, NodePath, Result};
+pub use dumprestore_archive as archive;
+pub use dumprestore_driver as driver;
+pub use dumprestore_driver::{
+    Cancel, Driver, DriverConfig, Edge, Error, ErrorKind, Extras, NodePath, Result, Severity,
+};

@@ -1,0 +1,217 @@
+//! The cut: all pins back to back, and the certificate on them; again, if it must be.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use dumprestore_archive as archive;
+use dumprestore_driver::{
+    CutContext, CutMode, Edge, Error, ErrorKind, Key, NodePath, Part, Reference, Result, View,
+};
+use time::OffsetDateTime;
+
+use super::DumpRun;
+use super::known::Known;
+use super::source::OpenNode;
+use crate::IfUncertified;
+use crate::event::Event;
+use crate::reference_check::{self, EdgeCheck, LinkEnd};
+use crate::run::coarse_now;
+
+/// A pass shorter than this is not worth another: what it missed, the certificate finds.
+const SHORT_PASS: std::time::Duration = std::time::Duration::from_millis(250);
+/// As many keys as a message can bear.
+const KEYS_TOLD: usize = 5;
+
+/// How a set was cut.
+pub(super) struct Cutting {
+    pub(super) cut: OffsetDateTime,
+    pub(super) tries: Vec<archive::Cut>,
+    /// One for each of the run's certified edges.
+    pub(super) checks: Vec<EdgeCheck>,
+}
+
+/// What to do after a cut was checked.
+enum Verdict {
+    Take(&'static str),
+    Again,
+    Lock,
+    Refuse,
+}
+
+/// Captures what is live, in passes, until a pass was short.
+pub(super) async fn capture(run: &mut DumpRun<'_>) -> Result<()> {
+    run.phase("capture");
+    for at in 0..run.nodes.len() {
+        if run.nodes[at].capabilities.view != View::Captured {
+            continue;
+        }
+        for _ in 0..run.set.coherence().max_passes.get() {
+            let begun = Instant::now();
+            let captured = run.nodes[at].capture(&run.run, &run.archive).await?;
+            if captured == 0 || begun.elapsed() < SHORT_PASS {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Cuts until the certificate holds, or the policy says what else to do.
+pub(super) async fn cut(run: &mut DumpRun<'_>) -> Result<Cutting> {
+    let mut known = Known::default();
+    let mut tries = Vec::new();
+    let mut mode = CutMode::Open;
+    loop {
+        run.phase("cut");
+        let begun = Instant::now();
+        let (from, to) = pin_all(run, mode).await?;
+        let checks = certify(run).await;
+        if mode == CutMode::Locked {
+            unlock_all(run).await?;
+        }
+        let checks = checks?;
+        let attempt = tries.len() as u32 + 1;
+        let verdict = judge(run, &checks, &mut known, attempt, mode);
+        let outcome = match verdict {
+            Verdict::Take(outcome) => outcome,
+            Verdict::Again | Verdict::Lock => "again",
+            Verdict::Refuse => "refused",
+        };
+        let dangling = checks.iter().map(EdgeCheck::dangling).sum();
+        run.run.observer.event(&Event::Cut {
+            attempt,
+            width: (to - from).unsigned_abs(),
+            checked: begun.elapsed(),
+            references: checks.iter().map(|check| check.read).sum(),
+            dangling,
+            outcome,
+        });
+        tries.push(archive::Cut::new(from, to, dangling, outcome));
+        match verdict {
+            Verdict::Take(_) => return Ok(Cutting { cut: from, tries, checks }),
+            Verdict::Refuse => return Err(refusal(run, &checks, attempt)),
+            Verdict::Again => {}
+            Verdict::Lock => mode = CutMode::Locked,
+        }
+        again(run).await?;
+    }
+}
+
+fn judge(run: &DumpRun<'_>, checks: &[EdgeCheck], known: &mut Known, attempt: u32, mode: CutMode) -> Verdict {
+    if run.edges.is_empty() {
+        return Verdict::Take("unchecked");
+    }
+    if checks.iter().all(|check| check.dangling() == 0) {
+        return Verdict::Take(if mode == CutMode::Locked { "locked" } else { "certified" });
+    }
+    if known.only_known(checks) {
+        return Verdict::Take("known");
+    }
+    let coherence = run.set.coherence();
+    if mode == CutMode::Open && attempt < coherence.max_cuts.get() {
+        return Verdict::Again;
+    }
+    match coherence.if_uncertified {
+        IfUncertified::Fail => Verdict::Refuse,
+        IfUncertified::Lock if mode == CutMode::Open => Verdict::Lock,
+        IfUncertified::Lock | IfUncertified::Degraded => Verdict::Take("degraded"),
+    }
+}
+
+async fn pin_all(run: &mut DumpRun<'_>, mode: CutMode) -> Result<(OffsetDateTime, OffsetDateTime)> {
+    let cut = CutContext::new(coarse_now(), mode);
+    let from = OffsetDateTime::now_utc();
+    for node in &mut run.nodes {
+        run.run.cancel.check()?;
+        node.pin(&cut).await?;
+    }
+    Ok((from, OffsetDateTime::now_utc()))
+}
+
+async fn unlock_all(run: &mut DumpRun<'_>) -> Result<()> {
+    for node in &mut run.nodes {
+        node.unlock().await?;
+    }
+    Ok(())
+}
+
+/// Lets the pins go, in the order opposite to theirs, keeps the captures, and makes one more pass.
+async fn again(run: &mut DumpRun<'_>) -> Result<()> {
+    for node in run.nodes.iter_mut().rev() {
+        node.unpin().await?;
+    }
+    for node in &mut run.nodes {
+        if node.capabilities.view == View::Captured {
+            node.capture(&run.run, &run.archive).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn certify(run: &mut DumpRun<'_>) -> Result<Vec<EdgeCheck>> {
+    if run.edges.is_empty() {
+        return Ok(Vec::new());
+    }
+    run.phase("certify");
+    let mut checks = Vec::new();
+    for edge in &run.edges {
+        let (from, to) = (source(&run.nodes, &edge.from)?, source(&run.nodes, &edge.to)?);
+        checks.push(reference_check::check(edge, &from, &to, &run.run.cancel).await?);
+    }
+    capture_late(run, &mut checks).await?;
+    Ok(checks)
+}
+
+/// Captures what a referent said would mend a reference, and asks again.
+async fn capture_late(run: &mut DumpRun<'_>, checks: &mut [EdgeCheck]) -> Result<()> {
+    let mut late: BTreeMap<NodePath, Vec<Part>> = BTreeMap::new();
+    for (edge, check) in run.edges.iter().zip(checks.iter()) {
+        let parts = check.unresolved.iter().filter_map(|bad| bad.part.clone());
+        late.entry(edge.to.clone()).or_default().extend(parts);
+    }
+    late.retain(|_, parts| !parts.is_empty());
+    for (path, mut parts) in late.clone() {
+        parts.sort_by(|a, b| a.name.cmp(&b.name));
+        parts.dedup_by(|a, b| a.name == b.name);
+        if let Some(node) = run.nodes.iter_mut().find(|node| node.path == path) {
+            node.capture_late(&run.run, &run.archive, parts).await?;
+        }
+    }
+    for (edge, check) in run.edges.iter().zip(checks) {
+        if late.contains_key(&edge.to) && !check.unresolved.is_empty() {
+            let bad: Vec<Reference> = check.unresolved.iter().map(|bad| bad.reference.clone()).collect();
+            check.replace(reference_check::resolve_again(edge, bad, &source(&run.nodes, &edge.to)?).await?);
+        }
+    }
+    Ok(())
+}
+
+fn source(nodes: &[OpenNode], path: &NodePath) -> Result<LinkEnd> {
+    let node = nodes.iter().find(|node| node.path == *path);
+    node.map(|node| LinkEnd::Source(node.source.clone()))
+        .ok_or_else(|| Error::defect(format!("`{path}` is referred to and not open")))
+}
+
+fn refusal(run: &DumpRun<'_>, checks: &[EdgeCheck], tries: u32) -> Error {
+    let dangling: u64 = checks.iter().map(EdgeCheck::dangling).sum();
+    let mut error = Error::new(
+        ErrorKind::Dangling,
+        format!("{dangling} references do not resolve after {tries} cuts: no archive was written"),
+    )
+    .with_hint(
+        "mend the data, or set `coherence: { if_uncertified: lock }` to let writers wait for the last cut",
+    );
+    let listed = run
+        .edges
+        .iter()
+        .zip(checks)
+        .flat_map(|(edge, check)| check.unresolved.iter().map(move |bad| (edge, bad)));
+    for (edge, bad) in listed.take(KEYS_TOLD) {
+        error = error.with_context("dangling", told(edge, &bad.reference.key, &bad.why.to_string()));
+    }
+    error
+}
+
+fn told(edge: &Edge, key: &Key, why: &str) -> String {
+    format!("{} -> {} `{key}`: {why}", edge.from, edge.to)
+}

@@ -1,0 +1,214 @@
+//! A dump: open, inspect, capture, cut, certify, stream, seal, release.
+
+mod cut;
+mod entry;
+mod known;
+mod options;
+mod seal;
+mod source;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dumprestore_archive as archive;
+use dumprestore_driver::{Edge, Error, ErrorKind, NodePath, OpenContext, Result, Severity};
+use futures_util::TryFutureExt;
+
+pub use options::{Destination, DumpOptions, DumpOutcome, DumpReport, DumpedNode};
+
+use crate::HookPoint;
+use crate::archived::archive_error;
+use crate::event::{Event, warn};
+use crate::hook::HookScope;
+use crate::lanes::Lanes;
+use crate::lock::SetLock;
+use crate::run::Run;
+use crate::set::BackupSet;
+use source::OpenNode;
+
+/// Dumps a set into one archive.
+///
+/// # Behavior
+/// - Either the whole archive appears at its destination, or nothing.
+/// - Of the sources, nothing is changed.
+/// - One run of a set at a time. An interrupted restore is rolled back, or finished, first.
+///
+/// # Errors
+/// Whatever fails, with the node named. [`ErrorKind::Dangling`](crate::ErrorKind::Dangling) if the certificate could
+/// not be had and the set's policy is to fail.
+pub async fn dump(set: &BackupSet, destination: Destination, options: DumpOptions) -> Result<DumpReport> {
+    let run = Run::new(options.observer.clone(), options.cancel.clone());
+    run.observer.event(&Event::Started {
+        run: run.name.clone(),
+        command: "dump",
+        set: set.name().to_owned(),
+    });
+    let _lock = SetLock::acquire(set.state_dir(), set.name(), &run.name)?;
+    crate::restore::recover_left(set, &run).await?;
+    dump_locked(set, destination, &options, run).await
+}
+
+/// The same, by a run that holds the lock already.
+pub(crate) async fn dump_locked(
+    set: &BackupSet,
+    destination: Destination,
+    options: &DumpOptions,
+    run: Run,
+) -> Result<DumpReport> {
+    let chosen = crate::selection::choose(set, &options.only)?;
+    let path = destination.path();
+    let scope = HookScope {
+        run: &run,
+        set,
+        nodes: &chosen,
+        archive: path.as_ref().map(|path| path.display().to_string()),
+        staged: BTreeMap::new(),
+    };
+    let dumped = match scope.run(HookPoint::BeforeDump).await {
+        Ok(()) => perform(set, destination, path, options, &run, &chosen, &scope).await,
+        Err(error) => Err(error),
+    };
+    let last = scope.run_last(dumped.is_ok()).await;
+    let report = dumped?;
+    // The archive is published: a hook that fails now must not make it look as if there were none.
+    if let Err(error) = last {
+        warn(&*run.observer, None, format!("the archive is complete, but {error}"), None);
+    }
+    Ok(report)
+}
+
+async fn perform(
+    set: &BackupSet,
+    destination: Destination,
+    path: Option<PathBuf>,
+    options: &DumpOptions,
+    run: &Run,
+    chosen: &[NodePath],
+    scope: &HookScope<'_>,
+) -> Result<DumpReport> {
+    let (output, mut ours) = destination.open()?;
+    ours.push(set.state_dir().to_owned());
+    let mut writing = archive::WriterOptions::default();
+    writing.started = run.started;
+    let writer = Arc::new(archive::ArchiveWriter::create(output, writing).map_err(archive_error)?);
+    let mut dump = DumpRun::new(set, run.clone(), writer, chosen, options.certify);
+    let dumped = dump.go(chosen, ours, path).await;
+    let released = dump.release().await;
+    let (manifest, mut report) = dumped?;
+    released?;
+    scope.run(HookPoint::AfterDump).await?;
+    run.cancel.check()?;
+    report.bytes = dump.seal(manifest).await?;
+    Ok(report)
+}
+
+/// A dump under way.
+struct DumpRun<'a> {
+    set: &'a BackupSet,
+    run: Run,
+    archive: Arc<archive::ArchiveWriter>,
+    nodes: Vec<OpenNode>,
+    /// The references to certify: both ends take part.
+    edges: Vec<Edge>,
+    /// Those that are declared, and left unchecked because the caller wants it so.
+    unchecked: Vec<Edge>,
+    lanes: Lanes,
+}
+
+impl<'a> DumpRun<'a> {
+    fn new(
+        set: &'a BackupSet,
+        run: Run,
+        archive: Arc<archive::ArchiveWriter>,
+        chosen: &[NodePath],
+        certify: bool,
+    ) -> Self {
+        let both = |edge: &&Edge| chosen.contains(&edge.from) && chosen.contains(&edge.to);
+        let edges: Vec<Edge> = set.edges().iter().filter(both).cloned().collect();
+        let (edges, unchecked) = if certify { (edges, Vec::new()) } else { (Vec::new(), edges) };
+        let lanes = crate::lanes::of(set, &run.stop);
+        Self { set, run, archive, nodes: Vec::new(), edges, unchecked, lanes }
+    }
+
+    async fn go(
+        &mut self,
+        chosen: &[NodePath],
+        ours: Vec<PathBuf>,
+        path: Option<PathBuf>,
+    ) -> Result<(archive::Manifest, DumpReport)> {
+        self.open(chosen, ours).await?;
+        cut::capture(self).await?;
+        let cutting = cut::cut(self).await?;
+        self.stream().await?;
+        seal::conclude(self, cutting, path)
+    }
+
+    fn phase(&self, phase: &'static str) {
+        self.run.observer.event(&Event::Phase { phase });
+    }
+
+    async fn open(&mut self, chosen: &[NodePath], ours: Vec<PathBuf>) -> Result<()> {
+        self.phase("open");
+        for path in chosen {
+            self.run.cancel.check()?;
+            let node =
+                self.set.node(path).ok_or_else(|| Error::defect(format!("`{path}` is not in the set")))?;
+            let Some(driver) = node.driver() else { continue };
+            let inspection = driver.inspect().await.map_err(|error| error.with_node(path))?;
+            crate::inspection::refuse(&*self.run.observer, path, &inspection, Severity::NoDump)?;
+            let cx = OpenContext::new(&self.run.name, self.set.state_dir())
+                .with_ours(ours.clone())
+                .with_cancel(self.run.stop.clone());
+            self.nodes.push(OpenNode::open(node, driver.clone(), inspection, cx, &self.lanes).await?);
+        }
+        Ok(())
+    }
+
+    /// Dumps what is pinned, several nodes at once, and then what is not, one after the other and in order.
+    async fn stream(&mut self) -> Result<()> {
+        self.phase("stream");
+        let (run, archive) = (&self.run, &self.archive);
+        let (mut held, mut streamed): (Vec<_>, Vec<_>) = self
+            .nodes
+            .iter_mut()
+            .partition(|node| node.capabilities.view != dumprestore_driver::View::Streamed);
+        let all = held.iter_mut().map(|node| node.stream(run, archive).inspect_err(|_| run.stop.cancel()));
+        first_cause(futures_util::future::join_all(all).await)?;
+        for node in &mut streamed {
+            node.stream(run, archive).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets every source go; goes on past one that fails.
+    async fn release(&mut self) -> Result<()> {
+        let mut failed = None;
+        for node in self.nodes.iter_mut().rev() {
+            if let Err(error) = node.release().await {
+                failed.get_or_insert(error);
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn seal(self, manifest: archive::Manifest) -> Result<u64> {
+        self.phase("seal");
+        drop(self.nodes);
+        let writer = Arc::into_inner(self.archive)
+            .ok_or_else(|| Error::defect("the archive is still written to while it is sealed"))?;
+        let sealed = tokio::task::spawn_blocking(move || writer.seal(manifest)).await;
+        let sealed = sealed.map_err(|error| Error::defect("sealing panicked").with_source(error))?;
+        Ok(sealed.map_err(archive_error)?.bytes)
+    }
+}
+
+/// Of several endings, the error that made the others stop.
+fn first_cause(ended: Vec<Result<()>>) -> Result<()> {
+    let errors = ended.into_iter().filter_map(Result::err);
+    errors.min_by_key(|error| error.kind() == ErrorKind::Cancelled).map_or(Ok(()), Err)
+}
+
+fn tool() -> archive::Tool {
+    archive::Tool { name: "dumprestore".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
+}

@@ -1,0 +1,117 @@
+//! Sealing: the manifest, and the report that follows from it.
+
+use std::path::PathBuf;
+
+use dumprestore_archive as archive;
+use dumprestore_driver::{Error, LedgerEntry, Result};
+
+use super::cut::Cutting;
+use super::options::{DumpOutcome, DumpReport, DumpedNode};
+use super::source::OpenNode;
+use super::{DumpRun, tool};
+use crate::OrderReason;
+use crate::archived::archive_error;
+use crate::reference_check::EdgeCheck;
+use crate::set::BackupSet;
+
+/// The manifest of what was dumped, and the report.
+pub(super) fn conclude(
+    run: &mut DumpRun<'_>,
+    cutting: Cutting,
+    path: Option<PathBuf>,
+) -> Result<(archive::Manifest, DumpReport)> {
+    let mut manifest = archive::Manifest::new(tool(), run.set.name(), run.run.name.as_str(), run.run.started);
+    manifest.config = run.set.config().clone();
+    manifest.order = run.nodes.iter().map(|node| node.path.to_string()).collect();
+    manifest.cut = Some(cutting.cut);
+    manifest.edges = edges(run, &cutting.checks);
+    let cuts = cutting.tries.len();
+    manifest.cuts = cutting.tries;
+    let mut nodes = Vec::new();
+    for node in &mut run.nodes {
+        let (section, dumped) = section(&run.archive, node)?;
+        manifest.nodes.push(section);
+        nodes.push(dumped);
+    }
+    let outcome = if manifest.edges.iter().any(|edge| edge.dangling.total > 0) {
+        DumpOutcome::Dangling
+    } else if nodes.iter().any(|node| node.status != archive::Status::Ok) {
+        DumpOutcome::Degraded
+    } else {
+        DumpOutcome::Ok
+    };
+    let edges = manifest.edges.clone();
+    let report =
+        DumpReport { run: run.run.name.clone(), outcome, archive: path, bytes: 0, nodes, edges, cuts };
+    Ok((manifest, report))
+}
+
+fn edges(run: &DumpRun<'_>, checks: &[EdgeCheck]) -> Vec<archive::Edge> {
+    let checked = run.edges.iter().zip(checks).map(|(declared, check)| {
+        let mut edge = edge_of(declared);
+        edge.certified = check.dangling() == 0;
+        edge.checked = check.read;
+        for bad in &check.unresolved {
+            edge.dangling.add(format!("{} ({})", bad.reference.key, bad.why));
+        }
+        edge.dangling.total += check.beyond;
+        edge
+    });
+    let unchecked = run.unchecked.iter().map(edge_of);
+    let ordering = ordering_edges(run.set, &run.nodes);
+    checked.chain(unchecked).chain(ordering).collect()
+}
+
+fn edge_of(declared: &dumprestore_driver::Edge) -> archive::Edge {
+    let mut edge = archive::Edge::new(declared.from.as_str(), declared.to.as_str());
+    edge.keys = declared.keys.clone();
+    edge.r#in = declared.within.clone();
+    edge
+}
+
+/// References that only order, between nodes that take part.
+fn ordering_edges(set: &BackupSet, nodes: &[OpenNode]) -> Vec<archive::Edge> {
+    let takes_part = |path: &dumprestore_driver::NodePath| nodes.iter().any(|node| node.path.is_within(path));
+    set.order_edges()
+        .iter()
+        .filter(|edge| edge.why == OrderReason::Refers && takes_part(&edge.first) && takes_part(&edge.then))
+        .map(|edge| archive::Edge::new(edge.first.as_str(), edge.then.as_str()))
+        .collect()
+}
+
+fn section(writer: &archive::ArchiveWriter, node: &mut OpenNode) -> Result<(archive::Node, DumpedNode)> {
+    let driver = &node.driver;
+    let mut section = archive::Node::new(node.path.as_str(), driver.kind(), driver.formats().writes);
+    section.facts = std::mem::take(&mut node.facts);
+    section.capabilities = serde_json::to_value(node.capabilities)
+        .map_err(|error| Error::defect("capabilities can't be written down").with_source(error))?;
+    section.windows = std::mem::take(&mut node.windows);
+    let mut bytes = 0;
+    for written in std::mem::take(&mut node.parts) {
+        let mut part = writer.entry(written.entry).map_err(archive_error)?;
+        part.rows = written.rows;
+        bytes += part.size;
+        section.parts.push(part);
+    }
+    if bytes == 0 && node.inspection.size.is_some_and(|size| size > 0) {
+        let what =
+            format!("{} bytes were there when the dump began", node.inspection.size.unwrap_or_default());
+        node.ledger.push(LedgerEntry::degrading(what, "nothing of it was dumped"));
+    }
+    section.ledger = node
+        .ledger
+        .iter()
+        .map(|entry| archive::LedgerEntry { path: entry.what.clone(), why: entry.why.clone() })
+        .collect();
+    if node.ledger.iter().any(|entry| entry.degrades) {
+        section.status = archive::Status::Degraded;
+    }
+    let dumped = DumpedNode {
+        node: node.path.clone(),
+        status: section.status,
+        bytes,
+        parts: section.parts.len() as u64,
+        ledger: std::mem::take(&mut node.ledger),
+    };
+    Ok((section, dumped))
+}

@@ -1,0 +1,194 @@
+//! A node while it is dumped.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use dumprestore_archive::{ArchiveWriter, Compression, EntryId, Window};
+use dumprestore_driver::{
+    Capabilities, CutContext, Driver, Facts, Inspection, LedgerEntry, NodePath, OpenContext, Part,
+    PartStream, Result, View,
+};
+use futures_util::StreamExt;
+use time::OffsetDateTime;
+use tokio::sync::RwLock;
+
+use super::entry::{PartDumper, SharedSource, Written, entry_of};
+use crate::archived::archive_error;
+use crate::lanes::Lanes;
+use crate::meter::Meter;
+use crate::run::Run;
+use crate::set::Node;
+
+/// A node whose source is open.
+pub(super) struct OpenNode {
+    pub(super) path: NodePath,
+    pub(super) driver: Arc<dyn Driver>,
+    pub(super) capabilities: Capabilities,
+    pub(super) inspection: Inspection,
+    pub(super) facts: Facts,
+    pub(super) ledger: Vec<LedgerEntry>,
+    pub(super) windows: Vec<Window>,
+    /// What the archive is to hold of it, in the end.
+    pub(super) parts: Vec<Written>,
+    pub(super) source: SharedSource,
+    captured: HashSet<EntryId>,
+    compression: Compression,
+    lanes: Lanes,
+    passes: u32,
+}
+
+impl OpenNode {
+    pub(super) async fn open(
+        node: &Node,
+        driver: Arc<dyn Driver>,
+        inspection: Inspection,
+        cx: OpenContext,
+        lanes: &Lanes,
+    ) -> Result<Self> {
+        let path = node.path().clone();
+        let source = driver.open(cx).await.map_err(|error| error.with_node(&path))?;
+        let capabilities = driver.capabilities();
+        let most = match capabilities.lanes {
+            dumprestore_driver::Lanes::One => 1,
+            dumprestore_driver::Lanes::Many => node.parallel().map_or(usize::MAX, Into::into),
+        };
+        Ok(Self {
+            path,
+            driver,
+            capabilities,
+            inspection,
+            facts: Facts::new(),
+            ledger: Vec::new(),
+            windows: Vec::new(),
+            parts: Vec::new(),
+            source: Arc::new(RwLock::new(source)),
+            captured: HashSet::new(),
+            compression: node.compression().into(),
+            lanes: lanes.at_most(most),
+            passes: 0,
+        })
+    }
+
+    /// One pass over a live source. Returns how many parts were captured.
+    pub(super) async fn capture(&mut self, run: &Run, archive: &Arc<ArchiveWriter>) -> Result<u64> {
+        self.passes += 1;
+        let from = OffsetDateTime::now_utc();
+        let expected =
+            if self.passes == 1 { (self.inspection.size, self.inspection.parts) } else { (None, None) };
+        let meter = Meter::begin(&run.observer, &self.path, "capture", expected);
+        let changed = self.source.write().await.capture().await;
+        let changed = changed.map_err(|error| error.with_node(&self.path))?;
+        let made = self.dump_parts(run, archive, changed, meter.clone()).await?;
+        meter.finish();
+        self.captured.extend(made.iter().map(|written| written.entry));
+        self.window("capture", from);
+        run.observer.event(&crate::Event::Captured {
+            node: self.path.clone(),
+            pass: self.passes,
+            parts: made.len() as u64,
+        });
+        Ok(made.len() as u64)
+    }
+
+    /// Captures single parts, after the pin, for the certificate's sake.
+    pub(super) async fn capture_late(
+        &mut self,
+        run: &Run,
+        archive: &Arc<ArchiveWriter>,
+        parts: Vec<Part>,
+    ) -> Result<()> {
+        let expected = (None, Some(parts.len() as u64));
+        let meter = Meter::begin(&run.observer, &self.path, "certify", expected);
+        let made =
+            self.dump_parts(run, archive, dumprestore_driver::part_stream(parts), meter.clone()).await?;
+        meter.finish();
+        self.captured.extend(made.iter().map(|written| written.entry));
+        Ok(())
+    }
+
+    pub(super) async fn pin(&mut self, cut: &CutContext) -> Result<()> {
+        let from = OffsetDateTime::now_utc();
+        let pinned = self.source.write().await.pin(cut).await;
+        pinned.map_err(|error| error.with_node(&self.path))?;
+        self.windows.retain(|window| window.phase != "pin");
+        self.window("pin", from);
+        Ok(())
+    }
+
+    pub(super) async fn unlock(&mut self) -> Result<()> {
+        self.source.write().await.unlock().await.map_err(|error| error.with_node(&self.path))
+    }
+
+    pub(super) async fn unpin(&mut self) -> Result<()> {
+        self.source.write().await.unpin().await.map_err(|error| error.with_node(&self.path))
+    }
+
+    /// Dumps all that is not captured yet, lets the source go, and leaves superseded captures out.
+    pub(super) async fn stream(&mut self, run: &Run, archive: &Arc<ArchiveWriter>) -> Result<()> {
+        let from = OffsetDateTime::now_utc();
+        let expected = match self.capabilities.view {
+            View::Captured => (None, None),
+            _ => (self.inspection.size, self.inspection.parts),
+        };
+        let meter = Meter::begin(&run.observer, &self.path, "stream", expected);
+        let listed = self.source.write().await.parts().await.map_err(|error| error.with_node(&self.path))?;
+        let mut parts = self.dump_parts(run, archive, listed, meter.clone()).await?;
+        meter.finish();
+        // Several lanes end in any order; one lane keeps the order that the source gave.
+        if self.capabilities.lanes == dumprestore_driver::Lanes::Many {
+            parts.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+        for written in &parts {
+            self.captured.remove(&written.entry);
+        }
+        for superseded in self.captured.drain() {
+            archive.supersede(superseded).map_err(archive_error)?;
+        }
+        self.parts = parts;
+        self.window("stream", from);
+        self.settle(run).await
+    }
+
+    /// What the source has to say at the end.
+    async fn settle(&mut self, run: &Run) -> Result<()> {
+        let mut source = self.source.write().await;
+        self.facts = source.facts();
+        self.ledger = source.ledger();
+        source.release().await.map_err(|error| error.with_node(&self.path))?;
+        for entry in &self.ledger {
+            run.observer.event(&crate::Event::Ledger { node: self.path.clone(), entry: entry.clone() });
+        }
+        Ok(())
+    }
+
+    pub(super) async fn release(&mut self) -> Result<()> {
+        self.source.write().await.release().await.map_err(|error| error.with_node(&self.path))
+    }
+
+    async fn dump_parts(
+        &self,
+        run: &Run,
+        archive: &Arc<ArchiveWriter>,
+        parts: PartStream,
+        meter: Arc<Meter>,
+    ) -> Result<Vec<Written>> {
+        let dumper = PartDumper {
+            archive: archive.clone(),
+            source: self.source.clone(),
+            node: self.path.clone(),
+            compression: self.compression,
+            meter,
+            cancel: run.stop.clone(),
+        };
+        let work = move |part: Part| match part.captured {
+            Some(capture) => Ok(Some(Written { name: part.name, entry: entry_of(capture)?, rows: None })),
+            None => dumper.dump(&part),
+        };
+        let made = self.lanes.run(parts.fuse(), work).await.map_err(|error| error.with_node(&self.path))?;
+        Ok(made.into_iter().flatten().collect())
+    }
+
+    fn window(&mut self, phase: &str, from: OffsetDateTime) {
+        self.windows.push(Window { phase: phase.to_owned(), from, to: OffsetDateTime::now_utc() });
+    }
+}

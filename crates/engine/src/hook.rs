@@ -1,0 +1,237 @@
+//! Running hooks.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+
+use dumprestore_driver::{Error, NodePath, Result, Secret};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::event::{Event, warn};
+use crate::run::Run;
+use crate::set::BackupSet;
+use crate::{Hook, HookPoint, OnError};
+
+/// As many of a hook's last lines as an error can bear.
+const LINES_TOLD: usize = 10;
+/// A line longer than this is cut: hooks may print anything.
+const LINE_TOLD: usize = 400;
+
+/// What the hooks of a run are told in their environment.
+pub(crate) struct HookScope<'a> {
+    pub(crate) run: &'a Run,
+    pub(crate) set: &'a BackupSet,
+    /// The nodes that take part.
+    pub(crate) nodes: &'a [NodePath],
+    /// The archive's path, if it has one.
+    pub(crate) archive: Option<String>,
+    /// Where staged data can be reached, before the swap.
+    pub(crate) staged: BTreeMap<NodePath, Secret>,
+}
+
+impl HookScope<'_> {
+    /// Runs the hooks of a point: before something the set's first, after something the set's last.
+    pub(crate) async fn run(&self, point: HookPoint) -> Result<()> {
+        let set_first = matches!(point, HookPoint::BeforeDump | HookPoint::BeforeRestore);
+        if set_first {
+            self.run_all(point, None, self.set.hooks().at(point)).await?;
+        }
+        for node in self.set.nodes().iter().filter(|node| self.takes_part(node.path())) {
+            self.run_all(point, Some(node.path()), node.hooks().at(point)).await?;
+        }
+        if !set_first {
+            self.run_all(point, None, self.set.hooks().at(point)).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs the hooks at the end of a run: of success or failure, and those that always run. All of them, even if
+    /// one fails: the first failure is told.
+    pub(crate) async fn run_last(&self, succeeded: bool) -> Result<()> {
+        let first = self.run(if succeeded { HookPoint::OnSuccess } else { HookPoint::OnFailure }).await;
+        let always = self.run(HookPoint::Always).await;
+        first.and(always)
+    }
+
+    fn takes_part(&self, node: &NodePath) -> bool {
+        self.nodes.iter().any(|path| path.is_within(node))
+    }
+
+    async fn run_all(&self, point: HookPoint, node: Option<&NodePath>, hooks: &[Hook]) -> Result<()> {
+        for hook in hooks {
+            let Err(error) = self.run_one(point, node, hook).await else { continue };
+            let error = match node {
+                Some(node) => error.with_node(node),
+                None => error,
+            };
+            match hook.on_error {
+                OnError::Fail => return Err(error),
+                OnError::Continue => {
+                    warn(&*self.run.observer, node, error.message(), Some(error.to_string()))
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn run_one(&self, point: HookPoint, node: Option<&NodePath>, hook: &Hook) -> Result<()> {
+        let program = hook.run.first().ok_or_else(|| Error::config(format!("an empty `{point}` hook")))?;
+        self.run.observer.event(&Event::Hook {
+            hook: point.as_str(),
+            node: node.cloned(),
+            program: program.clone(),
+        });
+        let failed = |what: String| {
+            Error::environment(format!("the `{point}` hook {what}")).with_context("program", program)
+        };
+        let mut child = self.command(point, node, hook, program)?.spawn().map_err(|error| {
+            failed("can't be run".to_owned())
+                .with_source(error)
+                .with_hint("check the path and the execute bit")
+        })?;
+        let group = child.id();
+        let (out, err) = (child.stdout.take(), child.stderr.take());
+        let lines = tokio::spawn(async move { tokio::join!(last_lines(out), last_lines(err)) });
+        let ended = self.wait(point, hook, &mut child).await;
+        if ended.is_err() {
+            kill_group(group);
+            // Reaps it; that it was killed is known.
+            let _ = child.wait().await;
+        }
+        let status = match ended? {
+            Ended::Exit(status) => {
+                status.map_err(|error| failed("can't be waited for".to_owned()).with_source(error))?
+            }
+            Ended::TimedOut(after) => return Err(failed(format!("was killed after {after:?}"))),
+        };
+        if status.success() {
+            return Ok(());
+        }
+        // A grandchild may hold the pipes open for ever; what it prints later concerns nobody.
+        let told = tokio::time::timeout(std::time::Duration::from_millis(500), lines).await;
+        let (out, err) = told.ok().and_then(std::result::Result::ok).unwrap_or_default();
+        let told = if err.is_empty() { out } else { err };
+        let error = failed(format!("failed ({status})"));
+        Err(if told.is_empty() { error } else { error.with_context("it said", told.join(" | ")) })
+    }
+
+    async fn wait(&self, point: HookPoint, hook: &Hook, child: &mut Child) -> Result<Ended> {
+        let cancel = &self.run.cancel;
+        let last = matches!(point, HookPoint::OnSuccess | HookPoint::OnFailure | HookPoint::Always);
+        let timeout = async {
+            match hook.timeout {
+                Some(after) => {
+                    tokio::time::sleep(after).await;
+                    after
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let ended = tokio::select! {
+            status = child.wait() => Ended::Exit(status),
+            after = timeout => Ended::TimedOut(after),
+            () = cancel.cancelled(), if !last => return Err(Error::cancelled()),
+        };
+        if let Ended::TimedOut(_) = ended {
+            kill_group(child.id());
+            // Reaps it; that it was killed is known.
+            let _ = child.wait().await;
+        }
+        Ok(ended)
+    }
+
+    fn command(
+        &self,
+        point: HookPoint,
+        node: Option<&NodePath>,
+        hook: &Hook,
+        program: &str,
+    ) -> Result<Command> {
+        let mut command = Command::new(program);
+        command
+            .args(&hook.run[1..])
+            .current_dir(self.set.base())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .env("DUMPRESTORE_HOOK", point.as_str())
+            .env("DUMPRESTORE_RUN", &self.run.name)
+            .env("DUMPRESTORE_SET", self.set.name());
+        if let Some(node) = node {
+            command.env("DUMPRESTORE_NODE", node.as_str());
+        }
+        if let Some(archive) = &self.archive {
+            command.env("DUMPRESTORE_ARCHIVE", archive);
+        }
+        for (staged, address) in &self.staged {
+            let cx = dumprestore_driver::BuildContext::new(staged.clone(), self.set.base());
+            let address = address.reveal(&cx)?;
+            command.env(staged_variable(staged), address.expose());
+            if node.is_some_and(|node| node == staged) {
+                command.env("DUMPRESTORE_STAGED", address.expose());
+            }
+        }
+        command.envs(hook.env.iter().map(|(name, value)| (name, value.expose())));
+        Ok(command)
+    }
+}
+
+/// `DUMPRESTORE_STAGED_SHOP_DB` for `shop.db`.
+fn staged_variable(node: &NodePath) -> String {
+    format!("DUMPRESTORE_STAGED_{}", node.as_str().to_ascii_uppercase().replace(['.', '-'], "_"))
+}
+
+enum Ended {
+    Exit(std::io::Result<std::process::ExitStatus>),
+    TimedOut(std::time::Duration),
+}
+
+/// Ends a hook with all that it has started.
+fn kill_group(process: Option<u32>) {
+    let group = process.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+    if let Some(group) = group {
+        // It may have ended by itself meanwhile.
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+}
+
+async fn last_lines(stream: Option<impl AsyncRead + Unpin>) -> Vec<String> {
+    let mut last = std::collections::VecDeque::new();
+    let Some(stream) = stream else { return Vec::new() };
+    let mut reader = BufReader::new(stream);
+    let mut line = Vec::new();
+    // An error here only means that less can be told about a failure.
+    while let Ok(length) = read_line(&mut reader, &mut line).await {
+        if length == 0 {
+            break;
+        }
+        if last.len() == LINES_TOLD {
+            last.pop_front();
+        }
+        last.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
+    }
+    last.into()
+}
+
+/// Reads a line of any length, and keeps its beginning.
+async fn read_line(
+    reader: &mut (impl tokio::io::AsyncBufRead + Unpin),
+    line: &mut Vec<u8>,
+) -> std::io::Result<usize> {
+    line.clear();
+    let mut length = 0;
+    loop {
+        let buffer = reader.fill_buf().await?;
+        let end = buffer.iter().position(|byte| *byte == b'\n');
+        let taken = end.map_or(buffer.len(), |end| end + 1);
+        let room = LINE_TOLD.saturating_sub(line.len()).min(taken);
+        line.extend_from_slice(&buffer[..room]);
+        reader.consume(taken);
+        length += taken;
+        if end.is_some() || taken == 0 {
+            return Ok(length);
+        }
+    }
+}

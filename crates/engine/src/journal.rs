@@ -1,0 +1,280 @@
+//! The journal of a restore: what a later process needs to end what this one began.
+//!
+//! One JSON object per line; the first says which restore it is. Every record is on disk before the step that it
+//! tells of begins, so a line that is cut off tells of a step that never began.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use dumprestore_driver::{Error, NodePath, OldState, Result, Token};
+use serde::{Deserialize, Serialize};
+
+/// Which restore a journal is of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Header {
+    /// The version of the journal's format.
+    pub(crate) journal: u32,
+    /// The run.
+    pub(crate) run: String,
+    /// What was restored, for people.
+    pub(crate) archive: String,
+    /// Whether the old state was to be kept.
+    pub(crate) keep: bool,
+    /// The nodes in the order in which they are committed, each with its target.
+    pub(crate) nodes: Vec<HeaderNode>,
+}
+
+/// A node of the restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HeaderNode {
+    /// The node.
+    pub(crate) node: NodePath,
+    /// Its driver.
+    pub(crate) driver: String,
+    /// Where it restores to, without secrets.
+    pub(crate) target: String,
+}
+
+impl Header {
+    pub(crate) const VERSION: u32 = 1;
+
+    pub(crate) fn old_state(&self) -> OldState {
+        if self.keep { OldState::Keep } else { OldState::Drop }
+    }
+}
+
+/// A line of the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Record {
+    /// A node's step is about to begin; its token.
+    Step { node: NodePath, step: String, token: Token },
+    /// Every node has committed: from here on it only goes forward.
+    AllCommitted,
+    /// A node has finished; what it kept, if anything.
+    Finished { node: NodePath, kept: Option<Token> },
+    /// A node is as it was before the restore.
+    RolledBack { node: NodePath },
+}
+
+/// A journal that is being written.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: PathBuf,
+    file: File,
+}
+
+/// A journal that an earlier process left.
+#[derive(Debug)]
+pub(crate) struct Left {
+    pub(crate) header: Header,
+    pub(crate) tokens: BTreeMap<NodePath, Token>,
+    pub(crate) all_committed: bool,
+    pub(crate) finished: BTreeMap<NodePath, Option<Token>>,
+    pub(crate) journal: Journal,
+}
+
+/// Where the journal of a set is.
+pub(crate) fn path(folder: &Path, set: &str) -> PathBuf {
+    folder.join(format!("{set}.journal"))
+}
+
+impl Journal {
+    /// Begins a journal. There must be none: an older one is to be recovered first.
+    pub(crate) fn create(path: PathBuf, header: &Header) -> Result<Self> {
+        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path);
+        let file = file.map_err(|error| failed(&path, error))?;
+        let mut journal = Self { path, file };
+        journal.append(header)?;
+        journal.sync_folder()?;
+        Ok(journal)
+    }
+
+    /// Reads what an earlier process left, if anything. A journal without a whole header tells of a restore that
+    /// never began: it is removed.
+    pub(crate) fn open(path: PathBuf) -> Result<Option<Left>> {
+        let file = match OpenOptions::new().read(true).append(true).open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(|error| failed(&path, error))?,
+        };
+        let lines = whole_lines(&file).map_err(|error| failed(&path, error))?;
+        let journal = Self { path, file };
+        let Some((first, records)) = lines.split_first() else {
+            journal.remove()?;
+            return Ok(None);
+        };
+        let header: Header = journal.parse(first)?;
+        if header.journal != Header::VERSION {
+            return Err(Error::unsupported("the journal of an interrupted restore is of another version")
+                .with_context("journal", journal.path.display())
+                .with_hint("run `recover` with the version of dumprestore that began the restore"));
+        }
+        let mut left = Left {
+            header,
+            tokens: BTreeMap::new(),
+            all_committed: false,
+            finished: BTreeMap::new(),
+            journal,
+        };
+        for record in records {
+            let record = left.journal.parse(record)?;
+            left.take(record);
+        }
+        Ok(Some(left))
+    }
+
+    fn parse<T: serde::de::DeserializeOwned>(&self, line: &str) -> Result<T> {
+        serde_json::from_str(line).map_err(|error| {
+            Error::stuck("the journal of an interrupted restore can't be read")
+                .with_context("journal", self.path.display())
+                .with_hint("look at what the restore left beside each target; remove the journal when all is in order")
+                .with_source(error)
+        })
+    }
+
+    /// A node's step is about to begin.
+    pub(crate) fn step(&mut self, node: &NodePath, step: &str, token: Token) -> Result<()> {
+        self.append(&Record::Step { node: node.clone(), step: step.to_owned(), token })
+    }
+
+    /// Every node has committed.
+    pub(crate) fn all_committed(&mut self) -> Result<()> {
+        self.append(&Record::AllCommitted)
+    }
+
+    /// A node has finished.
+    pub(crate) fn finished(&mut self, node: &NodePath, kept: Option<Token>) -> Result<()> {
+        self.append(&Record::Finished { node: node.clone(), kept })
+    }
+
+    /// A node is as it was.
+    pub(crate) fn rolled_back(&mut self, node: &NodePath) -> Result<()> {
+        self.append(&Record::RolledBack { node: node.clone() })
+    }
+
+    /// The restore has ended, one way or the other.
+    pub(crate) fn remove(self) -> Result<()> {
+        std::fs::remove_file(&self.path).map_err(|error| failed(&self.path, error))?;
+        self.sync_folder()
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn append(&mut self, line: &impl Serialize) -> Result<()> {
+        let mut text = serde_json::to_vec(line).map_err(|error| failed(&self.path, error.into()))?;
+        text.push(b'\n');
+        let written = self.file.write_all(&text).and_then(|()| self.file.sync_data());
+        written.map_err(|error| failed(&self.path, error))
+    }
+
+    fn sync_folder(&self) -> Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| failed(&self.path, error))
+    }
+}
+
+impl Left {
+    fn take(&mut self, record: Record) {
+        match record {
+            Record::Step { node, token, .. } => {
+                self.tokens.insert(node, token);
+            }
+            Record::AllCommitted => self.all_committed = true,
+            Record::Finished { node, kept } => {
+                self.finished.insert(node, kept);
+            }
+            Record::RolledBack { node } => {
+                self.tokens.remove(&node);
+            }
+        }
+    }
+}
+
+/// All lines that end. What follows the last line end was never synced, so nothing was done on its account; it is
+/// cut off, lest the next record be glued to it.
+fn whole_lines(file: &File) -> std::io::Result<Vec<String>> {
+    let mut reader = BufReader::new(file);
+    let mut lines = Vec::new();
+    let mut whole = 0;
+    loop {
+        let mut line = Vec::new();
+        let length = reader.read_until(b'\n', &mut line)?;
+        if line.last() != Some(&b'\n') {
+            break;
+        }
+        whole += length as u64;
+        lines.push(String::from_utf8_lossy(&line).into_owned());
+    }
+    if whole < file.metadata()?.len() {
+        file.set_len(whole)?;
+        file.sync_all()?;
+    }
+    Ok(lines)
+}
+
+fn failed(path: &Path, error: std::io::Error) -> Error {
+    Error::io("can't keep the journal of the restore", error).with_context("journal", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> Header {
+        Header {
+            journal: Header::VERSION,
+            run: "r".into(),
+            archive: "a.zip".into(),
+            keep: false,
+            nodes: Vec::new(),
+        }
+    }
+
+    fn node() -> NodePath {
+        NodePath::new("db").unwrap()
+    }
+
+    #[test]
+    fn a_journal_cut_off_anywhere_tells_of_whole_steps_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = path(folder.path(), "shop");
+        let mut journal = Journal::create(path.clone(), &header()).unwrap();
+        journal.step(&node(), "begin", 1.into()).unwrap();
+        journal.step(&node(), "commit", 2.into()).unwrap();
+        journal.all_committed().unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        let ends: Vec<_> = (0..whole.len()).filter(|at| whole[*at] == b'\n').map(|at| at + 1).collect();
+        for length in 0..=whole.len() {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let left = Journal::open(path.clone()).unwrap();
+            let records = ends.iter().filter(|end| **end <= length).count();
+            match left {
+                None => assert_eq!(records, 0, "at {length}"),
+                Some(mut left) => {
+                    let token = left.tokens.get(&node()).and_then(Token::as_u64);
+                    assert_eq!(token, [None, None, Some(1), Some(2), Some(2)][records], "at {length}");
+                    assert_eq!(left.all_committed, records == 4);
+                    left.journal.rolled_back(&node()).unwrap();
+                    let again = Journal::open(path.clone()).unwrap().unwrap();
+                    assert!(again.tokens.is_empty(), "at {length}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_journal_that_makes_no_sense_is_never_thrown_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = path(folder.path(), "shop");
+        std::fs::write(&path, "nonsense\n").unwrap();
+        let error = Journal::open(path.clone()).unwrap_err();
+        assert_eq!(error.kind(), dumprestore_driver::ErrorKind::Stuck);
+        assert!(path.exists());
+    }
+}

@@ -1,0 +1,72 @@
+//! Whether references hold in what is staged, before any of it is swapped in.
+
+use dumprestore_archive::Manifest;
+use dumprestore_driver::{Edge, Error, ErrorKind, Result};
+
+use super::transaction::Transaction;
+use crate::event::warn;
+use crate::reference_check::{self, EdgeCheck, LinkEnd};
+use crate::run::Run;
+use crate::set::BackupSet;
+
+/// Checks all references whose both ends are staged. Gives how many dangle.
+///
+/// # Errors
+/// [`ErrorKind::Dangling`] if a reference dangles that the archive's certificate says does not: then the archive was
+/// loaded wrongly, and must not be swapped in. What dangled at the dump already is only told.
+pub(super) async fn references(
+    set: &BackupSet,
+    transaction: &Transaction,
+    manifest: &Manifest,
+    run: &Run,
+) -> Result<u64> {
+    let mut dangling = 0;
+    for edge in set.edges() {
+        let (Some(from), Some(to)) = (end(transaction, edge, true), end(transaction, edge, false)) else {
+            continue;
+        };
+        let check = reference_check::check(edge, &from, &to, &run.stop).await?;
+        if check.dangling() == 0 {
+            continue;
+        }
+        dangling += check.dangling();
+        if certified(manifest, edge) {
+            return Err(refusal(edge, &check));
+        }
+        let message = format!("{} references of `{}` to `{}` dangle", check.dangling(), edge.from, edge.to);
+        warn(&*run.observer, Some(&edge.from), message, examples(&check));
+    }
+    Ok(dangling)
+}
+
+fn end(transaction: &Transaction, edge: &Edge, referrer: bool) -> Option<LinkEnd> {
+    let path = if referrer { &edge.from } else { &edge.to };
+    let step = transaction.steps.iter().find(|step| step.node == *path)?;
+    Some(LinkEnd::Staging(step.staging.clone()))
+}
+
+/// Whether the archive says that all references of this edge resolve.
+fn certified(manifest: &Manifest, edge: &Edge) -> bool {
+    manifest.edges.iter().any(|archived| {
+        archived.certified
+            && archived.from == edge.from.as_str()
+            && archived.to == edge.to.as_str()
+            && archived.keys == edge.keys
+            && archived.r#in == edge.within
+    })
+}
+
+fn refusal(edge: &Edge, check: &EdgeCheck) -> Error {
+    let message = format!("{} references to `{}` dangle in what was staged", check.dangling(), edge.to);
+    let error = Error::new(ErrorKind::Dangling, message).with_node(&edge.from);
+    match examples(check) {
+        Some(examples) => error.with_hint(examples),
+        None => error,
+    }
+}
+
+fn examples(check: &EdgeCheck) -> Option<String> {
+    let some: Vec<_> =
+        check.unresolved.iter().take(3).map(|bad| format!("`{}`: {}", bad.reference.key, bad.why)).collect();
+    if some.is_empty() { None } else { Some(format!("for example {}", some.join(", "))) }
+}

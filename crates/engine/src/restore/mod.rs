@@ -1,0 +1,349 @@
+//! A restore: verify, plan, stage, load, prepare, commit, finish; or back.
+
+mod check;
+mod options;
+mod plan;
+mod previous;
+mod recover;
+mod transaction;
+mod verify;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use dumprestore_driver::{Error, NodePath, Result, Secret, Severity};
+
+pub use options::{OpenArchive, RestoreOptions, RestoreOutcome, RestoreReport, RestoredNode};
+pub use plan::{PlannedNode, RestorePlan};
+pub(crate) use recover::recover_left;
+pub use recover::{RecoverOutcome, Recovered, recover};
+pub use verify::{VerifyReport, verify};
+
+use crate::HookPoint;
+use crate::dump::{Destination, DumpOptions, dump_locked};
+use crate::event::{Event, warn};
+use crate::hook::HookScope;
+use crate::journal::{self, Header};
+use crate::lock::SetLock;
+use crate::run::Run;
+use crate::set::BackupSet;
+use plan::Chosen;
+use previous::Kept;
+use transaction::{Step, Transaction};
+
+/// What is restored.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum RestoreFrom {
+    /// An archive.
+    Archive(OpenArchive),
+    /// The state that the last reversible restore of this set has kept.
+    Previous,
+}
+
+/// What is done with what is staged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Aim {
+    Restore,
+    Rehearse,
+}
+
+/// What a restore would do, without doing any of it.
+///
+/// # Errors
+/// What a restore would be refused for.
+pub async fn plan_restore(
+    set: &BackupSet,
+    from: &RestoreFrom,
+    options: &RestoreOptions,
+) -> Result<RestorePlan> {
+    let run = Run::new(options.observer.clone(), options.cancel.clone());
+    let (_, plan) = choose_and_plan(set, from, options, &run).await?;
+    Ok(plan)
+}
+
+/// Restores a set: all of it, or nothing.
+///
+/// # Behavior
+/// - The archive is verified, every byte of it, before anything is written.
+/// - Everything is staged and prepared before the first commit. Whatever fails, all nodes are rolled back.
+/// - After a crash, [`recover`] or the next run of the set rolls back, or forward once every node had committed.
+///
+/// # Errors
+/// Whatever failed, with everything as it was before. [`ErrorKind::Stuck`](crate::ErrorKind::Stuck) if that can't be
+/// said.
+pub async fn restore(set: &BackupSet, from: &RestoreFrom, options: &RestoreOptions) -> Result<RestoreReport> {
+    run_locked(set, from, options, Aim::Restore, "restore").await
+}
+
+/// Stages, loads, prepares and checks an archive as a restore does, and then always rolls back: a real restore test
+/// with no visible effect. What can't be undone is left out.
+///
+/// # Errors
+/// What a restore would fail with before its first commit.
+pub async fn rehearse(
+    set: &BackupSet,
+    archive: OpenArchive,
+    options: &RestoreOptions,
+) -> Result<RestoreReport> {
+    run_locked(set, &RestoreFrom::Archive(archive), options, Aim::Rehearse, "rehearse").await
+}
+
+async fn run_locked(
+    set: &BackupSet,
+    from: &RestoreFrom,
+    options: &RestoreOptions,
+    aim: Aim,
+    command: &'static str,
+) -> Result<RestoreReport> {
+    let run = Run::new(options.observer.clone(), options.cancel.clone());
+    run.observer.event(&Event::Started { run: run.name.clone(), command, set: set.name().to_owned() });
+    if !set.allow_restore() && aim == Aim::Restore {
+        return Err(Error::config(format!("the set `{}` does not allow restores", set.name()))
+            .with_hint("`allow_restore: false` stands in its configuration; nothing overrides it"));
+    }
+    let _lock = SetLock::acquire(set.state_dir(), set.name(), &run.name)?;
+    recover_left(set, &run).await?;
+    let restoring = Restoring { set, from, options, aim, run: &run };
+    restoring.perform().await
+}
+
+async fn choose_and_plan(
+    set: &BackupSet,
+    from: &RestoreFrom,
+    options: &RestoreOptions,
+    run: &Run,
+) -> Result<(Vec<Chosen>, RestorePlan)> {
+    match from {
+        RestoreFrom::Archive(archive) => {
+            let (chosen, warnings) = plan::choose(set, archive, options)?;
+            let manifest = archive.archive().manifest();
+            let name = (archive.label.as_str(), manifest.run.as_str());
+            let plan =
+                plan::plan(set, run, name, &chosen, warnings, options, archive.path.as_deref()).await?;
+            Ok((chosen, plan))
+        }
+        RestoreFrom::Previous => {
+            let kept = kept(set)?;
+            let chosen = plan::choose_previous(set, &kept, options)?;
+            let name = (PREVIOUS, kept.run.as_str());
+            let warnings = vec![format!("this is the state before the restore of {}", kept.archive)];
+            // It can be swapped back again: what is there now is kept in its stead.
+            let mut options = options.clone();
+            options.reversible = true;
+            let plan = plan::plan(set, run, name, &chosen, warnings, &options, None).await?;
+            Ok((chosen, plan))
+        }
+    }
+}
+
+const PREVIOUS: &str = ":previous";
+
+fn kept(set: &BackupSet) -> Result<Kept> {
+    previous::read(set)?.ok_or_else(|| {
+        Error::config(format!("no previous state of the set `{}` is kept", set.name()))
+            .with_hint("only a restore with `--reversible` keeps it")
+    })
+}
+
+/// A restore or a rehearsal under way.
+struct Restoring<'a> {
+    set: &'a BackupSet,
+    from: &'a RestoreFrom,
+    options: &'a RestoreOptions,
+    aim: Aim,
+    run: &'a Run,
+}
+
+impl Restoring<'_> {
+    async fn perform(&self) -> Result<RestoreReport> {
+        self.verify().await?;
+        let (mut chosen, plan) = choose_and_plan(self.set, self.from, self.options, self.run).await?;
+        for warning in &plan.warnings {
+            warn(&*self.run.observer, None, warning, None);
+        }
+        if self.aim == Aim::Rehearse {
+            chosen.retain(|chosen| chosen.undo() != dumprestore_driver::Undo::Never);
+            return self.rehearse(chosen).await;
+        }
+        let safety_dump = self.safety_dump(&chosen).await?;
+        let nodes: Vec<NodePath> = chosen.iter().map(|chosen| chosen.node.clone()).collect();
+        let restored = match self.hooks(&nodes, BTreeMap::new()).run(HookPoint::BeforeRestore).await {
+            Ok(()) => self.swap(chosen, &nodes, plan.reversible).await,
+            Err(error) => Err(error),
+        };
+        let last = self.hooks(&nodes, BTreeMap::new()).run_last(restored.is_ok()).await;
+        let mut report = restored?;
+        if let Err(error) = last {
+            // The data are in place: a hook that fails now must not make it look as if they were not.
+            warn(&*self.run.observer, None, format!("the restore is complete, but {error}"), None);
+            report.outcome = RestoreOutcome::Degraded;
+        }
+        report.safety_dump = safety_dump;
+        Ok(report)
+    }
+
+    async fn verify(&self) -> Result<()> {
+        match self.from {
+            RestoreFrom::Archive(archive) => {
+                self.run.observer.event(&Event::Phase { phase: "verify" });
+                verify::bytes(archive, self.run).await
+            }
+            RestoreFrom::Previous => Ok(()),
+        }
+    }
+
+    /// Dumps the present state, except for what is not there.
+    async fn safety_dump(&self, chosen: &[Chosen]) -> Result<Option<PathBuf>> {
+        let Some(path) = &self.options.safety_dump else { return Ok(None) };
+        let mut only = Vec::new();
+        for chosen in chosen {
+            let inspection = chosen.driver.inspect().await.map_err(|error| error.with_node(&chosen.node))?;
+            match inspection.problems.iter().find(|problem| problem.severity == Severity::NoDump) {
+                None => only.push(chosen.node.to_string()),
+                Some(problem) => {
+                    let message = format!("not in the safety dump: {}", problem.message);
+                    warn(&*self.run.observer, Some(&chosen.node), message, None);
+                }
+            }
+        }
+        if only.is_empty() {
+            return Ok(None);
+        }
+        let mut options = DumpOptions::default();
+        options.only = only;
+        options.observer = self.options.observer.clone();
+        options.cancel = self.options.cancel.clone();
+        let run = Run::new(options.observer.clone(), options.cancel.clone());
+        dump_locked(self.set, Destination::new_file(path), &options, run).await?;
+        Ok(Some(path.clone()))
+    }
+
+    async fn rehearse(&self, chosen: Vec<Chosen>) -> Result<RestoreReport> {
+        let mut transaction = self.stage(chosen, false).await?;
+        let checked = match transaction.load_and_prepare().await {
+            Ok(()) => self.check(&transaction).await,
+            Err(error) => Err(error),
+        };
+        let report = self.report(&transaction);
+        transaction.roll_back().await?;
+        Ok(self.with_dangling(report, checked?))
+    }
+
+    /// Stages, and swaps in or rolls back.
+    async fn swap(&self, chosen: Vec<Chosen>, nodes: &[NodePath], keep: bool) -> Result<RestoreReport> {
+        let mut transaction = self.stage(chosen, keep).await?;
+        match self.try_swap(&mut transaction, nodes).await {
+            Ok(dangling) => {
+                let report = self.with_dangling(self.report(&transaction), dangling);
+                Ok(self.finish(transaction, report, nodes, keep).await)
+            }
+            Err(error) => {
+                transaction.roll_back().await.map_err(|stuck| stuck.with_context("because", &error))?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn try_swap(&self, transaction: &mut Transaction, nodes: &[NodePath]) -> Result<u64> {
+        transaction.load_and_prepare().await?;
+        let dangling = self.check(transaction).await?;
+        let staged = transaction.addresses().await;
+        self.hooks(nodes, staged).run(HookPoint::PreSwap).await?;
+        self.run.cancel.check()?;
+        transaction.commit().await?;
+        Ok(dangling)
+    }
+
+    async fn stage(&self, chosen: Vec<Chosen>, keep: bool) -> Result<Transaction> {
+        let header = Header {
+            journal: Header::VERSION,
+            run: self.run.name.clone(),
+            archive: self.label(),
+            keep,
+            nodes: chosen.iter().map(Step::header).collect(),
+        };
+        let journal = journal::path(self.set.state_dir(), self.set.name());
+        let cx = plan::stage_context(self.run, self.options);
+        let lanes = crate::lanes::of(self.set, &self.run.stop);
+        Transaction::stage(chosen, header, journal, self.run, &cx, &lanes).await
+    }
+
+    async fn check(&self, transaction: &Transaction) -> Result<u64> {
+        match self.from {
+            RestoreFrom::Archive(archive) => {
+                self.run.observer.event(&Event::Phase { phase: "check" });
+                check::references(self.set, transaction, archive.archive().manifest(), self.run).await
+            }
+            RestoreFrom::Previous => Ok(0),
+        }
+    }
+
+    /// All has committed: whatever fails from here on, the data are in place.
+    async fn finish(
+        &self,
+        transaction: Transaction,
+        mut report: RestoreReport,
+        nodes: &[NodePath],
+        keep: bool,
+    ) -> RestoreReport {
+        let old = if keep { dumprestore_driver::OldState::Keep } else { dumprestore_driver::OldState::Drop };
+        let kept = |nodes| match keep {
+            true => {
+                previous::write(self.set, Kept { run: self.run.name.clone(), archive: self.label(), nodes })
+            }
+            false => Ok(()),
+        };
+        let mut errors = transaction.finish(old, kept).await;
+        report.kept_previous = keep && errors.is_empty();
+        errors.extend(self.hooks(nodes, BTreeMap::new()).run(HookPoint::AfterRestore).await.err());
+        for error in errors {
+            let hint = Some("the data are restored; `dumprestore recover` cleans up what is left".to_owned());
+            warn(&*self.run.observer, error.node(), error.to_string(), hint);
+            report.outcome = RestoreOutcome::Degraded;
+        }
+        report
+    }
+
+    fn report(&self, transaction: &Transaction) -> RestoreReport {
+        let nodes = transaction.steps.iter().map(|step| RestoredNode {
+            node: step.node.clone(),
+            target: step.target.clone(),
+            bytes: step.bytes,
+            parts: step.parts,
+        });
+        RestoreReport {
+            run: self.run.name.clone(),
+            outcome: RestoreOutcome::Ok,
+            safety_dump: None,
+            kept_previous: false,
+            nodes: nodes.collect(),
+            dangling: 0,
+        }
+    }
+
+    fn with_dangling(&self, mut report: RestoreReport, dangling: u64) -> RestoreReport {
+        report.dangling = dangling;
+        if dangling > 0 {
+            report.outcome = RestoreOutcome::Dangling;
+        }
+        report
+    }
+
+    fn hooks<'a>(&'a self, nodes: &'a [NodePath], staged: BTreeMap<NodePath, Secret>) -> HookScope<'a> {
+        let archive = match self.from {
+            RestoreFrom::Archive(archive) => {
+                archive.path.as_deref().map(Path::display).map(|path| path.to_string())
+            }
+            RestoreFrom::Previous => None,
+        };
+        HookScope { run: self.run, set: self.set, nodes, archive, staged }
+    }
+
+    fn label(&self) -> String {
+        match self.from {
+            RestoreFrom::Archive(archive) => archive.label.clone(),
+            RestoreFrom::Previous => PREVIOUS.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What a restore is asked to do, and what came of it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dumprestore_archive::Archive;
+use dumprestore_driver::{Cancel, Error, Extras, NodePath, Result};
+use serde::Serialize;
+
+use crate::Observer;
+use crate::archived::archive_error;
+
+/// How a set is restored.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct RestoreOptions {
+    /// Selectors of the nodes to restore; all if there is none.
+    pub only: Vec<String>,
+    /// What becomes of things that a target has and the archive does not.
+    pub extras: Extras,
+    /// Whether the old state of the whole set is kept as `:previous`.
+    pub reversible: bool,
+    /// Where the present state is dumped to, before anything else.
+    pub safety_dump: Option<PathBuf>,
+    /// Watches the run.
+    pub observer: Arc<dyn Observer>,
+    /// Stops the run: everything is rolled back.
+    pub cancel: Cancel,
+}
+
+impl Default for RestoreOptions {
+    fn default() -> Self {
+        Self {
+            only: Vec::new(),
+            extras: Extras::Remove,
+            reversible: false,
+            safety_dump: None,
+            observer: Arc::new(()),
+            cancel: Cancel::default(),
+        }
+    }
+}
+
+/// An archive that is open for reading.
+#[derive(Clone)]
+pub struct OpenArchive {
+    pub(crate) archive: Arc<Archive>,
+    pub(crate) label: String,
+    pub(crate) path: Option<PathBuf>,
+}
+
+impl OpenArchive {
+    /// Opens a file. Its manifest, its central directory and every name are checked here; its content is by
+    /// [`verify`](crate::verify), and before every restore.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Archive`](crate::ErrorKind::Archive) if it is no archive, or a damaged one.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = std::fs::File::open(path).map_err(|error| {
+            Error::io("can't open the archive", error).with_context("file", path.display())
+        })?;
+        let archive = Archive::open(Arc::new(file))
+            .map_err(|error| archive_error(error).with_context("archive", path.display()))?;
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Ok(Self { archive: Arc::new(archive), label: path.display().to_string(), path: Some(path) })
+    }
+
+    /// An archive from elsewhere; `label` is its name for people.
+    pub fn new(archive: Archive, label: impl Into<String>) -> Self {
+        Self { archive: Arc::new(archive), label: label.into(), path: None }
+    }
+
+    /// The archive itself.
+    pub fn archive(&self) -> &Archive {
+        &self.archive
+    }
+
+    /// Its name for people.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+}
+
+/// What came of a restore.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct RestoreReport {
+    /// The run's name.
+    pub run: String,
+    /// How it ended.
+    pub outcome: RestoreOutcome,
+    /// Where the present state was dumped to before, if it was.
+    pub safety_dump: Option<PathBuf>,
+    /// Whether the old state is kept as `:previous`.
+    pub kept_previous: bool,
+    /// The nodes that were restored, in the order of their commits.
+    pub nodes: Vec<RestoredNode>,
+    /// References that dangle in what was restored.
+    pub dangling: u64,
+}
+
+/// How a restore ended, if it did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RestoreOutcome {
+    /// All is as in the archive.
+    Ok,
+    /// All is as in the archive, but something is left to clean up, or the archive itself was degraded.
+    Degraded,
+    /// All is as in the archive, and references dangle there.
+    Dangling,
+}
+
+/// What came of one node.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct RestoredNode {
+    /// The node.
+    pub node: NodePath,
+    /// Where it was restored to.
+    pub target: String,
+    /// Bytes of content.
+    pub bytes: u64,
+    /// Parts.
+    pub parts: u64,
+}

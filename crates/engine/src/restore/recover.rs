@@ -1,0 +1,156 @@
+//! After a crash: back, or forward once every node had committed.
+
+use std::sync::Arc;
+
+use dumprestore_driver::{Cancel, Driver, Error, NodePath, Result, StageContext, Undo};
+use serde::Serialize;
+
+use super::plan::driver_of;
+use super::previous::{self, Kept, KeptNode};
+use super::transaction::end_rollback;
+use crate::Observer;
+use crate::event::Event;
+use crate::journal::{self, Journal, Left};
+use crate::lock::SetLock;
+use crate::run::Run;
+use crate::set::BackupSet;
+
+/// What became of an interrupted restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Recovered {
+    /// The run that was interrupted.
+    pub run: String,
+    /// What it was restoring.
+    pub archive: String,
+    /// How it was ended.
+    pub outcome: RecoverOutcome,
+}
+
+/// How an interrupted restore was ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecoverOutcome {
+    /// Everything is as it was before the restore.
+    RolledBack,
+    /// Everything is as in the archive: all nodes had committed.
+    Finished,
+}
+
+impl RecoverOutcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::RolledBack => "rolled back",
+            Self::Finished => "finished",
+        }
+    }
+}
+
+/// Ends what an interrupted restore of this set has left, if there is something.
+///
+/// # Errors
+/// [`ErrorKind::Stuck`](crate::ErrorKind::Stuck) if that can't be done, with what stands in the way. It can be called
+/// again once that is out of the way.
+pub async fn recover(set: &BackupSet, observer: Arc<dyn Observer>) -> Result<Option<Recovered>> {
+    let run = Run::new(observer, Cancel::default());
+    run.observer.event(&Event::Started {
+        run: run.name.clone(),
+        command: "recover",
+        set: set.name().to_owned(),
+    });
+    let _lock = SetLock::acquire(set.state_dir(), set.name(), &run.name)?;
+    recover_left(set, &run).await
+}
+
+/// The same, by a run that holds the lock already.
+pub(crate) async fn recover_left(set: &BackupSet, run: &Run) -> Result<Option<Recovered>> {
+    let Some(left) = Journal::open(journal::path(set.state_dir(), set.name()))? else { return Ok(None) };
+    let (earlier, archive) = (left.header.run.clone(), left.header.archive.clone());
+    let outcome = if left.all_committed { RecoverOutcome::Finished } else { RecoverOutcome::RolledBack };
+    match outcome {
+        RecoverOutcome::Finished => finish(set, left).await?,
+        RecoverOutcome::RolledBack => roll_back(set, left).await?,
+    }
+    run.observer.event(&Event::Recovered { run: earlier.clone(), outcome: outcome.as_str() });
+    Ok(Some(Recovered { run: earlier, archive, outcome }))
+}
+
+async fn finish(set: &BackupSet, mut left: Left) -> Result<()> {
+    let mut kept = Vec::new();
+    for node in left.header.nodes.clone() {
+        let token = match left.finished.remove(&node.node) {
+            Some(token) => token,
+            None => {
+                finish_node(set, &mut left, &node.node).await.map_err(|error| error.with_node(&node.node))?
+            }
+        };
+        kept.extend(token.map(|token| KeptNode {
+            node: node.node.clone(),
+            driver: node.driver.clone(),
+            target: node.target.clone(),
+            token,
+        }));
+    }
+    if left.header.keep {
+        previous::write(set, Kept { run: left.header.run, archive: left.header.archive, nodes: kept })?;
+    }
+    left.journal.remove()
+}
+
+async fn finish_node(set: &BackupSet, left: &mut Left, node: &NodePath) -> Result<Option<serde_json::Value>> {
+    let Some(token) = left.tokens.get(node).cloned() else { return Ok(None) };
+    let driver = driver_for(set, left, node)?;
+    let mut staging = driver.resume(&token, StageContext::new(&left.header.run)).await?;
+    let kept = staging.finish(left.header.old_state()).await?;
+    left.journal.finished(node, kept.clone())?;
+    Ok(kept)
+}
+
+async fn roll_back(set: &BackupSet, mut left: Left) -> Result<()> {
+    let mut stuck = Vec::new();
+    for node in left.header.nodes.clone().iter().rev() {
+        let Some(token) = left.tokens.get(&node.node).cloned() else { continue };
+        let undo =
+            set.node(&node.node).and_then(|node| node.driver()).map(|driver| driver.capabilities().undo);
+        if let Err(error) = roll_back_node(set, &mut left, &node.node, &token).await {
+            stuck.push((undo.unwrap_or(Undo::AfterCommit), error.with_node(&node.node)));
+        }
+    }
+    end_rollback(left.journal, stuck)
+}
+
+async fn roll_back_node(
+    set: &BackupSet,
+    left: &mut Left,
+    node: &NodePath,
+    token: &dumprestore_driver::Token,
+) -> Result<()> {
+    let driver = driver_for(set, left, node)?;
+    let mut staging = driver.resume(token, StageContext::new(&left.header.run)).await?;
+    staging.rollback().await?;
+    left.journal.rolled_back(node)
+}
+
+fn driver_for(set: &BackupSet, left: &Left, node: &NodePath) -> Result<Arc<dyn Driver>> {
+    let driver = driver_of(set, node).map_err(|error| {
+        error.with_hint(
+            "an interrupted restore has this node: put it back into the configuration, then `recover`",
+        )
+    })?;
+    let recorded = left.header.nodes.iter().find(|recorded| recorded.node == *node);
+    let recorded = recorded.ok_or_else(|| Error::stuck("the journal names a node that it does not list"))?;
+    same_target(node, &*driver, &recorded.driver, &recorded.target)?;
+    Ok(driver)
+}
+
+/// Refuses to act on another target than the one that an earlier run has written down.
+pub(super) fn same_target(node: &NodePath, driver: &dyn Driver, kind: &str, target: &str) -> Result<()> {
+    if driver.kind() == kind && driver.target() == target {
+        return Ok(());
+    }
+    Err(Error::config("an earlier restore of this node went to another target than it has now")
+        .with_node(node)
+        .with_context("then", format!("{kind} {target}"))
+        .with_context("now", format!("{} {}", driver.kind(), driver.target()))
+        .with_hint(format!("give it the same target, for example with `--map {node}={target}`")))
+}

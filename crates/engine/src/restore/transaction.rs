@@ -1,0 +1,348 @@
+//! All or nothing: the steps of a restore, each journalled before it is taken, and the way back.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::Arc;
+
+use dumprestore_driver::{
+    ArchivedNode, ArchivedPart, Cancel, Error, ErrorKind, NodePath, OldState, PartReader, Result, Secret,
+    StageContext, Staging, Undo,
+};
+use futures_util::TryFutureExt;
+use tokio::sync::RwLock;
+
+use super::plan::{Chosen, Content};
+use super::previous::KeptNode;
+use crate::archived::Section;
+use crate::event::Event;
+use crate::journal::{Header, HeaderNode, Journal};
+use crate::lanes::Lanes;
+use crate::meter::Meter;
+use crate::run::Run;
+
+/// A staging that lanes share. The engine takes it whole only between phases.
+pub(super) type SharedStaging = Arc<RwLock<Box<dyn Staging>>>;
+
+/// One node of a restore under way.
+pub(super) struct Step {
+    pub(super) node: NodePath,
+    pub(super) driver: String,
+    pub(super) target: String,
+    pub(super) undo: Undo,
+    pub(super) staging: SharedStaging,
+    pub(super) bytes: u64,
+    pub(super) parts: u64,
+    section: Option<Arc<Section>>,
+    lanes: Lanes,
+    begun: bool,
+}
+
+/// A restore under way.
+pub(super) struct Transaction {
+    pub(super) steps: Vec<Step>,
+    run: Run,
+    journal: Journal,
+}
+
+impl Transaction {
+    /// Plans a staging for each node, and begins the journal. Nothing is created beside a target yet.
+    pub(super) async fn stage(
+        chosen: Vec<Chosen>,
+        header: Header,
+        journal: std::path::PathBuf,
+        run: &Run,
+        cx: &StageContext,
+        lanes: &Lanes,
+    ) -> Result<Self> {
+        let mut steps = Vec::new();
+        for chosen in chosen {
+            let node = chosen.node.clone();
+            steps.push(Step::stage(chosen, cx.clone(), lanes).await.map_err(|error| error.with_node(&node))?);
+        }
+        let journal = Journal::create(journal, &header)?;
+        Ok(Self { steps, run: run.clone(), journal })
+    }
+
+    /// Loads and prepares all that can be undone. The live data stay as they are.
+    pub(super) async fn load_and_prepare(&mut self) -> Result<()> {
+        self.phase("stage");
+        for at in 0..self.undoable() {
+            self.begin(at).await?;
+        }
+        self.phase("load");
+        for step in &self.steps[..self.undoable()] {
+            let token = step.staging.read().await.journal();
+            self.journal.step(&step.node, "load", token)?;
+        }
+        let undoable = self.undoable();
+        let (run, steps) = (&self.run, &mut self.steps[..undoable]);
+        let all = steps.iter_mut().map(|step| step.load(run).inspect_err(|_| run.stop.cancel()));
+        first_cause(futures_util::future::join_all(all).await)?;
+        self.phase("prepare");
+        for at in 0..undoable {
+            self.run.cancel.check()?;
+            self.advance(at, "prepare", "prepared").await?;
+        }
+        Ok(())
+    }
+
+    /// Where the staged data of each node can be reached.
+    pub(super) async fn addresses(&self) -> BTreeMap<NodePath, Secret> {
+        let mut addresses = BTreeMap::new();
+        for step in &self.steps[..self.undoable()] {
+            if let Some(address) = step.staging.read().await.address() {
+                addresses.insert(step.node.clone(), address);
+            }
+        }
+        addresses
+    }
+
+    /// Swaps everything in; what can't be undone is loaded last. From the end of this on it only goes forward.
+    pub(super) async fn commit(&mut self) -> Result<()> {
+        self.phase("commit");
+        for at in 0..self.undoable() {
+            self.run.cancel.check()?;
+            self.advance(at, "commit", "committed").await?;
+        }
+        for at in self.undoable()..self.steps.len() {
+            self.run.cancel.check()?;
+            self.begin(at).await?;
+            self.journal_step(at, "load").await?;
+            self.steps[at].load(&self.run).await?;
+            self.advance(at, "prepare", "prepared").await?;
+            self.advance(at, "commit", "committed").await?;
+        }
+        self.journal.all_committed()
+    }
+
+    /// Drops or keeps the old state of every node, goes on past one that fails, and ends the journal if none did.
+    /// What is kept is written down by `keep` before the journal goes.
+    pub(super) async fn finish(
+        mut self,
+        old: OldState,
+        keep: impl FnOnce(Vec<KeptNode>) -> Result<()>,
+    ) -> Vec<Error> {
+        self.phase("finish");
+        let mut errors = Vec::new();
+        let mut kept = Vec::new();
+        for step in &self.steps {
+            let finished = step.staging.write().await.finish(old).await;
+            let journalled = finished.and_then(|token| {
+                self.journal.finished(&step.node, token.clone())?;
+                kept.extend(token.map(|token| step.kept(token)));
+                Ok(())
+            });
+            match journalled {
+                Ok(()) => self.told(&step.node, "finished"),
+                Err(error) => errors.push(error.with_node(&step.node)),
+            }
+        }
+        let kept = if errors.is_empty() { keep(kept) } else { Ok(()) };
+        let ended = kept.and_then(|()| if errors.is_empty() { self.journal.remove() } else { Ok(()) });
+        errors.extend(ended.err());
+        errors
+    }
+
+    /// Puts everything back, in the opposite order, and goes on past a node that fails.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Stuck`] with all that is stuck. The journal then stays, for `recover`.
+    pub(super) async fn roll_back(mut self) -> Result<()> {
+        self.phase("roll back");
+        let mut stuck = Vec::new();
+        for step in self.steps.iter().rev().filter(|step| step.begun) {
+            let undone = step.staging.write().await.rollback().await;
+            match undone.and_then(|()| self.journal.rolled_back(&step.node)) {
+                Ok(()) => self.told(&step.node, "rolled_back"),
+                Err(error) => stuck.push((step.undo, error.with_node(&step.node))),
+            }
+        }
+        end_rollback(self.journal, stuck)
+    }
+
+    /// How many steps can be undone: they come first.
+    fn undoable(&self) -> usize {
+        self.steps.iter().take_while(|step| step.undo != Undo::Never).count()
+    }
+
+    async fn begin(&mut self, at: usize) -> Result<()> {
+        self.run.cancel.check()?;
+        // From here on it is rolled back, even if it fails halfway.
+        self.steps[at].begun = true;
+        self.advance(at, "begin", "staged").await
+    }
+
+    async fn advance(&mut self, at: usize, verb: &'static str, done: &'static str) -> Result<()> {
+        self.journal_step(at, verb).await?;
+        let step = &self.steps[at];
+        let mut staging = step.staging.write().await;
+        let advanced = match verb {
+            "begin" => staging.begin().await,
+            "prepare" => staging.prepare().await,
+            _ => staging.commit().await,
+        };
+        advanced.map_err(|error| error.with_node(&step.node))?;
+        self.told(&step.node, done);
+        Ok(())
+    }
+
+    async fn journal_step(&mut self, at: usize, verb: &str) -> Result<()> {
+        let token = self.steps[at].staging.read().await.journal();
+        self.journal.step(&self.steps[at].node, verb, token)
+    }
+
+    fn phase(&self, phase: &'static str) {
+        self.run.observer.event(&Event::Phase { phase });
+    }
+
+    fn told(&self, node: &NodePath, step: &'static str) {
+        self.run.observer.event(&Event::Step { node: node.clone(), step });
+    }
+}
+
+/// Ends the journal of a rollback, unless something is stuck that another try could free.
+pub(super) fn end_rollback(journal: Journal, stuck: Vec<(Undo, Error)>) -> Result<()> {
+    // What can never be undone won't be by another try: it is reported, and that is all.
+    let hopeless = stuck.iter().all(|(undo, _)| *undo == Undo::Never);
+    let journal_path = journal.path().display().to_string();
+    let removed = if hopeless { journal.remove() } else { Ok(()) };
+    let mut errors = stuck.into_iter().map(|(_, error)| error);
+    let Some(first) = errors.next() else { return removed };
+    let also: Vec<String> = errors.map(|error| error.to_string()).collect();
+    let mut hint = match first.hint() {
+        Some(hint) => hint.to_owned(),
+        None => "remove the cause".to_owned(),
+    };
+    if !hopeless {
+        hint.push_str("; then run `dumprestore recover`");
+    }
+    let mut error = Error::stuck(format!("the restore could not be wholly undone: {first}")).with_hint(hint);
+    if !hopeless {
+        error = error.with_context("journal", journal_path);
+    }
+    for one in also {
+        error = error.with_context("also", one);
+    }
+    Err(error)
+}
+
+/// Of several endings, the error that made the others stop.
+fn first_cause(ended: Vec<Result<()>>) -> Result<()> {
+    let errors = ended.into_iter().filter_map(Result::err);
+    errors.min_by_key(|error| error.kind() == ErrorKind::Cancelled).map_or(Ok(()), Err)
+}
+
+impl Step {
+    async fn stage(chosen: Chosen, cx: StageContext, lanes: &Lanes) -> Result<Self> {
+        let driver = &chosen.driver;
+        let (staging, section) = match &chosen.content {
+            Content::Section(section) => (driver.stage(section.clone(), cx).await?, Some(section.clone())),
+            Content::Previous(token) => (driver.stage_previous(token, cx).await?, None),
+        };
+        let most = match driver.capabilities().lanes {
+            dumprestore_driver::Lanes::One => 1,
+            dumprestore_driver::Lanes::Many => usize::MAX,
+        };
+        Ok(Self {
+            driver: driver.kind().to_owned(),
+            target: driver.target(),
+            undo: chosen.undo(),
+            staging: Arc::new(RwLock::new(staging)),
+            bytes: 0,
+            parts: 0,
+            section,
+            lanes: lanes.at_most(most),
+            begun: false,
+            node: chosen.node,
+        })
+    }
+
+    pub(super) fn header(chosen: &Chosen) -> HeaderNode {
+        HeaderNode {
+            node: chosen.node.clone(),
+            driver: chosen.driver.kind().to_owned(),
+            target: chosen.driver.target(),
+        }
+    }
+
+    fn kept(&self, token: dumprestore_driver::Token) -> KeptNode {
+        KeptNode { node: self.node.clone(), driver: self.driver.clone(), target: self.target.clone(), token }
+    }
+
+    async fn load(&mut self, run: &Run) -> Result<()> {
+        let Some(section) = self.section.clone() else { return Ok(()) };
+        let (bytes, count) =
+            section.parts().fold((0, 0), |(bytes, count), part| (bytes + part.size, count + 1));
+        let meter = Meter::begin(&run.observer, &self.node, "load", (Some(bytes), Some(count)));
+        let loader = Loader {
+            section: section.clone(),
+            staging: self.staging.clone(),
+            meter: meter.clone(),
+            cancel: run.stop.clone(),
+        };
+        // Names only: the parts' records stay in the manifest, which is in memory anyway.
+        let parts: Vec<_> = section.parts().map(Ok).collect();
+        let loaded = self.lanes.run(futures_util::stream::iter(parts), move |part| loader.load(&part)).await;
+        loaded.map_err(|error| error.with_node(&self.node))?;
+        meter.finish();
+        (self.bytes, self.parts) = (bytes, count);
+        run.observer.event(&Event::Step { node: self.node.clone(), step: "loaded" });
+        Ok(())
+    }
+}
+
+/// What all parts of a node have in common while they are loaded.
+struct Loader {
+    section: Arc<Section>,
+    staging: SharedStaging,
+    meter: Arc<Meter>,
+    cancel: Cancel,
+}
+
+impl Loader {
+    /// Loads one part. Called on a lane.
+    fn load(&self, part: &ArchivedPart) -> Result<()> {
+        self.cancel.check()?;
+        let mut stream = Metered { stream: self.section.read(&part.name)?, loader: self, failed: None };
+        let loaded = tokio::runtime::Handle::current().block_on(async {
+            let staging = self.staging.read().await;
+            let mut reader = PartReader::new(&mut stream);
+            tokio::select! {
+                loaded = staging.load(part, &mut reader) => loaded,
+                () = self.cancel.cancelled() => Err(Error::cancelled()),
+            }
+        });
+        // A driver may not pass over a part that can't be read.
+        stream.failed.take().map_or(loaded, Err)?;
+        self.meter.add_part();
+        Ok(())
+    }
+}
+
+/// Counts what is read, heeds the wish to stop, and keeps the first error.
+struct Metered<'a> {
+    stream: Box<dyn Read + Send>,
+    loader: &'a Loader,
+    failed: Option<Error>,
+}
+
+impl Read for Metered<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self
+            .loader
+            .cancel
+            .check()
+            .and_then(|()| self.stream.read(buffer).map_err(crate::archived::read_error));
+        match read {
+            Ok(count) => {
+                self.loader.meter.add_bytes(count);
+                Ok(count)
+            }
+            Err(error) => {
+                let told = Error::new(error.kind(), error.message());
+                self.failed.get_or_insert(error);
+                Err(told.into())
+            }
+        }
+    }
+}
