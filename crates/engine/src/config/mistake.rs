@@ -155,9 +155,13 @@ pub(crate) fn quoted(text: &str) -> String {
 
 fn short(text: &str) -> String {
     const LONGEST: usize = 60;
-    let mut short: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-    // What is shown is not Rust.
-    short = short.replace("\\\"", "\"").replace("\\'", "'");
+    let mut short = String::new();
+    for c in text.chars().take(LONGEST) {
+        match c {
+            '"' | '\'' | '\\' => short.push(c),
+            _ => short.extend(c.escape_debug()),
+        }
+    }
     if text.chars().nth(LONGEST).is_some() {
         short.push('…');
     }

@@ -6,6 +6,7 @@ mod known;
 mod options;
 mod seal;
 mod source;
+mod workspace;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,6 +15,8 @@ use std::sync::Arc;
 use dumprestore_archive as archive;
 use dumprestore_driver::{Edge, Error, ErrorKind, NodePath, OpenContext, Result, Severity};
 use futures_util::TryFutureExt;
+
+pub(crate) use workspace::remove_left;
 
 pub use options::{Destination, DumpOptions, DumpOutcome, DumpReport, DumpedNode};
 
@@ -24,8 +27,11 @@ use crate::hook::HookScope;
 use crate::lanes::Lanes;
 use crate::lock::SetLock;
 use crate::run::Run;
+use crate::selection::choose;
 use crate::set::BackupSet;
+use cut::Cutting;
 use source::OpenNode;
+use workspace::Workspace;
 
 /// Dumps a set into one archive.
 ///
@@ -56,20 +62,13 @@ pub(crate) async fn dump_locked(
     options: &DumpOptions,
     run: Run,
 ) -> Result<DumpReport> {
-    let chosen = crate::selection::choose(set, &options.only)?;
-    let path = destination.path();
-    let scope = HookScope {
-        run: &run,
-        set,
-        nodes: &chosen,
-        archive: path.as_ref().map(|path| path.display().to_string()),
-        staged: BTreeMap::new(),
-    };
-    let dumped = match scope.run(HookPoint::BeforeDump).await {
-        Ok(()) => perform(set, destination, path, options, &run, &chosen, &scope).await,
+    let job = Job { set, options, run: &run, chosen: choose(set, &options.only)?, path: destination.path() };
+    let hooks = job.hooks();
+    let dumped = match hooks.run(HookPoint::BeforeDump).await {
+        Ok(()) => job.perform(destination).await,
         Err(error) => Err(error),
     };
-    let last = scope.run_last(dumped.is_ok()).await;
+    let last = hooks.run_last(dumped.is_ok()).await;
     let report = dumped?;
     // The archive is published: a hook that fails now must not make it look as if there were none.
     if let Err(error) = last {
@@ -78,29 +77,57 @@ pub(crate) async fn dump_locked(
     Ok(report)
 }
 
-async fn perform(
-    set: &BackupSet,
-    destination: Destination,
+/// What a dump is asked to do.
+struct Job<'a> {
+    set: &'a BackupSet,
+    options: &'a DumpOptions,
+    run: &'a Run,
+    /// The nodes that take part, in dump order.
+    chosen: Vec<NodePath>,
+    /// The archive's, if it is a file.
     path: Option<PathBuf>,
-    options: &DumpOptions,
-    run: &Run,
-    chosen: &[NodePath],
-    scope: &HookScope<'_>,
-) -> Result<DumpReport> {
-    let (output, mut ours) = destination.open()?;
-    ours.push(set.state_dir().to_owned());
-    let mut writing = archive::WriterOptions::default();
-    writing.started = run.started;
-    let writer = Arc::new(archive::ArchiveWriter::create(output, writing).map_err(archive_error)?);
-    let mut dump = DumpRun::new(set, run.clone(), writer, chosen, options.certify);
-    let dumped = dump.go(chosen, ours, path).await;
-    let released = dump.release().await;
-    let (manifest, mut report) = dumped?;
-    released?;
-    scope.run(HookPoint::AfterDump).await?;
-    run.cancel.check()?;
-    report.bytes = dump.seal(manifest).await?;
-    Ok(report)
+}
+
+impl Job<'_> {
+    fn hooks(&self) -> HookScope<'_> {
+        HookScope {
+            run: self.run,
+            set: self.set,
+            nodes: &self.chosen,
+            archive: self.path.as_ref().map(|path| path.display().to_string()),
+            staged: BTreeMap::new(),
+        }
+    }
+
+    async fn perform(&self, destination: Destination) -> Result<DumpReport> {
+        let workspace = Workspace::create(self.set, self.path.as_deref())?;
+        let dumped = self.write_archive(destination, &workspace).await;
+        let removed = workspace.remove();
+        let report = dumped?;
+        if let Err(error) = removed {
+            // The archive is whole; the next run tries again.
+            warn(&*self.run.observer, None, error.to_string(), error.hint().map(str::to_owned));
+        }
+        Ok(report)
+    }
+
+    async fn write_archive(&self, destination: Destination, workspace: &Workspace) -> Result<DumpReport> {
+        let (output, mut ours) = destination.open()?;
+        ours.push(self.set.state_dir().to_owned());
+        let mut writing = archive::WriterOptions::default();
+        writing.started = self.run.started;
+        let writer = Arc::new(archive::ArchiveWriter::create(output, writing).map_err(archive_error)?);
+        let mut dump = DumpRun::new(self, writer);
+        let dumped = dump.go(&self.chosen, ours, workspace).await;
+        let released = dump.release().await;
+        let cutting = dumped?;
+        released?;
+        self.hooks().run(HookPoint::AfterDump).await?;
+        self.run.cancel.check()?;
+        let (manifest, mut report) = seal::conclude(&mut dump, cutting, self.path.clone())?;
+        report.bytes = dump.seal(manifest).await?;
+        Ok(report)
+    }
 }
 
 /// A dump under way.
@@ -117,38 +144,32 @@ struct DumpRun<'a> {
 }
 
 impl<'a> DumpRun<'a> {
-    fn new(
-        set: &'a BackupSet,
-        run: Run,
-        archive: Arc<archive::ArchiveWriter>,
-        chosen: &[NodePath],
-        certify: bool,
-    ) -> Self {
-        let both = |edge: &&Edge| chosen.contains(&edge.from) && chosen.contains(&edge.to);
-        let edges: Vec<Edge> = set.edges().iter().filter(both).cloned().collect();
-        let (edges, unchecked) = if certify { (edges, Vec::new()) } else { (Vec::new(), edges) };
-        let lanes = crate::lanes::of(set, &run.stop);
-        Self { set, run, archive, nodes: Vec::new(), edges, unchecked, lanes }
+    fn new(job: &Job<'a>, archive: Arc<archive::ArchiveWriter>) -> Self {
+        let both = |edge: &&Edge| job.chosen.contains(&edge.from) && job.chosen.contains(&edge.to);
+        let edges: Vec<Edge> = job.set.edges().iter().filter(both).cloned().collect();
+        let (edges, unchecked) = if job.options.certify { (edges, Vec::new()) } else { (Vec::new(), edges) };
+        let lanes = crate::lanes::of(job.set, &job.run.stop);
+        Self { set: job.set, run: job.run.clone(), archive, nodes: Vec::new(), edges, unchecked, lanes }
     }
 
     async fn go(
         &mut self,
         chosen: &[NodePath],
         ours: Vec<PathBuf>,
-        path: Option<PathBuf>,
-    ) -> Result<(archive::Manifest, DumpReport)> {
-        self.open(chosen, ours).await?;
+        workspace: &Workspace,
+    ) -> Result<Cutting> {
+        self.open(chosen, ours, workspace).await?;
         cut::capture(self).await?;
         let cutting = cut::cut(self).await?;
         self.stream().await?;
-        seal::conclude(self, cutting, path)
+        Ok(cutting)
     }
 
     fn phase(&self, phase: &'static str) {
         self.run.observer.event(&Event::Phase { phase });
     }
 
-    async fn open(&mut self, chosen: &[NodePath], ours: Vec<PathBuf>) -> Result<()> {
+    async fn open(&mut self, chosen: &[NodePath], ours: Vec<PathBuf>, workspace: &Workspace) -> Result<()> {
         self.phase("open");
         for path in chosen {
             self.run.cancel.check()?;
@@ -157,7 +178,7 @@ impl<'a> DumpRun<'a> {
             let Some(driver) = node.driver() else { continue };
             let inspection = driver.inspect().await.map_err(|error| error.with_node(path))?;
             crate::inspection::refuse(&*self.run.observer, path, &inspection, Severity::NoDump)?;
-            let cx = OpenContext::new(&self.run.name, self.set.state_dir())
+            let cx = OpenContext::new(&self.run.name, workspace.scratch())
                 .with_ours(ours.clone())
                 .with_cancel(self.run.stop.clone());
             self.nodes.push(OpenNode::open(node, driver.clone(), inspection, cx, &self.lanes).await?);

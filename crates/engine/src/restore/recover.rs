@@ -64,6 +64,7 @@ pub async fn recover(set: &BackupSet, observer: Arc<dyn Observer>) -> Result<Opt
 
 /// The same, by a run that holds the lock already.
 pub(crate) async fn recover_left(set: &BackupSet, run: &Run) -> Result<Option<Recovered>> {
+    crate::dump::remove_left(set)?;
     let Some(left) = Journal::open(journal::path(set.state_dir(), set.name()))? else { return Ok(None) };
     let (earlier, archive) = (left.header.run.clone(), left.header.archive.clone());
     let outcome = if left.all_committed { RecoverOutcome::Finished } else { RecoverOutcome::RolledBack };
