@@ -77,9 +77,9 @@ impl Dumping {
         }
         for _pass in 0..5 {
             self.faults.before("capture")?;
-            let parts = self.source.capture().await;
-            self.faults.after()?;
-            if self.take(parts?, false).await? == 0 {
+            let parts = self.source.capture().await?;
+            self.faults.after("captured")?;
+            if self.take(parts, false).await? == 0 {
                 break;
             }
         }
@@ -92,7 +92,7 @@ impl Dumping {
         let cut = CutContext::new(file_clock(&self.folder)?, mode);
         self.faults.before("pin")?;
         self.source.pin(&cut).await?;
-        self.faults.after()
+        self.faults.after("pinned")
     }
 
     /// Lets writers go on.
@@ -151,7 +151,7 @@ impl Dumping {
         meanwhile().await;
         self.take(parts, true).await?;
         self.index.ledger = self.source.ledger();
-        self.faults.after()
+        self.faults.after("streamed")
     }
 
     /// Lets everything go. The node as far as it was dumped.

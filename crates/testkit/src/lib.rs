@@ -42,7 +42,7 @@ pub use fixture::{Fixture, ReferentSample, ReferrerSample, Seed, entries};
 pub use moments::{Fault, Faulty, INJECTED, spread};
 pub use restoring::{Restoring, Step};
 pub use stored::{DAMAGED, Damage, StoredNode};
-pub use trial::{Broken, Needs, TRIALS, Trial, check_the_list, run_as_test};
+pub use trial::{Broken, Needs, TRIALS, Trial, check_the_list, run_as_test, try_in_test};
 pub use world::{Kit, State, World};
 
 pub use async_trait::async_trait;

@@ -17,7 +17,7 @@ pub enum Fault {
     Die(Duration),
 }
 
-/// Counts the moments of a run (each call of the driver, each read and write), and lets a [`Fault`] happen at one of
+/// Counts the moments of a run (before and after each call of the driver, each read and write), and lets a [`Fault`] happen at one of
 /// them.
 #[derive(Debug, Default)]
 pub struct Faulty {
@@ -62,12 +62,12 @@ impl Faulty {
         }
     }
 
-    /// After a call of the driver.
+    /// After a call of the driver, before anything is journalled.
     ///
     /// # Errors
-    /// If the run was cancelled meanwhile.
-    pub fn after(&self) -> Result<()> {
-        self.cancel.check()
+    /// If the run fails now, or was cancelled meanwhile.
+    pub fn after(&self, done: &'static str) -> Result<()> {
+        self.io(done)
     }
 
     /// Before a read or a write.
@@ -108,6 +108,18 @@ fn die() {
     loop {
         std::thread::park();
     }
+}
+
+/// The numbers of these moments, with at most `most` of those that there may be many of.
+pub(crate) fn worth_trying(moments: &[&'static str], most: u64) -> Vec<u64> {
+    let (many, few): (Vec<_>, Vec<_>) = (0..)
+        .zip(moments)
+        .partition(|(_, name)| matches!(**name, "read" | "write" | "load" | "dump" | "end of part"));
+    let some = spread(many.len() as u64, most).into_iter();
+    let some = some.filter_map(|at| many.get(usize::try_from(at).ok()?));
+    let mut numbers: Vec<u64> = few.iter().chain(some).map(|(number, _)| *number).collect();
+    numbers.sort_unstable();
+    numbers
 }
 
 /// At most `most` of the numbers below `count`: all if there are few, else the first, the last, and some between.

@@ -106,27 +106,34 @@ impl Restoring {
             record(step, &self.token);
         }
         match step {
-            Step::Stage => {}
+            Step::Stage => Ok(None),
             Step::Begin => {
                 self.faults.before("begin")?;
                 self.staging.begin().await?;
+                self.faults.after("begun").map(|()| None)
             }
-            Step::Load => self.load()?,
+            Step::Load => {
+                self.load()?;
+                self.faults.after("loaded").map(|()| None)
+            }
             Step::Prepare => {
                 self.faults.before("prepare")?;
                 self.staging.prepare().await?;
+                self.faults.after("prepared").map(|()| None)
             }
             Step::Commit => {
                 self.faults.before("commit")?;
                 self.staging.commit().await?;
+                self.faults.after("committed").map(|()| None)
             }
-            // What is committed is finished whatever the user says.
+            // What is committed is finished, even if the user wants to stop.
             Step::Finish => {
                 self.faults.before("finish")?;
-                return self.staging.finish(old).await;
+                let kept = self.staging.finish(old).await?;
+                let _ = self.faults.after("finished");
+                Ok(kept)
             }
         }
-        self.faults.after().map(|()| None)
     }
 
     fn load(&self) -> Result<()> {

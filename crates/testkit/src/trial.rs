@@ -179,13 +179,25 @@ impl Trial {
 /// # Panics
 /// If the promise is broken, or there is no such trial.
 pub fn run_as_test(kit: Kit, name: &str, test: &'static str) {
+    if let Err(broken) = try_in_test(kit, name, test) {
+        let promise = Trial::named(name).map_or("", |trial| trial.promise);
+        panic!("broken promise\n  {promise}\n  {broken:?}");
+    }
+}
+
+/// Runs a trial inside a test function, whose path is `test`: trials with `kill -9` run that function again, in
+/// another process.
+///
+/// # Errors
+/// If the promise is broken.
+///
+/// # Panics
+/// If there is no such trial.
+pub fn try_in_test(kit: Kit, name: &str, test: &'static str) -> Result<(), Broken> {
     if let Some(order) = child::order() {
         child::play(kit, &order);
     }
-    let trial = Trial::named(name).expect("the macro knows the trials of the table");
-    if let Err(broken) = trial.run(kit, test) {
-        panic!("broken promise\n  {}\n  {broken:?}", trial.promise);
-    }
+    Trial::named(name).expect("the macro knows the trials of the table").run(kit, test)
 }
 
 /// Checks that `listed`, the tests that the macro makes, are all trials, and shows which of them a driver has.

@@ -184,14 +184,27 @@ impl World {
 
     /// Rolls `staging` back, and checks that all is as `before`: or that a driver that can't undo says so.
     pub async fn roll_back(&self, staging: &mut dyn Staging, before: &State) -> Result<(), Broken> {
-        let result = staging.rollback().await;
-        if let Err(error) = &result
-            && self.driver.capabilities().undo == Undo::Never
-        {
-            return honest(error);
+        let never = self.driver.capabilities().undo == Undo::Never;
+        self.roll_back_or_be_stuck(staging, before, never).await
+    }
+
+    /// The same after a commit, which is more than some can undo.
+    pub async fn roll_back_a_commit(&self, staging: &mut dyn Staging, before: &State) -> Result<(), Broken> {
+        let too_late = self.driver.capabilities().undo != Undo::AfterCommit;
+        self.roll_back_or_be_stuck(staging, before, too_late).await
+    }
+
+    async fn roll_back_or_be_stuck(
+        &self,
+        staging: &mut dyn Staging,
+        before: &State,
+        stuck: bool,
+    ) -> Result<(), Broken> {
+        match staging.rollback().await {
+            Ok(()) => self.expect(before, "after the rollback").await,
+            Err(error) if stuck => honest(&error),
+            Err(error) => Err(Broken::because("`rollback` failed", error)),
         }
-        result.map_err(|error| Broken::because("`rollback` failed", error))?;
-        self.expect(before, "after the rollback").await
     }
 
     /// Checks that all is as `before`.

@@ -1,5 +1,7 @@
 //! The ledger driver keeps the promises of the contract.
 
+#![allow(clippy::unwrap_used, reason = "a fixture that fails ends the test")]
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -3,17 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dumprestore_driver::{OldState, Token, Undo};
+use dumprestore_driver::{OldState, Token};
 
 use crate::child::Remains;
-use crate::{Broken, Fault, Faulty, Seed, State, Step, StoredNode, World, spread};
+use crate::moments::worth_trying;
+use crate::{Broken, Fault, Faulty, Seed, State, Step, StoredNode, World};
 
 const AT_ONCE: Fault = Fault::Die(Duration::ZERO);
 
 pub(crate) async fn a_crash_at_each_step_can_be_rolled_back(world: &World) -> Result<(), Broken> {
     let (archived, _) = prepare(world).await?;
     let moments = moments(world, &archived).await?;
-    for moment in spread(moments.len() as u64, 16) {
+    for moment in worth_trying(&moments, 6) {
+        // From `finish` on there is no way back.
+        if numbers_of(&moments, &["finished"]).contains(&moment) {
+            continue;
+        }
         let before = live(world).await;
         let remains = world.restore_in_a_child(&archived, OldState::Drop, moment, AT_ONCE).await?;
         roll_back(world, &remains, &before).await?;
@@ -24,7 +29,7 @@ pub(crate) async fn a_crash_at_each_step_can_be_rolled_back(world: &World) -> Re
 pub(crate) async fn a_crash_after_prepare_can_be_committed(world: &World) -> Result<(), Broken> {
     let (archived, content) = prepare(world).await?;
     let moments = moments(world, &archived).await?;
-    for moment in numbers_of(&moments, &["commit", "finish"]) {
+    for moment in numbers_of(&moments, &["commit", "committed", "finish", "finished"]) {
         let before = live(world).await;
         let remains = world.restore_in_a_child(&archived, OldState::Drop, moment, AT_ONCE).await?;
         go_forward(world, &content, &remains, &before).await?;
@@ -94,15 +99,17 @@ async fn roll_back(world: &World, remains: &Remains, before: &State) -> Result<(
     let Some((step, token)) = &remains.journal else {
         return world.expect(before, "after a crash before the first step").await;
     };
-    if remains.lived || (*step == Step::Finish && world.driver.capabilities().undo == Undo::BeforeCommit) {
+    if remains.lived {
         return Ok(());
     }
     for _twice in 0..2 {
         let mut resumed = resume(world, token).await?;
-        world
-            .roll_back(&mut *resumed, before)
-            .await
-            .map_err(|broken| Broken::new(format!("after a crash at {step:?}: {broken:?}")))?;
+        let rolled_back = if *step >= Step::Commit {
+            world.roll_back_a_commit(&mut *resumed, before).await
+        } else {
+            world.roll_back(&mut *resumed, before).await
+        };
+        rolled_back.map_err(|broken| Broken::new(format!("after a crash at {step:?}: {broken:?}")))?;
     }
     Ok(())
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use dumprestore_driver::{ErrorKind, OldState, StageContext, Token, Undo};
 
 use super::ensure;
-use crate::{Broken, Fault, Faulty, Seed, State, Step, StoredNode, World, spread};
+use crate::moments::worth_trying;
+use crate::{Broken, Fault, Faulty, Seed, State, Step, StoredNode, World};
 
 pub(crate) async fn rollback_before_commit_restores_everything(world: &World) -> Result<(), Broken> {
     for step in [Step::Stage, Step::Begin, Step::Load, Step::Prepare] {
@@ -55,7 +56,7 @@ pub(crate) async fn a_cancelled_restore_rolls_back(world: &World) -> Result<(), 
 async fn stopped_anywhere(world: &World, fault: Fault) -> Result<(), Broken> {
     let (archived, content, _) = world.dump_then(Seed::Ordinary, Seed::Hostile).await?;
     let archived = Arc::new(archived.with_chunk(4096));
-    for moment in moments_of_a_restore(world, &archived, 30).await? {
+    for moment in moments_of_a_restore(world, &archived).await? {
         world.fixture.seed(Seed::Hostile).await;
         let before = world.state().await;
         let faults = Arc::new(Faulty::at(moment, fault));
@@ -75,8 +76,8 @@ async fn stopped_anywhere(world: &World, fault: Fault) -> Result<(), Broken> {
         ensure(fault == Fault::Fail || error.kind() == ErrorKind::Cancelled, || {
             format!("a cancelled restore must say so, not {error:?}")
         })?;
-        let committed = faults.passed().contains(&"commit") && fault == Fault::Cancel;
-        if committed && world.driver.capabilities().undo == Undo::BeforeCommit {
+        if faults.passed().contains(&"committed") {
+            world.roll_back_a_commit(restoring.staging(), &before).await?;
             continue;
         }
         world.roll_back(restoring.staging(), &before).await?;
@@ -86,14 +87,10 @@ async fn stopped_anywhere(world: &World, fault: Fault) -> Result<(), Broken> {
 }
 
 /// The numbers of the moments of a restore in one lane.
-async fn moments_of_a_restore(
-    world: &World,
-    archived: &Arc<StoredNode>,
-    most: u64,
-) -> Result<Vec<u64>, Broken> {
+async fn moments_of_a_restore(world: &World, archived: &Arc<StoredNode>) -> Result<Vec<u64>, Broken> {
     let faults = Arc::new(Faulty::never());
     world.stage_with(archived, &faults).await?.go(Step::Finish, OldState::Drop).await?;
-    Ok(spread(faults.passed().len() as u64, most))
+    Ok(worth_trying(&faults.passed(), 16))
 }
 
 pub(crate) async fn a_driver_that_cannot_undo_says_so(world: &World) -> Result<(), Broken> {
