@@ -1,0 +1,52 @@
+# Every routine of this workspace. `just` alone lists them.
+
+_default:
+    @just --list --unsorted
+
+# What the README promises: installs what the tests need, and passes them.
+test:
+    ./scripts/test.sh
+
+# Format, lints and tests of one package.
+check package:
+    cargo fmt -p {{package}}
+    cargo clippy -p {{package}} --all-targets -- -D warnings
+    cargo test -p {{package}}
+
+# A small shop is made, dumped while it is written to, broken, and restored.
+demo:
+    cargo run --release --quiet -p dumprestore-cli -- demo
+
+# A failure, an interrupt and a kill at every single moment of a dump and of a restore.
+faults:
+    DUMPRESTORE_FAULTS=all cargo test --release -p dumprestore-tests --test fault_matrix
+
+# Dumps under a load of so many operations a second.
+load rate="600":
+    DUMPRESTORE_LOAD={{rate}} cargo test --release -p dumprestore-tests --test coherence -- --nocapture --test-threads=1
+
+# The archive's limits at full length, and its writer alone.
+archive-limits:
+    cargo test --release -p dumprestore-archive --test limits
+
+# Side by side with tar, zip, unzip and sqlite3, in one run: 20,000 files of 1 GB, and a database of 500 MB.
+bench:
+    cargo build --release -p dumprestore-cli
+    ./benches/side-by-side.sh target/release/dumprestore
+
+# Accept changed snapshots of messages.
+accept:
+    INSTA_UPDATE=always cargo test --workspace
+
+# Lines of `archive` and `engine` that no test reaches (needs cargo-llvm-cov and llvm-tools).
+coverage:
+    cargo llvm-cov -p dumprestore-archive -p dumprestore -p dumprestore-tests --summary-only \
+        --ignore-filename-regex '(drivers|testkit|tests)/'
+
+# Fuzz one target for so many seconds (needs cargo-fuzz and a nightly toolchain): `just fuzz archive manifest 60`.
+fuzz crate target seconds="60":
+    cd crates/{{crate}} && cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
+
+# Licences, sources and duplicate versions (needs cargo-deny).
+deny:
+    cargo deny check licenses bans sources

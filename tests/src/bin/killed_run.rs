@@ -1,0 +1,33 @@
+//! A run in a process of its own, which ends it with `kill -9` at a given moment.
+//!
+//! `killed-run SHOP ARCHIVE dump|restore MOMENT`
+
+#![allow(clippy::unwrap_used, reason = "a test's own program: what it can't go on without ends it")]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dumprestore::{Coherence, Destination, DumpOptions, OpenArchive, RestoreFrom, RestoreOptions};
+use dumprestore_testkit::{Fault, Faulty};
+use dumprestore_tests::Shop;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let shop = Shop::at(&PathBuf::from(arguments.next().unwrap()));
+    let archive = PathBuf::from(arguments.next().unwrap());
+    let command = arguments.next().unwrap();
+    let moment = arguments.next().unwrap().parse().unwrap();
+    let faults = Arc::new(Faulty::at(moment, Fault::Die(Duration::ZERO)));
+    let set = shop.set_watched(&[&faults], Coherence::default());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        match command.as_str() {
+            "dump" => drop(dumprestore::dump(&set, Destination::new_file(archive), DumpOptions::default()).await.unwrap()),
+            _ => {
+                let from = RestoreFrom::Archive(OpenArchive::open(&archive).unwrap());
+                drop(dumprestore::restore(&set, &from, &RestoreOptions::default()).await.unwrap());
+            }
+        }
+    });
+}
