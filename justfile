@@ -32,7 +32,7 @@ archive-limits:
 # Side by side with tar, zip, unzip and sqlite3, in one run: 20,000 files of 1 GB, and a database of 500 MB.
 bench:
     cargo build --release -p dumprestore-cli
-    ./benches/side-by-side.sh target/release/dumprestore
+    python3 benches/side_by_side.py target/release/dumprestore
 
 # Accept changed snapshots of messages.
 accept:
