@@ -125,7 +125,7 @@ impl SetBuilder {
     }
 }
 
-type BuildDriver = Box<dyn FnOnce(&BuildContext) -> Result<Arc<dyn Driver>>>;
+pub(crate) type BuildDriver = Box<dyn FnOnce(&BuildContext) -> Result<Arc<dyn Driver>>>;
 
 /// Makes a node of a set in code.
 pub struct NodeBuilder {

@@ -3,6 +3,8 @@
 mod archived;
 mod assemble;
 mod builder;
+mod config;
+mod config_schema;
 mod dump;
 mod event;
 mod hook;
@@ -14,8 +16,11 @@ mod links;
 mod lock;
 mod meter;
 mod names;
+mod option_schema;
 mod order;
+mod plan;
 mod reference_check;
+mod registry;
 mod restore;
 mod run;
 mod selection;
@@ -23,10 +28,13 @@ mod set;
 mod settings;
 
 pub use builder::{NodeBuilder, SetBuilder};
+pub use config::{ConfigOrigin, Environment, Overrides};
 pub use dump::{Destination, DumpOptions, DumpOutcome, DumpReport, DumpedNode, dump};
 pub use event::{Event, Observer};
 pub use hook_settings::{Hook, HookPoint, Hooks, OnError};
 pub use links::{OrderEdge, OrderReason};
+pub use plan::{OrderPlan, OrderedNode, PlannedReference};
+pub use registry::{DriverInfo, Registry};
 pub use restore::{
     OpenArchive, PlannedNode, RecoverOutcome, Recovered, RestoreFrom, RestoreOptions, RestoreOutcome,
     RestorePlan, RestoreReport, RestoredNode, VerifyReport, plan_restore, recover, rehearse, restore, verify,

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dumprestore_archive as archive;
-use dumprestore_driver::{Edge, Error, ErrorKind, NodePath, OpenContext, Result, Severity};
+use dumprestore_driver::{Edge, Error, ErrorKind, NodePath, OpenContext, Result, Severity, View};
 use futures_util::TryFutureExt;
 
 pub(crate) use workspace::remove_left;
@@ -63,6 +63,10 @@ pub(crate) async fn dump_locked(
     run: Run,
 ) -> Result<DumpReport> {
     let job = Job { set, options, run: &run, chosen: choose(set, &options.only)?, path: destination.path() };
+    for (from, to) in crate::selection::broken(set, &job.chosen) {
+        let message = format!("`{from}` refers to `{to}`, and only one of them is dumped: nothing is certified between them");
+        warn(&*job.run.observer, None, message, None);
+    }
     let hooks = job.hooks();
     let dumped = match hooks.run(HookPoint::BeforeDump).await {
         Ok(()) => job.perform(destination).await,
@@ -186,20 +190,18 @@ impl<'a> DumpRun<'a> {
         Ok(())
     }
 
-    /// Dumps what is pinned, several nodes at once, and then what is not, one after the other and in order.
+    /// Dumps what nothing holds still, one node after the other and in order, for each moment counts there; then what
+    /// is held by its pin or captured, several nodes at once.
     async fn stream(&mut self) -> Result<()> {
         self.phase("stream");
         let (run, archive) = (&self.run, &self.archive);
-        let (mut held, mut streamed): (Vec<_>, Vec<_>) = self
-            .nodes
-            .iter_mut()
-            .partition(|node| node.capabilities.view != dumprestore_driver::View::Streamed);
-        let all = held.iter_mut().map(|node| node.stream(run, archive).inspect_err(|_| run.stop.cancel()));
-        first_cause(futures_util::future::join_all(all).await)?;
+        let (mut held, mut streamed): (Vec<_>, Vec<_>) =
+            self.nodes.iter_mut().partition(|node| node.capabilities.view != View::Streamed);
         for node in &mut streamed {
             node.stream(run, archive).await?;
         }
-        Ok(())
+        let all = held.iter_mut().map(|node| node.stream(run, archive).inspect_err(|_| run.stop.cancel()));
+        first_cause(futures_util::future::join_all(all).await)
     }
 
     /// Lets every source go; goes on past one that fails.

@@ -151,9 +151,13 @@ impl Transaction {
         self.phase("roll back");
         let mut stuck = Vec::new();
         for step in self.steps.iter().rev().filter(|step| step.begun) {
-            let undone = step.staging.write().await.rollback().await;
-            match undone.and_then(|()| self.journal.rolled_back(&step.node)) {
-                Ok(()) => self.told(&step.node, "rolled_back"),
+            match step.staging.write().await.rollback().await {
+                Ok(()) => {
+                    // Spares `recover` a step if the rest is killed. Without it, it is rolled back once more, which
+                    // is as good as once: a full disk must not make a rollback look as if it had failed.
+                    let _spared = self.journal.rolled_back(&step.node);
+                    self.told(&step.node, "rolled_back");
+                }
                 Err(error) => stuck.push((step.undo, error.with_node(&step.node))),
             }
         }
