@@ -1,0 +1,215 @@
+//! What stands in the journal: enough to go on after a crash.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use dumprestore_driver::{Error, Facts, Result, Token};
+use serde::{Deserialize, Serialize};
+
+use crate::fault::io_failed;
+use crate::place::{COMPANIONS, Place, suffixed};
+use crate::profile::Journal;
+
+/// A path in JSON: as text, and in hexadecimal where it is none.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum PathText {
+    Text(String),
+    Bytes { hex: String },
+}
+
+impl PathText {
+    pub(crate) fn new(path: &Path) -> Self {
+        match path.to_str() {
+            Some(text) => Self::Text(text.to_owned()),
+            None => Self::Bytes { hex: hex::encode(path.as_os_str().as_bytes()) },
+        }
+    }
+
+    pub(crate) fn path(&self) -> Result<PathBuf> {
+        let path = match self {
+            Self::Text(text) => PathBuf::from(text),
+            Self::Bytes { hex: digits } => hex::decode(digits)
+                .map(|bytes| PathBuf::from(OsString::from_vec(bytes)))
+                .map_err(|error| Error::defect("the journal's token has a bad path").with_source(error))?,
+        };
+        if path.is_absolute() { Ok(path) } else { Err(Error::defect("the journal's token has a relative path")) }
+    }
+}
+
+/// What a restore puts in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Form {
+    /// A SQLite database.
+    Database,
+    /// A file that SQLite can't read: kept as it was found, and put back so.
+    Foreign,
+    /// No file.
+    Absent,
+}
+
+/// What the live file was before a restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Before {
+    pub(crate) form: Form,
+    pub(crate) wal: bool,
+    pub(crate) mode: Option<u32>,
+}
+
+/// How far a restore has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Step {
+    Planned,
+    Begun,
+    Prepared,
+    Committed,
+}
+
+/// How the staged state takes the place of the live one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Way {
+    /// Its pages are copied into the live file, in one transaction.
+    Pages,
+    /// The files change places.
+    Files,
+}
+
+/// One restore, as the journal has it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Entry {
+    version: u32,
+    path: PathText,
+    run: String,
+    pub(crate) step: Step,
+    pub(crate) form: Form,
+    /// Where the staged state comes from, if not from an archive.
+    kept: Option<PathText>,
+    pub(crate) way: Option<Way>,
+    /// What the live file was before.
+    pub(crate) old: Option<Before>,
+    /// The journal mode of a file that is put where none was.
+    pub(crate) wal: bool,
+    /// And its permission bits.
+    pub(crate) mode: Option<u32>,
+}
+
+const VERSION: u32 = 1;
+
+impl Entry {
+    pub(crate) fn of_archive(path: &Path, run: &str, facts: &Facts) -> Result<Self> {
+        let wal = Journal::in_facts(facts) == Journal::Wal;
+        let mode = facts.get("mode").and_then(|text| u32::from_str_radix(text, 8).ok());
+        Self::new(path, run, Form::Database, None, wal, mode)
+    }
+
+    pub(crate) fn of_kept(path: &Path, run: &str, kept: Kept) -> Result<Self> {
+        Self::new(path, run, kept.form, Some(kept.path), kept.wal, kept.mode)
+    }
+
+    fn new(
+        path: &Path,
+        run: &str,
+        form: Form,
+        kept: Option<PathText>,
+        wal: bool,
+        mode: Option<u32>,
+    ) -> Result<Self> {
+        let path = PathText::new(Place::find(path)?.path());
+        Ok(Self {
+            version: VERSION,
+            path,
+            run: run.to_owned(),
+            step: Step::Planned,
+            form,
+            kept,
+            way: None,
+            old: None,
+            wal,
+            mode: mode.map(|mode| mode & 0o777),
+        })
+    }
+
+    pub(crate) fn parse(token: &Token) -> Result<Self> {
+        let entry: Self = serde_json::from_value(token.clone())
+            .map_err(|error| Error::defect("the journal's token is not one of `sqlite`").with_source(error))?;
+        match entry.version == VERSION {
+            true => entry.path.path().map(|_| entry),
+            false => Err(Error::unsupported("the journal was written by another version of dumprestore")
+                .with_hint("recover with that version")),
+        }
+    }
+
+    pub(crate) fn token(&self) -> Token {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        // Checked when it was parsed.
+        Place::at(self.path.path().unwrap_or_default())
+    }
+
+    pub(crate) fn run(&self) -> &str {
+        &self.run
+    }
+
+    pub(crate) fn kept(&self) -> Result<Option<PathBuf>> {
+        self.kept.as_ref().map(PathText::path).transpose()
+    }
+}
+
+/// An old state that outlives its restore.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Kept {
+    version: u32,
+    path: PathText,
+    form: Form,
+    wal: bool,
+    mode: Option<u32>,
+}
+
+impl Kept {
+    pub(crate) fn new(path: &Path, form: Form, wal: bool, mode: Option<u32>) -> Self {
+        Self { version: VERSION, path: PathText::new(path), form, wal, mode }
+    }
+
+    pub(crate) fn parse(token: &Token) -> Result<Self> {
+        let kept: Self = serde_json::from_value(token.clone())
+            .map_err(|error| Error::defect("the token of a kept state is not one of `sqlite`").with_source(error))?;
+        match kept.version == VERSION {
+            true => kept.path.path().map(|_| kept),
+            false => Err(Error::unsupported("the old state was kept by another version of dumprestore")
+                .with_hint("restore it with that version")),
+        }
+    }
+
+    pub(crate) fn token(&self) -> Token {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// Removes it. Twice is once.
+    pub(crate) fn discard(&self) -> Result<()> {
+        remove_with_companions(&self.path.path()?)
+    }
+}
+
+/// Removes a file, if it is there.
+pub(crate) fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(io_failed("can't remove a file beside the database", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a database of our own, with what SQLite left beside it.
+pub(crate) fn remove_with_companions(path: &Path) -> Result<()> {
+    COMPANIONS.iter().try_for_each(|suffix| remove(&suffixed(path, suffix)))?;
+    remove(path)
+}

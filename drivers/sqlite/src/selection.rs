@@ -1,0 +1,103 @@
+//! Which tables are left out.
+
+use dumprestore_driver::{Error, Result};
+use globset::{GlobBuilder, GlobMatcher};
+
+/// The patterns of the configuration.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Selection {
+    tables: Vec<Pattern>,
+    data: Vec<Pattern>,
+}
+
+#[derive(Debug, Clone)]
+struct Pattern {
+    text: String,
+    glob: GlobMatcher,
+}
+
+impl Pattern {
+    fn fits(&self, name: &str) -> bool {
+        // A name may itself have characters that mean something in a pattern.
+        self.text == name || self.glob.is_match(name)
+    }
+}
+
+/// The tables that the patterns fit, in one state of a database.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Excluded {
+    /// Without their definition.
+    pub(crate) tables: Vec<String>,
+    /// Without their rows.
+    pub(crate) data: Vec<String>,
+}
+
+impl Excluded {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tables.is_empty() && self.data.is_empty()
+    }
+
+    /// Whether rows of that table are not in the dump.
+    pub(crate) fn has(&self, table: &str) -> bool {
+        self.tables.iter().chain(&self.data).any(|name| name.eq_ignore_ascii_case(table))
+    }
+}
+
+impl Selection {
+    /// Checks the patterns.
+    pub(crate) fn new(tables: &[String], data: &[String]) -> Result<Self> {
+        Ok(Self { tables: compile("exclude_tables", tables)?, data: compile("exclude_data", data)? })
+    }
+
+    /// The tables of `present` that they fit.
+    ///
+    /// # Errors
+    /// If a pattern fits none: most likely it is misspelt, and what should be left out would be dumped.
+    pub(crate) fn pick(&self, present: &[String]) -> Result<Excluded> {
+        let tables = fitting("exclude_tables", &self.tables, present)?;
+        let mut data = fitting("exclude_data", &self.data, present)?;
+        data.retain(|name| !tables.contains(name));
+        Ok(Excluded { tables, data })
+    }
+}
+
+fn compile(option: &str, patterns: &[String]) -> Result<Vec<Pattern>> {
+    patterns.iter().map(|text| Ok(Pattern { text: text.clone(), glob: compile_one(option, text)? })).collect()
+}
+
+fn compile_one(option: &str, text: &str) -> Result<GlobMatcher> {
+    GlobBuilder::new(text)
+        // As SQLite compares names.
+        .case_insensitive(true)
+        .build()
+        .map(|glob| glob.compile_matcher())
+        .map_err(|error| Error::config(format!("`{option}` has a bad pattern `{text}`")).with_source(error))
+}
+
+fn fitting(option: &str, patterns: &[Pattern], present: &[String]) -> Result<Vec<String>> {
+    for pattern in patterns {
+        if !present.iter().any(|name| pattern.fits(name)) {
+            return Err(unknown(option, &pattern.text, present));
+        }
+    }
+    let fits = |name: &&String| patterns.iter().any(|pattern| pattern.fits(name));
+    Ok(present.iter().filter(fits).cloned().collect())
+}
+
+fn unknown(option: &str, pattern: &str, present: &[String]) -> Error {
+    let error = Error::config(format!("`{option}` names `{pattern}`, and there is no such table"));
+    match closest(pattern, present.iter().map(String::as_str)) {
+        Some(name) => error.with_hint(format!("did you mean `{name}`?")),
+        None => error.with_hint("remove it, or see the tables with `sqlite3 FILE .tables`"),
+    }
+}
+
+/// The name that is most like the one that was typed, if any is like it.
+pub(crate) fn closest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let typed = typed.to_lowercase();
+    names
+        .map(|name| (strsim::jaro_winkler(&typed, &name.to_lowercase()), name))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .map(|(_, name)| name)
+}
