@@ -147,18 +147,18 @@ fn check_certified(
     let fault = |place, error| Fault::on(place, &from.path, error);
     let referrer = with_driver(from, flats).map_err(|error| fault(Place::Keys(at, nth), error))?;
     let referent = with_driver(to, flats).map_err(|error| fault(Place::Reference(at, nth), error))?;
-    for (end, driver, linked) in [
-        (from, referrer, referrer.capabilities().linked.referrer),
-        (to, referent, referent.capabilities().linked.referent),
+    for (end, driver, linked, lack) in [
+        (from, referrer, referrer.capabilities().linked.referrer, "which can't tell what it refers to"),
+        (to, referent, referent.capabilities().linked.referent, "in which no key can be looked up"),
     ] {
         if !linked || driver.capabilities().view == View::Streamed {
             let error = Error::config(format!(
-                "a reference with `keys` from `{}` to `{}` can't be certified: `{}` is a `{}` node, which {}",
+                "a reference with `keys` from `{}` to `{}` can't be certified: `{}` is a `{}` node, {}",
                 from.path,
                 to.path,
                 end.path,
                 driver.kind(),
-                if linked { "is read as it changes" } else { "has no such links" },
+                if linked { "which is read while it changes" } else { lack },
             ))
             .with_hint("remove `keys`: the reference then orders only");
             return Err(fault(Place::Keys(at, nth), error));

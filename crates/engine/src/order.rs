@@ -187,7 +187,7 @@ fn named_cycle(flats: &[Flat], ties: &[Tie], nth: usize, path: &[usize]) -> Box<
 fn reason(first: &str, then: &str, why: OrderReason) -> String {
     match why {
         OrderReason::After => format!("`{first}` before `{then}`: `{then}` is declared `after` it"),
-        OrderReason::Refers => format!("`{first}` before `{then}`: it refers to it"),
+        OrderReason::Refers => format!("`{first}` before `{then}`: `{first}` refers to it"),
     }
 }
 

@@ -5,8 +5,8 @@ use std::cell::Cell;
 use serde::Deserialize;
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
-    VariantAccess, Visitor,
+    DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer, MapAccess, SeqAccess,
+    Unexpected, VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
@@ -28,7 +28,9 @@ pub(crate) fn read<T: for<'de> Deserialize<'de>>(value: &Value) -> std::result::
 }
 
 /// The same, and notes whether its keys were checked.
-pub(crate) fn read_noting<T: for<'de> Deserialize<'de>>(value: &Value) -> std::result::Result<Read<T>, Box<Mistake>> {
+pub(crate) fn read_noting<T: for<'de> Deserialize<'de>>(
+    value: &Value,
+) -> std::result::Result<Read<T>, Box<Mistake>> {
     let keys_unchecked = Cell::new(false);
     let reader = Reader { value, keys_unchecked: Some(&keys_unchecked) };
     let read = T::deserialize(reader).map_err(|Boxed(mistake)| mistake.or_at(value.span))?;
@@ -148,7 +150,11 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         if self.value.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -175,7 +181,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         visitor: V,
     ) -> Result<V::Value> {
         match &self.value.kind {
-            Kind::Scalar(scalar) if !scalar.is_null() => visitor.visit_enum(scalar.text.as_str().into_deserializer()),
+            Kind::Scalar(scalar) if !scalar.is_null() => {
+                visitor.visit_enum(scalar.text.as_str().into_deserializer())
+            }
             Kind::Mapping(mapping) => match mapping.as_slice() {
                 [(key, value)] => visitor.visit_enum(Variant { key: &key.text, value }),
                 _ => Err(Boxed::invalid_type(Unexpected::Map, &"one key that says which")),
@@ -210,7 +218,9 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
-        let Some((key, value)) = self.value.take() else { return Err(Boxed::custom("a value was read before its key")) };
+        let Some((key, value)) = self.value.take() else {
+            return Err(Boxed::custom("a value was read before its key"));
+        };
         seed.deserialize(Reader::below(value)).map_err(|Boxed(mistake)| {
             let mistake = mistake.if_unwanted(key.span, &key.text, self.known);
             Boxed(match mistake.unknown_key() {
@@ -277,7 +287,11 @@ impl<'de> VariantAccess<'de> for Reader<'_> {
         self.deserialize_any(visitor)
     }
 
-    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value> {
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
         self.mapping(visitor, fields)
     }
 }

@@ -19,7 +19,10 @@ pub(crate) struct Mistake {
 
 #[derive(Debug)]
 enum What {
-    Unknown { key: String, known: Vec<String> },
+    Unknown {
+        key: String,
+        known: Vec<String>,
+    },
     /// A key whose value nobody wants: [`What::Unknown`], once it is known which.
     Unwanted,
     Missing(String),
@@ -48,9 +51,18 @@ impl Mistake {
         Box::new(Self { span: None, path: Vec::new(), what: What::Said(message.into()), hint: None })
     }
 
-    pub(crate) fn unknown<K: Into<String>>(span: Span, key: &str, known: impl IntoIterator<Item = K>) -> Box<Self> {
+    pub(crate) fn unknown<K: Into<String>>(
+        span: Span,
+        key: &str,
+        known: impl IntoIterator<Item = K>,
+    ) -> Box<Self> {
         let known = known.into_iter().map(Into::into).collect();
-        Box::new(Self { span: Some(span), path: Vec::new(), what: What::Unknown { key: key.to_owned(), known }, hint: None })
+        Box::new(Self {
+            span: Some(span),
+            path: Vec::new(),
+            what: What::Unknown { key: key.to_owned(), known },
+            hint: None,
+        })
     }
 
     pub(crate) fn missing(span: Span, key: &str) -> Box<Self> {
@@ -111,6 +123,7 @@ impl Mistake {
         };
         let hint = self.hint.clone().or_else(|| match &self.what {
             What::Unknown { known, .. } => suggestion(self.unknown_key().and_then(|(_, meant)| meant), known),
+            What::Missing(key) if key == "version" => Some("begin with `version: 1`".to_owned()),
             _ => None,
         });
         (message, hint)
@@ -213,8 +226,12 @@ impl de::Error for Boxed {
         let wanted = wanted(&expected.to_string());
         let mistake = Mistake::said(format!("expected {wanted}, found {}", found(unexpected)));
         Self(match (unexpected, wanted.as_str()) {
-            (Unexpected::Str("yes" | "Yes" | "YES" | "on" | "On" | "ON"), BOOLEAN) => mistake.with_hint("write `true`"),
-            (Unexpected::Str("no" | "No" | "NO" | "off" | "Off" | "OFF"), BOOLEAN) => mistake.with_hint("write `false`"),
+            (Unexpected::Str("yes" | "Yes" | "YES" | "on" | "On" | "ON"), BOOLEAN) => {
+                mistake.with_hint("write `true`")
+            }
+            (Unexpected::Str("no" | "No" | "NO" | "off" | "Off" | "OFF"), BOOLEAN) => {
+                mistake.with_hint("write `false`")
+            }
             (Unexpected::Str(text), _) if wanted.contains("number") && text.starts_with('0') => {
                 mistake.with_hint("write decimal numbers without a leading zero, octal ones as `0o17`")
             }
@@ -223,7 +240,11 @@ impl de::Error for Boxed {
     }
 
     fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self(Mistake::said(format!("expected {}, found {}", wanted(&expected.to_string()), found(unexpected))))
+        Self(Mistake::said(format!(
+            "expected {}, found {}",
+            wanted(&expected.to_string()),
+            found(unexpected)
+        )))
     }
 
     fn invalid_length(length: usize, expected: &dyn Expected) -> Self {

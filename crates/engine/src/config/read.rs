@@ -22,7 +22,8 @@ pub(crate) fn read_document(text: &str) -> Result<Value> {
     if text.len() > LONGEST_FILE {
         return Err(Mistake::at(Span::START, "a configuration of more than 1 MiB is not read"));
     }
-    Reader { events: Parser::new_from_str(text), text, anchors: HashMap::new(), values: 0, bytes: 0 }.document()
+    Reader { events: Parser::new_from_str(text), text, anchors: HashMap::new(), values: 0, bytes: 0 }
+        .document()
 }
 
 struct Reader<'a> {
@@ -72,16 +73,29 @@ impl<'a> Reader<'a> {
 
     fn syntax(&self, error: &ScanError) -> Box<Mistake> {
         let (line, column) = (error.marker().line().max(1), error.marker().col());
-        let mistake = Mistake::at(Span::at(line, column, 1), format!("not valid YAML: {}", error.info()));
-        let written = self.text.lines().nth(line - 1).unwrap_or_default();
-        let indent = &written[..written.len() - written.trim_start().len()];
-        if indent.contains('\t') {
-            mistake.with_hint("indent with spaces, not with tabs")
-        } else if written.contains("${") && written.contains(['{', '[']) {
+        let mistake = |span| Mistake::at(span, format!("not valid YAML: {}", error.info()));
+        // A tab is noticed as the end of what stands before it.
+        if let Some(span) = [line, line + 1].into_iter().find_map(|line| self.tab_in_indent(line)) {
+            return mistake(span).with_hint("indent with spaces, not with tabs");
+        }
+        let mistake = mistake(Span::at(line, column, 1));
+        let written = self.line(line);
+        if written.contains("${") && written.contains(['{', '[']) {
             mistake.with_hint("inside of `{ }` and `[ ]`, put `\"${VARIABLE}\"` in quotes")
         } else {
             mistake
         }
+    }
+
+    fn line(&self, line: usize) -> &'a str {
+        self.text.lines().nth(line - 1).unwrap_or_default()
+    }
+
+    fn tab_in_indent(&self, line: usize) -> Option<Span> {
+        let written = self.line(line);
+        let indent = written.len() - written.trim_start_matches([' ', '\t']).len();
+        let tab = written[..indent].find('\t').filter(|_| indent < written.len())?;
+        Some(Span::at(line, tab, 1))
     }
 
     fn value(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Value> {
@@ -90,7 +104,9 @@ impl<'a> Reader<'a> {
         }
         let (value, anchor) = match event {
             Event::Alias(anchor) => return self.alias(anchor, span, depth),
-            Event::Scalar(text, style, anchor, tag) => (self.scalar(text, style, tag.as_deref(), span)?, anchor),
+            Event::Scalar(text, style, anchor, tag) => {
+                (self.scalar(text, style, tag.as_deref(), span)?, anchor)
+            }
             Event::SequenceStart(anchor, tag) => {
                 no_tag(tag.as_deref(), span)?;
                 (self.list(span, depth)?, anchor)
@@ -107,7 +123,13 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
-    fn scalar(&mut self, text: Cow<'a, str>, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Result<Value> {
+    fn scalar(
+        &mut self,
+        text: Cow<'a, str>,
+        style: ScalarStyle,
+        tag: Option<&Tag>,
+        span: Span,
+    ) -> Result<Value> {
         let string_tag = tag.is_some_and(is_string);
         if !string_tag {
             no_tag(tag, span)?;
@@ -171,15 +193,17 @@ impl<'a> Reader<'a> {
         }
         self.count(extent.values, extent.bytes, span)?;
         let kind = self.anchors.get(&anchor).map(|original| original.kind.clone());
-        kind.map(|kind| Value { span, kind }).ok_or_else(|| Mistake::at(span, "this alias stands for nothing"))
+        kind.map(|kind| Value { span, kind })
+            .ok_or_else(|| Mistake::at(span, "this alias stands for nothing"))
     }
 
     fn count(&mut self, values: usize, bytes: usize, span: Span) -> Result<()> {
         self.values = self.values.saturating_add(values);
         self.bytes = self.bytes.saturating_add(bytes);
         if self.values > MOST_VALUES || self.bytes > MOST_TEXT {
-            return Err(Mistake::at(span, "too much for a configuration")
-                .with_hint(format!("at most {MOST_VALUES} values are read; aliases count with all they stand for")));
+            return Err(Mistake::at(span, "too much for a configuration").with_hint(format!(
+                "at most {MOST_VALUES} values are read; aliases count with all they stand for"
+            )));
         }
         Ok(())
     }
@@ -221,7 +245,9 @@ impl Extent {
         let below: Vec<Self> = match &value.kind {
             Kind::Scalar(scalar) => return Self { values: 1, bytes: scalar.text.len(), depth: 0 },
             Kind::List(list) => list.iter().map(Self::of).collect(),
-            Kind::Mapping(mapping) => mapping.iter().map(|(key, value)| Self::of(value).with_key(&key.text)).collect(),
+            Kind::Mapping(mapping) => {
+                mapping.iter().map(|(key, value)| Self::of(value).with_key(&key.text)).collect()
+            }
         };
         Self {
             values: 1 + below.iter().map(|extent| extent.values).sum::<usize>(),

@@ -139,7 +139,9 @@ fn has_needless_zero(unsigned: &str) -> bool {
 fn float(unsigned: &str) -> Option<f64> {
     let plain = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
         && unsigned.contains(|c: char| c.is_ascii_digit())
-        && unsigned.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
+        && unsigned
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
     plain.then(|| unsigned.parse().ok())?
 }
 

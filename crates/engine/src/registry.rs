@@ -1,0 +1,120 @@
+//! The drivers that a configuration may name.
+
+use std::fmt;
+
+use dumprestore_driver::{DriverConfig, Error, Result};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::Value;
+
+use crate::builder::BuildDriver;
+use crate::config::{ConfigMistake, ConfigValue, NODE_KEYS, read_noting};
+use crate::option_schema::OptionSchema;
+
+/// The drivers that a configuration may name: a value, which the caller puts together.
+#[derive(Clone, Default)]
+pub struct Registry(Vec<Entry>);
+
+/// A driver that can be named in a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct DriverInfo {
+    /// The name under `driver:`.
+    pub kind: &'static str,
+    /// One line that says what it dumps.
+    pub about: &'static str,
+    /// The option that says where the data lives, if a node can be restored elsewhere.
+    pub target: Option<&'static str>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    info: DriverInfo,
+    read: fn(&ConfigValue) -> Result<(BuildDriver, bool), Box<ConfigMistake>>,
+    json_schema: fn(&mut SchemaGenerator) -> Schema,
+    /// The schema of its options, on its own.
+    options: Value,
+}
+
+impl Registry {
+    /// Without any driver.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same, with one more driver. That two drivers have one name, or that an option is called like a key of
+    /// every node, is the programmer's mistake; it comes to light when the first set is built.
+    pub fn with<C: DriverConfig>(mut self) -> Self {
+        self.0.push(Entry {
+            info: DriverInfo { kind: C::KIND, about: C::ABOUT, target: C::TARGET },
+            read: read_config::<C>,
+            json_schema: <C as JsonSchema>::json_schema,
+            options: SchemaGenerator::default().into_root_schema_for::<C>().to_value(),
+        });
+        self
+    }
+
+    /// What there is, in the order in which it was put in.
+    pub fn kinds(&self) -> impl Iterator<Item = DriverInfo> + '_ {
+        self.0.iter().map(|entry| entry.info)
+    }
+
+    /// The JSON Schema of a whole configuration file, with the options of all these drivers.
+    pub fn schema(&self) -> Value {
+        let drivers = self.0.iter().map(|entry| (entry.info, entry.json_schema));
+        crate::config_schema::config_schema(drivers)
+    }
+
+    /// Refuses a registry that its programmer got wrong.
+    pub(crate) fn check(&self) -> Result<()> {
+        for (at, entry) in self.0.iter().enumerate() {
+            let kind = entry.info.kind;
+            if self.0[..at].iter().any(|other| other.info.kind == kind) {
+                return Err(Error::defect(format!("two drivers are called `{kind}`")));
+            }
+            let schema = OptionSchema::of(&entry.options);
+            if let Some(key) = NODE_KEYS.into_iter().find(|key| schema.has(key)) {
+                return Err(Error::defect(format!(
+                    "the driver `{kind}` has an option `{key}`, which every node has"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The schema of that driver's options.
+    pub(crate) fn options(&self, kind: &str) -> Option<OptionSchema<'_>> {
+        self.entry(kind).map(|entry| OptionSchema::of(&entry.options))
+    }
+
+    /// Reads the options of a node with that driver.
+    pub(crate) fn read(&self, kind: &str, options: &ConfigValue) -> Result<BuildDriver, Box<ConfigMistake>> {
+        let Some(entry) = self.entry(kind) else {
+            return Err(ConfigMistake::at(options.span, format!("there is no driver `{kind}`")));
+        };
+        let (build, keys_unchecked) = (entry.read)(options)?;
+        let schema = OptionSchema::of(&entry.options);
+        if keys_unchecked && !schema.is_open() {
+            let unknown = options.mapping().into_iter().flatten().find(|(key, _)| !schema.has(&key.text));
+            if let Some((key, _)) = unknown {
+                return Err(ConfigMistake::unknown(key.span, &key.text, schema.keys()));
+            }
+        }
+        Ok(build)
+    }
+
+    fn entry(&self, kind: &str) -> Option<&Entry> {
+        self.0.iter().find(|entry| entry.info.kind == kind)
+    }
+}
+
+fn read_config<C: DriverConfig>(options: &ConfigValue) -> Result<(BuildDriver, bool), Box<ConfigMistake>> {
+    let read = read_noting::<C>(options)?;
+    let build: BuildDriver = Box::new(move |cx| read.value.build(cx));
+    Ok((build, read.keys_unchecked))
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.kinds().map(|info| info.kind)).finish()
+    }
+}
