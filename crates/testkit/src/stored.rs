@@ -73,6 +73,11 @@ impl StoredNode {
         &self.folder
     }
 
+    /// The same, after its folder was moved to `folder`.
+    pub fn moved(&self, folder: &Path) -> Arc<Self> {
+        Arc::new(Self { folder: folder.to_owned(), ..self.clone() })
+    }
+
     /// The same, with faults in its reads.
     pub fn with_faults(&self, faults: &Arc<Faulty>) -> Self {
         Self { faults: faults.clone(), ..self.clone() }
