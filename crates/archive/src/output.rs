@@ -34,6 +34,9 @@ pub enum Existing {
     Replace,
 }
 
+/// Bytes between two requests to begin writing to disk.
+const PUSH: u64 = 8 << 20;
+
 /// A file: written under a partial name in the same folder, mode 0600, renamed when it is durable.
 ///
 /// The partial name is the final name with `.partial-` and random digits. It is removed unless published.
@@ -43,6 +46,9 @@ pub struct FileOutput {
     partial: Partial,
     path: PathBuf,
     existing: Existing,
+    written: u64,
+    /// Up to where the system has been asked to write to disk.
+    pushed: u64,
 }
 
 impl FileOutput {
@@ -55,7 +61,18 @@ impl FileOutput {
         let partial = partial_path(&path)?;
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial);
         let file = file.map_err(|e| Error::io(format!("creating `{}`", partial.display()), e))?;
-        Ok(Self { file, partial: Partial(Some(partial)), path, existing })
+        Ok(Self { file, partial: Partial(Some(partial)), path, existing, written: 0, pushed: 0 })
+    }
+
+    /// Has the system begin to write to disk, which it would put off until the final flush had to wait for all.
+    fn push(&mut self) {
+        // A hint, which Linux takes so. Of what is not on disk yet nothing is dropped, in spite of the name.
+        #[cfg(target_os = "linux")]
+        {
+            let length = std::num::NonZero::new(self.written - self.pushed);
+            let _ = rustix::fs::fadvise(&self.file, self.pushed, length, rustix::fs::Advice::DontNeed);
+        }
+        self.pushed = self.written;
     }
 
     /// Where the bytes go before the archive is published.
@@ -94,7 +111,12 @@ impl Drop for Partial {
 
 impl Output for FileOutput {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)
+        self.file.write_all(bytes)?;
+        self.written += bytes.len() as u64;
+        if self.written - self.pushed >= PUSH {
+            self.push();
+        }
+        Ok(())
     }
 
     fn publish(self: Box<Self>) -> Result<()> {

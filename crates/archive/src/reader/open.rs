@@ -69,6 +69,9 @@ fn find_end(file: &dyn RangeRead, size: u64) -> Result<(Directory, Digest)> {
     let comment = std::str::from_utf8(&end[END_LEN..]).ok().and_then(|text| text.strip_prefix(COMMENT));
     let ours = get32(&end, 0) == END && get16(&end, 20) == COMMENT_LEN as u64;
     let Some(comment) = comment.filter(|_| ours) else { return Err(not_ours(file, size)) };
+    if is_later_version(&end[END_LEN..]) {
+        return Err(later_version());
+    }
     let sha256 = comment.strip_prefix("1 ").and_then(Digest::from_hex);
     let sha256 = sha256.ok_or_else(|| Error::damaged("the zip's comment does not hold a digest"))?;
     let mut directory = Directory {
@@ -114,6 +117,11 @@ fn not_ours(file: &dyn RangeRead, size: u64) -> Error {
             _ => Error::new(ErrorKind::NotAnArchive, "this is not an archive of dumprestore"),
         },
     }
+}
+
+fn later_version() -> Error {
+    let message = "the archive was written in a later version of the format, which this one cannot read";
+    Error::new(ErrorKind::Unsupported, message).hint("update dumprestore")
 }
 
 fn is_later_version(comment: &[u8]) -> bool {

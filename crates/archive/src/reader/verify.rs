@@ -178,8 +178,8 @@ impl Run<'_> {
         }
         if Digest(hash.finalize().into()) != preceding.sha256 {
             let message = format!(
-                "the SHA-256 of the {} bytes before `manifest.json` differs, though every part is sound: the damage \
-                 is in an entry that was superseded or abandoned",
+                "the SHA-256 of the {} bytes before `manifest.json` differs, though all content is sound: the damage \
+                 is in an entry that was superseded or abandoned, or in bits that do not matter",
                 preceding.bytes
             );
             return Err(Error::damaged(message));

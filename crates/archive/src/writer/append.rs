@@ -119,6 +119,15 @@ impl Appender {
         self.failure.get().map_or(Ok(()), |error| Err(error.again()))
     }
 
+    /// Counts a part that is begun.
+    pub(crate) fn begin(&self) -> Result<()> {
+        self.check()?;
+        let mut state = self.lock();
+        state.sink()?;
+        state.open += 1;
+        Ok(())
+    }
+
     /// Waits for a change, or a moment: the output's failure and an abort come without a signal.
     fn wait<'a>(&self, state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>> {
         let waited = self.changed.wait_timeout(state, Duration::from_millis(50));

@@ -2,16 +2,20 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::method::Method;
+use crate::writer::probe::compresses;
 use flate2::{Compress, FlushCompress};
 use libdeflater::{CompressionLvl, Compressor};
 
 /// Ends a deflate stream that was made of blocks: an empty block with the mark of the last one.
 pub(crate) const DEFLATE_END: [u8; 2] = [0x03, 0x00];
 
+/// The first level that compresses.
+const WHOLE_LEVEL: i32 = 1;
 /// Level 1 of the block-wise encoder writes fixed codes only; 2 is the first that adapts to the content.
 const BLOCK_LEVEL: u32 = 2;
-/// Fast enough to be thrown away.
-const PROBE_LEVEL: i32 = -5;
+const ZSTD_LEVEL: i32 = 1;
+/// What is looked at as one when a block is partly noise.
+const PIECE: usize = 32 << 10;
 
 /// The state of all compressors, kept for reuse: setting one up costs more than a small file.
 #[derive(Default)]
@@ -19,7 +23,6 @@ pub(crate) struct Encoder {
     deflate: Option<Compressor>,
     blocks: Option<Compress>,
     zstd: Option<Zstd>,
-    probe: Option<Zstd>,
 }
 
 fn failed(error: impl std::fmt::Display) -> Error {
@@ -28,10 +31,10 @@ fn failed(error: impl std::fmt::Display) -> Error {
 
 type Zstd = zstd::bulk::Compressor<'static>;
 
-fn zstd_state(slot: &mut Option<Zstd>, level: i32) -> Result<&mut Zstd> {
+fn zstd_state(slot: &mut Option<Zstd>) -> Result<&mut Zstd> {
     match slot {
         Some(state) => Ok(state),
-        None => Ok(slot.insert(zstd::bulk::Compressor::new(level).map_err(failed)?)),
+        None => Ok(slot.insert(zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(failed)?)),
     }
 }
 
@@ -42,7 +45,7 @@ impl Encoder {
             Method::Store => out.extend_from_slice(raw),
             Method::Zstd => self.zstd(raw, out)?,
             Method::Deflate => {
-                let level = CompressionLvl::fastest();
+                let level = CompressionLvl::new(WHOLE_LEVEL).unwrap_or_default();
                 let state = self.deflate.get_or_insert_with(|| Compressor::new(level));
                 out.resize(state.deflate_compress_bound(raw.len()), 0);
                 let written = state.deflate_compress(raw, out).map_err(failed)?;
@@ -57,16 +60,41 @@ impl Encoder {
         match method {
             Method::Store => out.extend_from_slice(raw),
             Method::Zstd => self.zstd(raw, out)?,
-            Method::Deflate => self.deflate_block(raw, out)?,
+            Method::Deflate => self.deflate_runs(raw, out)?,
         }
         Ok(())
     }
 
     fn zstd(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        let state = zstd_state(&mut self.zstd, 1)?;
+        let state = zstd_state(&mut self.zstd)?;
         out.resize(zstd::zstd_safe::compress_bound(raw.len()), 0);
         let written = state.compress_to_buffer(raw, &mut out[..]).map_err(failed)?;
         out.truncate(written);
+        Ok(())
+    }
+
+    /// Compresses what compresses and stores the rest in deflate's own form: on noise the encoder would take
+    /// several times as long as on text.
+    fn deflate_runs(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        let mut run = 0..0;
+        let mut run_compresses = true;
+        for piece in raw.chunks(PIECE) {
+            let piece_compresses = compresses(piece, self)?;
+            if piece_compresses != run_compresses {
+                self.deflate_run(run_compresses, &raw[run.clone()], out)?;
+                run = run.end..run.end;
+                run_compresses = piece_compresses;
+            }
+            run.end += piece.len();
+        }
+        self.deflate_run(run_compresses, &raw[run], out)
+    }
+
+    fn deflate_run(&mut self, compresses: bool, raw: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        if compresses && !raw.is_empty() {
+            return self.deflate_block(raw, out);
+        }
+        deflate_stored(raw, out);
         Ok(())
     }
 
@@ -85,11 +113,17 @@ impl Encoder {
             out.reserve(raw.len() / 8 + 64);
         }
     }
+}
 
-    /// How many bytes a sample takes when it is compressed in passing.
-    pub(crate) fn probe(&mut self, sample: &[u8], scratch: &mut Vec<u8>) -> Result<usize> {
-        let state = zstd_state(&mut self.probe, PROBE_LEVEL)?;
-        scratch.resize(zstd::zstd_safe::compress_bound(sample.len()), 0);
-        state.compress_to_buffer(sample, &mut scratch[..]).map_err(failed)
+/// Content in deflate's own form of storing, for which the encoder would take longer than for text.
+fn deflate_stored(raw: &[u8], out: &mut Vec<u8>) {
+    const LONGEST: usize = 0xffff;
+    for piece in raw.chunks(LONGEST) {
+        let len = u16::try_from(piece.len()).unwrap_or(u16::MAX);
+        // Not the last block, stored; then the length and its complement.
+        out.push(0);
+        out.extend_from_slice(&len.to_le_bytes());
+        out.extend_from_slice(&(!len).to_le_bytes());
+        out.extend_from_slice(piece);
     }
 }

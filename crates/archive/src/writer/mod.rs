@@ -188,11 +188,7 @@ impl ArchiveWriter {
     }
 
     fn begin(&self, name: &EntryName, compression: Compression, old: Option<EntryId>) -> Result<PartWriter> {
-        self.shared.appender.check()?;
-        let mut state = self.shared.appender.lock();
-        state.sink()?;
-        state.open += 1;
-        drop(state);
+        self.shared.appender.begin().map_err(|error| error.at(name.full()))?;
         Ok(PartWriter::new(self.shared.clone(), name.clone(), compression.into(), old))
     }
 

@@ -6,7 +6,7 @@ use crate::method::Method;
 use crate::name::EntryName;
 use crate::writer::append::Entry;
 use crate::writer::large::Large;
-use crate::writer::probe::{method_for, worth};
+use crate::writer::probe::{method_for_large, method_for_small, worth};
 use crate::writer::{EntryId, Receipt, Shared};
 use sha2::{Digest as _, Sha256};
 use std::io;
@@ -84,7 +84,7 @@ impl PartWriter {
         let raw = std::mem::take(&mut self.block);
         let crc32 = crc32fast::hash(&raw);
         let (method, stored) = shared.with_encoder(|encoder| -> Result<(Method, Option<Vec<u8>>)> {
-            let method = method_for(self.asked, &raw, encoder)?;
+            let method = method_for_small(self.asked, &raw, encoder)?;
             if method == Method::Store {
                 return Ok((method, None));
             }
@@ -120,7 +120,8 @@ impl PartWriter {
         let large = match &mut self.large {
             Some(large) => large,
             none => {
-                let method = self.shared.with_encoder(|encoder| method_for(self.asked, &full, encoder))?;
+                let method =
+                    self.shared.with_encoder(|encoder| method_for_large(self.asked, &full, encoder))?;
                 none.insert(Large::new(self.shared.clone(), self.name.clone(), method))
             }
         };

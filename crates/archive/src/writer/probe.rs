@@ -32,22 +32,55 @@ fn has_magic(content: &[u8]) -> bool {
     MAGIC.iter().any(|(at, magic)| content.get(*at..).is_some_and(|rest| rest.starts_with(magic)))
 }
 
-/// The method for content that begins so: `asked`, or none if it would gain nothing.
-pub(crate) fn method_for(asked: Method, start: &[u8], encoder: &mut Encoder) -> Result<Method> {
-    if asked == Method::Store || start.is_empty() || has_magic(start) {
-        return Ok(Method::Store);
-    }
+/// The method for a large part that begins so: `asked`, or none if it would gain nothing.
+pub(crate) fn method_for_large(asked: Method, start: &[u8], encoder: &mut Encoder) -> Result<Method> {
+    let in_vain = asked == Method::Store || has_magic(start) || !compresses(start, encoder)?;
+    Ok(if in_vain { Method::Store } else { asked })
+}
+
+/// The method to try on a whole part; the caller stores it if that gained nothing.
+pub(crate) fn method_for_small(asked: Method, content: &[u8], encoder: &mut Encoder) -> Result<Method> {
     // zstd gives up on such content about as fast as the probe would find it.
-    if asked == Method::Zstd && start.len() <= SAMPLE {
+    if asked == Method::Zstd && content.len() <= SAMPLE && !content.is_empty() && !has_magic(content) {
         return Ok(asked);
     }
+    method_for_large(asked, content, encoder)
+}
+
+/// Whether compressing would gain anything, by samples.
+pub(crate) fn compresses(content: &[u8], encoder: &mut Encoder) -> Result<bool> {
+    if content.is_empty() {
+        return Ok(false);
+    }
+    if is_lopsided(content) {
+        return Ok(true);
+    }
     let mut scratch = Vec::new();
-    for sample in samples(start) {
-        if encoder.probe(sample, &mut scratch)? < worth(sample.len()) {
-            return Ok(asked);
+    for sample in samples(content) {
+        encoder.whole(Method::Zstd, sample, &mut scratch)?;
+        if scratch.len() < worth(sample.len()) {
+            return Ok(true);
         }
     }
-    Ok(Method::Store)
+    Ok(false)
+}
+
+/// Whether some bytes are so much more frequent than others that content compresses by that alone: almost all
+/// that compresses is found so, and need not be compressed on trial. Looks at four places in the sample.
+fn is_lopsided(start: &[u8]) -> bool {
+    const PIECE: usize = 1 << 10;
+    let sample = &start[..start.len().min(SAMPLE)];
+    let mut counts = [0u32; 256];
+    let mut seen = 0;
+    for quarter in sample.chunks(sample.len().div_ceil(4)) {
+        let piece = &quarter[..quarter.len().min(PIECE)];
+        piece.iter().for_each(|&byte| counts[usize::from(byte)] += 1);
+        seen += piece.len() as u64;
+    }
+    // The chance that two bytes are the same: 1/256 in noise, 1/15 in text. What is left of it when a byte
+    // meets itself is taken off, for it weighs much in a small sample.
+    let same: u64 = counts.iter().map(|&count| u64::from(count) * u64::from(count)).sum::<u64>() - seen;
+    seen >= 64 && same * 128 > seen * seen
 }
 
 fn samples(start: &[u8]) -> impl Iterator<Item = &[u8]> {
