@@ -51,7 +51,8 @@ pub(crate) fn changes(setup: &Setup, archived: &dyn ArchivedNode) -> Result<Chan
         Live::Database { journal: Journal::Rollback, .. } => old + expected.size.saturating_sub(old),
     };
     changes.needs_bytes = Some(expected.size + old + swap);
-    changes.free_bytes = rustix::fs::statvfs(place.folder()).ok().map(|there| there.f_bavail * there.f_frsize);
+    changes.free_bytes =
+        rustix::fs::statvfs(place.folder()).ok().map(|there| there.f_bavail * there.f_frsize);
     Ok(changes)
 }
 
@@ -120,18 +121,26 @@ pub(crate) fn check_extras(setup: &Setup, archived: &dyn ArchivedNode, extras: E
     let Some(archived) = archived else {
         return match there.is_empty() {
             true => Ok(()),
-            false => Err(Error::unsupported("the archive does not tell which tables it has, so none can be kept")),
+            false => {
+                Err(Error::unsupported("the archive does not tell which tables it has, so none can be kept"))
+            }
         };
     };
     let extra: Vec<String> = there.into_iter().filter(|name| !archived.contains(name)).collect();
     match (extra.is_empty(), extras) {
         (true, _) => Ok(()),
-        (false, Extras::Fail) => Err(Error::environment("the database has tables that the archive does not have")
-            .with_context("tables", extra.join(", "))
-            .with_hint("restore with `--extras remove` if they may go")),
-        (false, _) => Err(Error::unsupported("a database is restored whole, and can't keep tables of its own")
-            .with_context("tables", extra.join(", "))
-            .with_hint("restore with `--extras remove` if they may go, or leave this node out with `--only`")),
+        (false, Extras::Fail) => {
+            Err(Error::environment("the database has tables that the archive does not have")
+                .with_context("tables", extra.join(", "))
+                .with_hint("restore with `--extras remove` if they may go"))
+        }
+        (false, _) => {
+            Err(Error::unsupported("a database is restored whole, and can't keep tables of its own")
+                .with_context("tables", extra.join(", "))
+                .with_hint(
+                    "restore with `--extras remove` if they may go, or leave this node out with `--only`",
+                ))
+        }
     }
 }
 

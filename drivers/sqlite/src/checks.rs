@@ -25,7 +25,9 @@ pub(crate) fn check_integrity(conn: &Connection, path: &Path) -> Result<()> {
         done => done,
     };
     let findings = match findings {
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => vec![error.to_string()],
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+            vec![error.to_string()]
+        }
         done => done.map_err(failed("can't check the staged database", path))?,
     };
     match findings.is_empty() {
@@ -56,7 +58,9 @@ fn is_beyond_us(error: &rusqlite::Error) -> bool {
 pub(crate) fn foreign_key_count(conn: &Connection, path: &Path) -> Result<Option<u64>> {
     match count(conn) {
         Err(error) if is_beyond_us(&error) => Ok(None),
-        counted => counted.map(Some).map_err(failed("can't check the foreign keys of the staged database", path)),
+        counted => {
+            counted.map(Some).map_err(failed("can't check the foreign keys of the staged database", path))
+        }
     }
 }
 
@@ -65,7 +69,8 @@ pub(crate) fn quick_foreign_key_count(conn: &mut Connection, cancel: &Cancel) ->
     let since = Instant::now();
     let watched = cancel.clone();
     let defect = |error: rusqlite::Error| Error::defect("can't watch the clock").with_source(error);
-    conn.progress_handler(1_000, Some(move || watched.is_cancelled() || since.elapsed() > QUICK)).map_err(defect)?;
+    conn.progress_handler(1_000, Some(move || watched.is_cancelled() || since.elapsed() > QUICK))
+        .map_err(defect)?;
     // Whatever keeps us from counting keeps nobody from restoring: a restore compares only what was counted.
     let counted = count(conn).ok();
     watch_cancel(conn, cancel).map_err(defect)?;

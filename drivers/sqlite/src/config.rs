@@ -89,7 +89,10 @@ fn check_path(path: &Path) -> Result<()> {
     };
     let text = path.to_string_lossy();
     if text.is_empty() {
-        return refuse("`path` is empty: SQLite would make a temporary database of it", "name the database file");
+        return refuse(
+            "`path` is empty: SQLite would make a temporary database of it",
+            "name the database file",
+        );
     }
     if text.starts_with(":memory:") || text.starts_with("file::memory:") {
         return refuse(
@@ -98,7 +101,10 @@ fn check_path(path: &Path) -> Result<()> {
         );
     }
     if text.starts_with("file:") {
-        return refuse("`path` is a URI, and its options would change what is read", "give the plain path of the file");
+        return refuse(
+            "`path` is a URI, and its options would change what is read",
+            "give the plain path of the file",
+        );
     }
     if text.ends_with('/') {
         return refuse("`path` is a folder, not a database file", "name the database file");

@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dumprestore_driver::{
-    ArchivedNode, Capabilities, Changes, Driver, DriverConfig, Error, Formats, Inspection, Lanes, Linked, OpenContext,
-    Result, Source, StageContext, Staging, Token, Undo, View, async_trait,
+    ArchivedNode, Capabilities, Changes, Driver, DriverConfig, Error, Formats, Inspection, Lanes, Linked,
+    OpenContext, Result, Source, StageContext, Staging, Token, Undo, View, async_trait,
 };
 
 use crate::config::SqliteConfig;
 use crate::entry::{Entry, Kept};
 use crate::fault::blocking;
 use crate::image::Route;
-use crate::restore::Restore;
+use crate::restore::{Origin, Restore};
 use crate::selection::Selection;
 use crate::snapshot::Snapshot;
 use crate::{changes, inspect, keys, lookup, restore};
@@ -45,7 +45,12 @@ pub(crate) struct SqliteDriver {
 }
 
 impl SqliteDriver {
-    pub(crate) fn new(path: PathBuf, selection: Selection, busy_timeout: Duration, route: Option<Route>) -> Self {
+    pub(crate) fn new(
+        path: PathBuf,
+        selection: Selection,
+        busy_timeout: Duration,
+        route: Option<Route>,
+    ) -> Self {
         Self { setup: Setup { path, selection, busy_timeout, route }, declared: Mutex::default() }
     }
 
@@ -56,11 +61,17 @@ impl SqliteDriver {
 
 fn check_archived(archived: &dyn ArchivedNode) -> Result<()> {
     if archived.kind() != SqliteConfig::KIND {
-        return Err(Error::unsupported(format!("a dump of a `{}` node can't be restored into SQLite", archived.kind())));
+        return Err(Error::unsupported(format!(
+            "a dump of a `{}` node can't be restored into SQLite",
+            archived.kind()
+        )));
     }
     if !FORMATS.reads.contains(&archived.format()) {
-        return Err(Error::unsupported(format!("this driver can't read format {} of a dump", archived.format()))
-            .with_hint("use a newer dumprestore"));
+        return Err(Error::unsupported(format!(
+            "this driver can't read format {} of a dump",
+            archived.format()
+        ))
+        .with_hint("use a newer dumprestore"));
     }
     Ok(())
 }
@@ -121,7 +132,8 @@ impl Driver for SqliteDriver {
         let restore = blocking(move || {
             changes::check_extras(&setup, &*archived, cx.extras)?;
             let expected = restore::Expected::of(&*archived)?;
-            Ok(Restore::new(&setup, Entry::of_archive(&setup.path, &cx.run, archived.facts())?, cx, Some(expected)))
+            let entry = Entry::of_archive(&setup.path, &cx.run, archived.facts())?;
+            Ok(Restore::new(&setup, entry, Origin::Planned, cx, Some(expected)))
         });
         Ok(Box::new(restore.await?))
     }
@@ -129,7 +141,7 @@ impl Driver for SqliteDriver {
     async fn stage_previous(&self, kept: &Token, cx: StageContext) -> Result<Box<dyn Staging>> {
         let kept = Kept::parse(kept)?;
         let entry = Entry::of_kept(&self.setup.path, &cx.run, kept)?;
-        Ok(Box::new(Restore::new(&self.setup, entry, cx, None)))
+        Ok(Box::new(Restore::new(&self.setup, entry, Origin::Planned, cx, None)))
     }
 
     async fn discard_previous(&self, kept: &Token) -> Result<()> {
@@ -138,6 +150,6 @@ impl Driver for SqliteDriver {
     }
 
     async fn resume(&self, token: &Token, cx: StageContext) -> Result<Box<dyn Staging>> {
-        Ok(Box::new(Restore::new(&self.setup, Entry::parse(token)?, cx, None)))
+        Ok(Box::new(Restore::new(&self.setup, Entry::parse(token)?, Origin::Resumed, cx, None)))
     }
 }

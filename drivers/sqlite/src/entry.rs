@@ -34,7 +34,11 @@ impl PathText {
                 .map(|bytes| PathBuf::from(OsString::from_vec(bytes)))
                 .map_err(|error| Error::defect("the journal's token has a bad path").with_source(error))?,
         };
-        if path.is_absolute() { Ok(path) } else { Err(Error::defect("the journal's token has a relative path")) }
+        if path.is_absolute() {
+            Ok(path)
+        } else {
+            Err(Error::defect("the journal's token has a relative path"))
+        }
     }
 }
 
@@ -135,8 +139,9 @@ impl Entry {
     }
 
     pub(crate) fn parse(token: &Token) -> Result<Self> {
-        let entry: Self = serde_json::from_value(token.clone())
-            .map_err(|error| Error::defect("the journal's token is not one of `sqlite`").with_source(error))?;
+        let entry: Self = serde_json::from_value(token.clone()).map_err(|error| {
+            Error::defect("the journal's token is not one of `sqlite`").with_source(error)
+        })?;
         match entry.version == VERSION {
             true => entry.path.path().map(|_| entry),
             false => Err(Error::unsupported("the journal was written by another version of dumprestore")
@@ -179,8 +184,9 @@ impl Kept {
     }
 
     pub(crate) fn parse(token: &Token) -> Result<Self> {
-        let kept: Self = serde_json::from_value(token.clone())
-            .map_err(|error| Error::defect("the token of a kept state is not one of `sqlite`").with_source(error))?;
+        let kept: Self = serde_json::from_value(token.clone()).map_err(|error| {
+            Error::defect("the token of a kept state is not one of `sqlite`").with_source(error)
+        })?;
         match kept.version == VERSION {
             true => kept.path.path().map(|_| kept),
             false => Err(Error::unsupported("the old state was kept by another version of dumprestore")

@@ -42,14 +42,22 @@ fn extended(error: &rusqlite::Error) -> i32 {
 
 fn hint_for(code: ErrorCode, extended: i32) -> Option<&'static str> {
     if matches!(extended, ffi::SQLITE_READONLY_ROLLBACK | ffi::SQLITE_READONLY_RECOVERY) {
-        return Some("a crash left a journal beside it, and only a user who may write can undo it: run as such a user");
+        return Some(
+            "a crash left a journal beside it, and only a user who may write can undo it: run as such a user",
+        );
     }
     Some(match code {
         ErrorCode::NotADatabase => "it is no SQLite database, or an encrypted one: check `path`",
-        ErrorCode::DatabaseCorrupt => "it is damaged: see what `PRAGMA integrity_check` says, and `sqlite3 FILE .recover`",
+        ErrorCode::DatabaseCorrupt => {
+            "it is damaged: see what `PRAGMA integrity_check` says, and `sqlite3 FILE .recover`"
+        }
         ErrorCode::DiskFull => "make room and run it again",
-        ErrorCode::ReadOnly | ErrorCode::PermissionDenied => "run as a user who may write the file and its folder",
-        ErrorCode::CannotOpen => "check that the file and its folder can be read, and written where SQLite keeps a log",
+        ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
+            "run as a user who may write the file and its folder"
+        }
+        ErrorCode::CannotOpen => {
+            "check that the file and its folder can be read, and written where SQLite keeps a log"
+        }
         _ => return None,
     })
 }
@@ -59,7 +67,9 @@ pub(crate) fn busy(what: &str, path: &Path) -> Error {
     let made = Error::environment(what).with_context("database", path.display());
     let holders = holders(path);
     if holders.is_empty() {
-        return made.with_source(Locked).with_hint("another program has it locked: end it, or raise `busy_timeout`");
+        return made
+            .with_source(Locked)
+            .with_hint("another program has it locked: end it, or raise `busy_timeout`");
     }
     made.with_context("held by", holders.join(", "))
         .with_source(Locked)
@@ -103,7 +113,9 @@ fn describe(pid: u32) -> String {
 }
 
 /// Runs `work` on a thread that may block.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => Err(Error::new(ErrorKind::Defect, "the `sqlite` driver panicked").with_source(error)),

@@ -78,7 +78,8 @@ impl View<'_> {
         let mut size = 0;
         while let Some(row) = rows.next().map_err(fault())? {
             let page = row.get_ref(0).map_err(fault())?;
-            let page = page.as_blob().map_err(|error| Error::defect("a page is not bytes").with_source(error))?;
+            let page =
+                page.as_blob().map_err(|error| Error::defect("a page is not bytes").with_source(error))?;
             block.extend_from_slice(page);
             if block.len() >= BLOCK {
                 size += flush(&mut block, out, self.cancel)?;
@@ -147,7 +148,8 @@ pub(crate) fn copy(from: &mut dyn Read, out: &mut dyn Write, cancel: &Cancel) ->
                 Err(error) => return Err(Error::io("can't read the image of the database", error)),
             }
         }
-        out.write_all(&block[..filled]).map_err(|error| Error::io("can't write the image of the database", error))?;
+        out.write_all(&block[..filled])
+            .map_err(|error| Error::io("can't write the image of the database", error))?;
         size += filled as u64;
         if filled < block.len() {
             return Ok(size);
@@ -184,7 +186,8 @@ pub(crate) fn sync_folder(path: &Path) -> Result<()> {
 
 /// A scratch file: gone when it is dropped.
 pub(crate) fn scratch_file(folder: &Path) -> Result<tempfile::TempPath> {
-    std::fs::create_dir_all(folder).map_err(io_failed("can't create the folder for scratch files", folder))?;
+    std::fs::create_dir_all(folder)
+        .map_err(io_failed("can't create the folder for scratch files", folder))?;
     tempfile::Builder::new()
         .prefix("dumprestore-")
         .suffix(".sqlite")

@@ -57,11 +57,10 @@ pub(crate) fn look(place: &Place, patience: &Patience) -> Result<Looked> {
 /// open elsewhere would lose its locks if it were opened and closed beside SQLite.
 fn is_logged(path: &Path, patience: &Patience) -> Result<bool> {
     let conn = open::fixed(path, patience)?;
-    let version = conn.query_row(
-        "SELECT substr(data, 19, 1) FROM sqlite_dbpage('main') WHERE pgno = 1",
-        [],
-        |row| row.get::<_, Vec<u8>>(0),
-    );
+    let version =
+        conn.query_row("SELECT substr(data, 19, 1) FROM sqlite_dbpage('main') WHERE pgno = 1", [], |row| {
+            row.get::<_, Vec<u8>>(0)
+        });
     match version {
         Ok(version) => Ok(version == [2]),
         Err(rusqlite::Error::QueryReturnedNoRows) => Ok(false),
@@ -137,7 +136,9 @@ fn unseen(place: &Place, error: &Error) -> Problem {
             .with_hint("check `path`; a restore creates the file");
     }
     let made = match is_no_database(error) {
-        true => Problem::no_dump(format!("`{}` is not a database that SQLite can read", place.path().display())),
+        true => {
+            Problem::no_dump(format!("`{}` is not a database that SQLite can read", place.path().display()))
+        }
         false => problem(error),
     };
     match (made.hint.is_some(), error.hint()) {

@@ -14,7 +14,9 @@ use crate::selection::Excluded;
 /// The query of a `keys:` declaration.
 pub(crate) fn query_of(keys: &serde_json::Value) -> Result<&str> {
     match keys.as_str().map(str::trim) {
-        Some("") => Err(Error::config("`keys` is empty").with_hint("write a query whose first column is the key")),
+        Some("") => {
+            Err(Error::config("`keys` is empty").with_hint("write a query whose first column is the key"))
+        }
         Some(query) => Ok(query),
         None => Err(Error::config("`keys` of a `sqlite` node is a query, as text")
             .with_hint("such as `keys: \"SELECT image FROM product\"`")),
@@ -33,7 +35,9 @@ pub(crate) fn read(
         let mut rows = statement.query([]).map_err(failed("can't run the query of `keys`", path))?;
         let columns = rows.as_ref().map_or(1, |statement| statement.column_count());
         while let Some(row) = rows.next().map_err(failed("can't read on in the query of `keys`", path))? {
-            let Some(key) = key_of(row.get_ref(0).map_err(failed("can't read a key", path))?)? else { continue };
+            let Some(key) = key_of(row.get_ref(0).map_err(failed("can't read a key", path))?)? else {
+                continue;
+            };
             let digest = match columns {
                 1 => None,
                 _ => digest_of(row.get_ref(1).map_err(failed("can't read a digest", path))?, &key)?,
@@ -130,8 +134,10 @@ fn key_of(value: ValueRef<'_>) -> Result<Option<Key>> {
         ValueRef::Null => Ok(None),
         ValueRef::Integer(number) => Ok(Some(Key::new(number.to_string()))),
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(Some(Key::new(bytes))),
-        ValueRef::Real(number) => Err(Error::config(format!("the query of `keys` gives the number `{number}`"))
-            .with_hint("a number with a fraction has no one way to be written: cast it to an integer or text")),
+        ValueRef::Real(number) => Err(Error::config(format!(
+            "the query of `keys` gives the number `{number}`"
+        ))
+        .with_hint("a number with a fraction has no one way to be written: cast it to an integer or text")),
     }
 }
 

@@ -39,7 +39,12 @@ fn splits(within: &str) -> impl Iterator<Item = (&str, &str)> {
 
 impl Column {
     /// Finds the column that `within` names.
-    pub(crate) fn find(conn: &Connection, path: &Path, within: Option<&str>, excluded: &Excluded) -> Result<Self> {
+    pub(crate) fn find(
+        conn: &Connection,
+        path: &Path,
+        within: Option<&str>,
+        excluded: &Excluded,
+    ) -> Result<Self> {
         let within = check_within(within)?;
         let fault = || failed("can't look for the column that keys are of", path);
         let mut unknown_column = None;
@@ -75,7 +80,8 @@ impl Column {
                 .with_context("key", &reference.key)
                 .with_hint("let `keys` of the referrer give the key alone"));
         }
-        let found = self.found(conn, references).map_err(failed("can't look for keys in the database", path))?;
+        let found =
+            self.found(conn, references).map_err(failed("can't look for keys in the database", path))?;
         let missing = references.iter().zip(found).filter(|(_, found)| !found);
         Ok(missing.map(|(reference, _)| Unresolved::new(reference.clone(), Why::Missing)).collect())
     }
@@ -89,7 +95,9 @@ impl Column {
             let mut statement = conn.prepare(&self.join(conn)?)?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                if let Some(seen) = usize::try_from(row.get::<_, i64>(0)?).ok().and_then(|at| found.get_mut(at)) {
+                if let Some(seen) =
+                    usize::try_from(row.get::<_, i64>(0)?).ok().and_then(|at| found.get_mut(at))
+                {
                     *seen = true;
                 }
             }
@@ -188,7 +196,8 @@ pub(crate) fn quoted(name: &str) -> String {
 /// The names of the columns of a table, hidden ones and the row's own number included; none if there is no table.
 fn columns_of(conn: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
     let mut statement = conn.prepare("SELECT name FROM pragma_table_xinfo(?1, 'main')")?;
-    let mut columns: Vec<String> = statement.query_map([table], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let mut columns: Vec<String> =
+        statement.query_map([table], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     if columns.is_empty() {
         return Ok(columns);
     }

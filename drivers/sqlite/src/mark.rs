@@ -86,7 +86,8 @@ impl Mark {
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         let draft = draft(path);
         let fault = || io_failed("can't note how far the swap has come", path);
-        let bytes = serde_json::to_vec(self).map_err(|error| Error::defect("a mark is no JSON").with_source(error))?;
+        let bytes = serde_json::to_vec(self)
+            .map_err(|error| Error::defect("a mark is no JSON").with_source(error))?;
         let mut file = create(&draft)?;
         file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(fault())?;
         std::fs::rename(&draft, path).map_err(fault())?;
@@ -102,8 +103,10 @@ impl Mark {
     /// Takes it away: the live state is again what it was before.
     pub(crate) fn remove(path: &Path) -> Result<()> {
         remove(&draft(path))?;
-        remove(path)?;
-        sync_folder(path)
+        match path.exists() {
+            true => remove(path).and_then(|()| sync_folder(path)),
+            false => Ok(()),
+        }
     }
 }
 

@@ -27,7 +27,12 @@ pub(crate) struct Old {
 
 impl Old {
     /// Copies the live database aside. In WAL mode nobody waits; with a rollback journal writers wait for the copy.
-    pub(crate) fn copy(path: &Path, names: &Names, route: Option<Route>, patience: &Patience) -> Result<Self> {
+    pub(crate) fn copy(
+        path: &Path,
+        names: &Names,
+        route: Option<Route>,
+        patience: &Patience,
+    ) -> Result<Self> {
         let conn = open::live(path, patience)?;
         let mut old = Self {
             conn,

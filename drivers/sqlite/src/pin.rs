@@ -13,7 +13,7 @@ use crate::fault::{failed, io_failed};
 use crate::image::{self, Route, View};
 use crate::open::{self, Patience};
 use crate::place::Place;
-use crate::profile::{Journal, Profile};
+use crate::profile::{Journal, Profile, insert_list};
 use crate::selection::Excluded;
 
 /// A log that has grown by more than this under our view is folded in by us, not by the next writer.
@@ -51,6 +51,10 @@ impl Pinned {
         let (pinned, waited) = Self::hold(setup, &place, patience, scratch)?;
         let mut facts = pinned.profile.facts();
         facts.insert("writers_waited_ms".to_owned(), waited.as_millis().to_string());
+        if !pinned.excluded.is_empty() {
+            insert_list(&mut facts, "excluded_tables", &pinned.excluded.tables);
+            insert_list(&mut facts, "excluded_data", &pinned.excluded.data);
+        }
         if let Ok(meta) = place.path().metadata() {
             facts.insert("mode".to_owned(), format!("{:04o}", meta.mode() & 0o7777));
         }
@@ -113,7 +117,9 @@ impl Pinned {
             Hold::Still(stamp) if Stamp::of(&self.path)? != *stamp => {
                 Err(Error::environment("the database was changed by another user while it was read")
                     .with_context("database", self.path.display())
-                    .with_hint("run as a user who may write the folder: only so can SQLite hold a view of it"))
+                    .with_hint(
+                        "run as a user who may write the folder: only so can SQLite hold a view of it",
+                    ))
             }
             _ => Ok(()),
         }
@@ -164,7 +170,10 @@ impl Lock {
 pub(crate) fn check_file(path: &Path) -> Result<()> {
     match path.metadata() {
         Ok(meta) if meta.is_file() => Ok(()),
-        Ok(_) => Err(Error::environment("the database is not a regular file").with_context("database", path.display())),
+        Ok(_) => {
+            Err(Error::environment("the database is not a regular file")
+                .with_context("database", path.display()))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(Error::environment("there is no database").with_context("database", path.display()))
         }

@@ -48,18 +48,22 @@ fn resolve(path: &Path, links: usize) -> Result<PathBuf> {
         Ok(real) => return Ok(real),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => {
-            return Err(Error::io("can't resolve the path of the database", error).with_context("path", path.display()));
+            return Err(Error::io("can't resolve the path of the database", error)
+                .with_context("path", path.display()));
         }
     }
     if let Ok(target) = path.read_link() {
         if links == 0 {
-            return Err(Error::config("too many links in the path of the database").with_context("path", path.display()));
+            return Err(Error::config("too many links in the path of the database")
+                .with_context("path", path.display()));
         }
         return resolve(&path.parent().unwrap_or(Path::new("/")).join(target), links - 1);
     }
     match (path.parent(), path.file_name()) {
         (Some(parent), Some(name)) => Ok(resolve(parent, links)?.join(name)),
-        _ => Err(Error::config("the path of the database names no file").with_context("path", path.display())),
+        _ => {
+            Err(Error::config("the path of the database names no file").with_context("path", path.display()))
+        }
     }
 }
 

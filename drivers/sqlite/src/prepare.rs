@@ -21,7 +21,10 @@ use crate::restore::Restore;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Live {
     Missing,
-    Database { journal: Journal, page_size: i64 },
+    Database {
+        journal: Journal,
+        page_size: i64,
+    },
     /// No database, an encrypted one, or one so damaged that SQLite can't begin to read it.
     Foreign,
 }
@@ -35,7 +38,8 @@ impl Live {
         }
         let read = open::live(path, patience).and_then(|conn| {
             open::begin_read(&conn, path, patience)?;
-            let database = Self::of(&conn).map_err(failed("can't read the settings of the live database", path))?;
+            let database =
+                Self::of(&conn).map_err(failed("can't read the settings of the live database", path))?;
             check_writable(&conn, path)?;
             Ok(database)
         });
@@ -105,10 +109,13 @@ fn check_staged(restore: &Restore) -> Result<()> {
     let header = Header::of_file(staged)?;
     if let Some(expected) = &restore.expected {
         let size = header.map_or(0, |header| header.pages * header.page_size);
-        if size != expected.size || header.is_some_and(|header| expected.page_size != Some(header.page_size)) {
-            return Err(Error::archive("the database in the archive is not the one that its manifest tells of")
-                .with_context("bytes", size)
-                .with_context("expected", expected.size));
+        if size != expected.size || header.is_some_and(|header| expected.page_size != Some(header.page_size))
+        {
+            return Err(Error::archive(
+                "the database in the archive is not the one that its manifest tells of",
+            )
+            .with_context("bytes", size)
+            .with_context("expected", expected.size));
         }
     }
     let conn = open::live(staged, &restore.patience)?;
@@ -137,11 +144,11 @@ fn check_staged(restore: &Restore) -> Result<()> {
 fn check_foreign_keys(conn: &Connection, staged: &Path, dumped: Option<u64>) -> Result<()> {
     let Some(dumped) = dumped else { return Ok(()) };
     match checks::foreign_key_count(conn, staged)? {
-        Some(found) if found > dumped => {
-            Err(Error::archive("more rows of the database in the archive refer to nothing than when it was dumped")
-                .with_context("then", dumped)
-                .with_context("now", found))
-        }
+        Some(found) if found > dumped => Err(Error::archive(
+            "more rows of the database in the archive refer to nothing than when it was dumped",
+        )
+        .with_context("then", dumped)
+        .with_context("now", found)),
         _ => Ok(()),
     }
 }
@@ -162,7 +169,9 @@ fn fit_pages(restore: &Restore, page_size: i64) -> Result<()> {
     conn.pragma_update(None, "page_size", page_size).map_err(fault())?;
     // Into another file: only so do rows without a key of their own keep their numbers.
     conn.execute("VACUUM main INTO ?1", [into]).map_err(|error| {
-        fault()(error).with_hint("take the live database out of WAL mode (`PRAGMA journal_mode = DELETE`) and restore again")
+        fault()(error).with_hint(
+            "take the live database out of WAL mode (`PRAGMA journal_mode = DELETE`) and restore again",
+        )
     })?;
     drop(conn);
     std::fs::rename(partial, staged).map_err(io_failed("can't name the staged database", staged))
@@ -233,7 +242,9 @@ pub(crate) fn check_live(restore: &Restore, old: Form) -> Result<()> {
         (_, Form::Absent) => "it was removed",
         _ => "another kind of file has taken its place",
     };
-    Err(Error::environment(format!("the live database is not what it was when the restore was prepared: {change}"))
-        .with_context("database", restore.place.path().display())
-        .with_hint("stop what makes or removes it, and restore again"))
+    Err(Error::environment(format!(
+        "the live database is not what it was when the restore was prepared: {change}"
+    ))
+    .with_context("database", restore.place.path().display())
+    .with_hint("stop what makes or removes it, and restore again"))
 }

@@ -15,7 +15,12 @@ use crate::selection::Excluded;
 /// Says what of the rest is the worse for it.
 ///
 /// What was deleted leaves its bytes behind in free pages, so the rest is written anew.
-pub(crate) fn reduce(copy: &Path, into: &Path, excluded: &Excluded, patience: &Patience) -> Result<Vec<LedgerEntry>> {
+pub(crate) fn reduce(
+    copy: &Path,
+    into: &Path,
+    excluded: &Excluded,
+    patience: &Patience,
+) -> Result<Vec<LedgerEntry>> {
     let conn = open::own(copy, patience)?;
     let fault = || failed("can't leave tables out of the dump", copy);
     open::set_journal_mode(&conn, "OFF").map_err(fault())?;
@@ -35,8 +40,9 @@ pub(crate) fn reduce(copy: &Path, into: &Path, excluded: &Excluded, patience: &P
 
 fn rewriting(copy: &Path) -> impl FnOnce(rusqlite::Error) -> Error + '_ {
     |error| {
-        failed("can't write the database anew without the excluded tables", copy)(error)
-            .with_hint("what its schema uses beyond SQLite itself is not here: dump it whole, without exclusions")
+        failed("can't write the database anew without the excluded tables", copy)(error).with_hint(
+            "what its schema uses beyond SQLite itself is not here: dump it whole, without exclusions",
+        )
     }
 }
 
@@ -92,10 +98,14 @@ impl Broken {
         let Self { what, kind, why } = self;
         match kind {
             Use::Read => Ok(LedgerEntry::note(what, format!("a restored copy can't read it: {why}"))),
-            Use::Write => Err(Error::config("without the excluded tables, the application could not write others")
-                .with_context("table", what)
-                .with_context("why", why)
-                .with_hint("a trigger or a foreign key needs them: use `exclude_data`, which keeps the definition")),
+            Use::Write => Err(Error::config(
+                "without the excluded tables, the application could not write others",
+            )
+            .with_context("table", what)
+            .with_context("why", why)
+            .with_hint(
+                "a trigger or a foreign key needs them: use `exclude_data`, which keeps the definition",
+            )),
         }
     }
 }
@@ -126,7 +136,8 @@ fn broken(conn: &Connection) -> rusqlite::Result<Vec<Broken>> {
 
 fn update_of(conn: &Connection, table: &str) -> rusqlite::Result<Option<String>> {
     let mut statement = conn.prepare("SELECT name FROM pragma_table_xinfo(?1, 'main') WHERE hidden = 0")?;
-    let columns: Vec<String> = statement.query_map([table], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let columns: Vec<String> =
+        statement.query_map([table], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     let set: Vec<String> = columns.iter().map(|name| format!("{0} = {0}", quoted(name))).collect();
     Ok((!set.is_empty()).then(|| format!("UPDATE main.{} SET {}", quoted(table), set.join(", "))))
 }

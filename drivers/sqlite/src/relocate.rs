@@ -52,7 +52,8 @@ fn put(restore: &Restore, old: Form) -> Result<()> {
         // Whatever has come to be there since the plan was made is not ours to overwrite.
         Form::Absent => {
             let flags = rustix::fs::RenameFlags::NOREPLACE;
-            rustix::fs::renameat_with(rustix::fs::CWD, staged, rustix::fs::CWD, live, flags).map_err(Into::into)
+            rustix::fs::renameat_with(rustix::fs::CWD, staged, rustix::fs::CWD, live, flags)
+                .map_err(Into::into)
         }
         _ => fs::rename(staged, live),
     };
@@ -130,7 +131,9 @@ fn replaced(restore: &Restore) -> Error {
 fn reopen_log(restore: &Restore) -> Result<()> {
     let path = restore.place.path();
     let conn = open::live(path, &restore.patience.unbending())?;
-    open::set_journal_mode(&conn, "WAL").map(drop).map_err(failed("can't put the old state of the database back", path))
+    open::set_journal_mode(&conn, "WAL")
+        .map(drop)
+        .map_err(failed("can't put the old state of the database back", path))
 }
 
 /// Moves what lies beside a database along with it. The index of a log is made anew from the log.

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use dumprestore_driver::{ArchivedNode, ArchivedPart, Error, ErrorKind, Facts, OldState, PartReader, Result, StageContext};
+use dumprestore_driver::{
+    ArchivedNode, ArchivedPart, Error, ErrorKind, Facts, OldState, PartReader, Result, StageContext,
+};
 
 use crate::driver::Setup;
 use crate::entry::{Entry, Form, Kept, Step, Way, remove_with_companions};
@@ -26,7 +28,8 @@ pub(crate) struct Expected {
 impl Expected {
     pub(crate) fn of(archived: &dyn ArchivedNode) -> Result<Self> {
         let part = archived.part(&part_name()?).ok_or_else(|| {
-            Error::archive("the archive has no `database.sqlite` for this node").with_context("node", archived.path())
+            Error::archive("the archive has no `database.sqlite` for this node")
+                .with_context("node", archived.path())
         })?;
         let number = |facts: &Facts, name: &str| facts.get(name).and_then(|text| text.parse().ok());
         Ok(Self {
@@ -35,6 +38,15 @@ impl Expected {
             foreign_key_violations: number(archived.facts(), "foreign_key_violations"),
         })
     }
+}
+
+/// Where a restore comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It was planned in this run.
+    Planned,
+    /// It was picked up from the journal.
+    Resumed,
 }
 
 /// A restore of one database. A clone is the same restore.
@@ -47,16 +59,24 @@ pub(crate) struct Restore {
     pub(crate) route: Option<Route>,
     /// Not known after a crash, and not needed any more then.
     pub(crate) expected: Option<Expected>,
+    /// Whether it was picked up after a crash.
+    origin: Origin,
     /// The copy of the old state that was made when all was prepared, with the connection that watches it.
     pub(crate) old: Arc<Mutex<Option<Old>>>,
 }
 
 impl Restore {
-    pub(crate) fn new(setup: &Setup, entry: Entry, cx: StageContext, expected: Option<Expected>) -> Self {
+    pub(crate) fn new(
+        setup: &Setup,
+        entry: Entry,
+        origin: Origin,
+        cx: StageContext,
+        expected: Option<Expected>,
+    ) -> Self {
         let place = entry.place();
         let names = Names::new(&place, entry.run());
         let patience = Patience::new(setup.busy_timeout, cx.cancel);
-        Self { entry, place, names, patience, route: setup.route, expected, old: Arc::default() }
+        Self { entry, place, names, patience, route: setup.route, expected, origin, old: Arc::default() }
     }
 
     pub(crate) fn begin(&mut self) -> Result<()> {
@@ -110,6 +130,10 @@ impl Restore {
             (Step::Prepared, Some(way), Some(old)) => (way, old.form),
             _ => return Err(Error::defect("a restore is committed that is not prepared")),
         };
+        if self.origin == Origin::Resumed && self.is_over()? {
+            self.entry.step = Step::Committed;
+            return Ok(());
+        }
         match standing(self)? {
             Standing::New => {
                 if let Some(mut mark) = Mark::read(&self.names.mark)? {
@@ -132,11 +156,25 @@ impl Restore {
         Ok(())
     }
 
+    /// Whether a restore that was picked up has been finished since its token was written: what it had prepared is
+    /// gone. (Or it was rolled back; but who has done that does not commit.)
+    fn is_over(&self) -> Result<bool> {
+        if Mark::read(&self.names.mark)?.is_some() {
+            return Ok(false);
+        }
+        Ok(match self.entry.form {
+            Form::Absent => !self.place.path().exists(),
+            _ => !self.names.staged.exists(),
+        })
+    }
+
     pub(crate) fn rollback(&mut self) -> Result<()> {
         self.set_old(None);
         if let Some(mut mark) = Mark::read(&self.names.mark)? {
             self.undo(&mut mark)?;
         }
+        // From here on the live state is not looked at any more.
+        Mark::remove(&self.names.mark)?;
         self.remove_ours()
     }
 
@@ -151,8 +189,7 @@ impl Restore {
             mark.reach(Reached::Undoing, &self.names.mark)?;
             swap::swap_back(self).map_err(|error| self.stuck(error))?;
         }
-        // From here on the live state is not looked at any more.
-        Mark::remove(&self.names.mark)
+        Ok(())
     }
 
     fn stuck(&self, error: Error) -> Error {
@@ -174,8 +211,12 @@ impl Restore {
             swap::fold_log(self);
         }
         let kept = match old {
-            OldState::Drop => None,
             OldState::Keep => Some(self.keep()?),
+            OldState::Drop => {
+                // What was kept is live again, and needs no second copy.
+                self.entry.kept()?.map_or(Ok(()), |kept| remove_with_companions(&kept))?;
+                None
+            }
         };
         self.remove_ours()?;
         Mark::remove(&self.names.mark)?;
@@ -184,7 +225,8 @@ impl Restore {
 
     fn keep(&self) -> Result<Kept> {
         let names = &self.names;
-        let old = self.entry.old.ok_or_else(|| Error::defect("a restore is finished that was never prepared"))?;
+        let old =
+            self.entry.old.ok_or_else(|| Error::defect("a restore is finished that was never prepared"))?;
         match old.form {
             // Nothing was there, so nothing is kept, and what was kept before is outdated.
             Form::Absent => remove_with_companions(&names.kept)?,

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dumprestore_driver::{
-    CutContext, CutMode, Dumped, Edge, Error, Facts, KeySink, LedgerEntry, Links, OpenContext, Part, PartStream,
-    PartWriter, Reference, Result, Source, Unresolved, async_trait, part_stream,
+    CutContext, CutMode, Dumped, Edge, Error, Facts, KeySink, LedgerEntry, Links, OpenContext, Part,
+    PartStream, PartWriter, Reference, Result, Source, Unresolved, async_trait, part_stream,
 };
 
 use crate::driver::Setup;
@@ -14,7 +14,6 @@ use crate::image::{self, View};
 use crate::lookup::Column;
 use crate::open::Patience;
 use crate::pin::{Lock, Pinned};
-use crate::profile::insert_list;
 use crate::{checks, keys, part_name, reduction};
 
 /// A SQLite database that is being dumped.
@@ -56,7 +55,8 @@ impl Held {
 impl Snapshot {
     pub(crate) fn new(setup: Setup, cx: OpenContext) -> Self {
         let patience = Patience::new(setup.busy_timeout, cx.cancel);
-        let inner = Inner { setup, patience, scratch: cx.scratch, held: Mutex::default(), told: Mutex::default() };
+        let inner =
+            Inner { setup, patience, scratch: cx.scratch, held: Mutex::default(), told: Mutex::default() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -101,7 +101,8 @@ impl Inner {
         let mut held = locked(&self.held);
         let pinned = held.pinned()?;
         if pinned.excluded.is_empty()
-            && let Some(violations) = checks::quick_foreign_key_count(&mut pinned.conn, &self.patience.cancel)?
+            && let Some(violations) =
+                checks::quick_foreign_key_count(&mut pinned.conn, &self.patience.cancel)?
         {
             let mut told = locked(&self.told);
             told.facts.insert("foreign_key_violations".to_owned(), violations.to_string());
@@ -127,16 +128,14 @@ impl Inner {
         let ledger = reduction::reduce(&whole, &rest, &pinned.excluded, &self.patience)?;
         drop(whole);
         copy_out(&rest, out, &self.patience)?;
-        let mut told = locked(&self.told);
-        told.ledger = ledger;
-        insert_list(&mut told.facts, "excluded_tables", &pinned.excluded.tables);
-        insert_list(&mut told.facts, "excluded_data", &pinned.excluded.data);
+        locked(&self.told).ledger = ledger;
         Ok(())
     }
 }
 
 fn copy_out(from: &Path, out: &mut PartWriter<'_>, patience: &Patience) -> Result<()> {
-    let mut file = std::fs::File::open(from).map_err(|error| Error::io("can't read a scratch file", error))?;
+    let mut file =
+        std::fs::File::open(from).map_err(|error| Error::io("can't read a scratch file", error))?;
     image::copy(&mut file, out, &patience.cancel).map(drop)
 }
 

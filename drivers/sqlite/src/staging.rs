@@ -1,8 +1,8 @@
 //! The restore as the engine sees it: each step handed to a thread that may block.
 
 use dumprestore_driver::{
-    ArchivedPart, Edge, Error, KeySink, Links, OldState, PartReader, Reference, Result, Secret, Staging, Token,
-    Unresolved, async_trait,
+    ArchivedPart, Edge, Error, KeySink, Links, OldState, PartReader, Reference, Result, Secret, Staging,
+    Token, Unresolved, async_trait,
 };
 use rusqlite::Connection;
 

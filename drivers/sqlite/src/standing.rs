@@ -74,7 +74,8 @@ struct Votes {
 
 impl Votes {
     fn count(restore: &Restore, old_size: i64, live_size: i64) -> Result<Self> {
-        let new_size = crate::header::Header::of_file(&restore.names.staged)?.map_or(0, |header| header.page_size);
+        let new_size =
+            crate::header::Header::of_file(&restore.names.staged)?.map_or(0, |header| header.page_size);
         if u64::try_from(old_size) != Ok(new_size) {
             // A page size stays what it is, so it tells by itself.
             let (old, new) = (live_size == old_size, u64::try_from(live_size) == Ok(new_size));
@@ -139,14 +140,16 @@ impl Pages {
 }
 
 fn undecided(restore: &Restore) -> Error {
-    Error::stuck("it can't be said whether the database was swapped before the crash: it was changed a lot since")
-        .with_context("database", restore.place.path().display())
-        .with_context("before", restore.names.previous.display())
-        .with_context("restored", restore.names.staged.display())
-        .with_hint(format!(
-            "look at the three; if the database is as you want it, remove `{}` and recover again",
-            restore.names.mark.display()
-        ))
+    Error::stuck(
+        "it can't be said whether the database was swapped before the crash: it was changed a lot since",
+    )
+    .with_context("database", restore.place.path().display())
+    .with_context("before", restore.names.previous.display())
+    .with_context("restored", restore.names.staged.display())
+    .with_hint(format!(
+        "look at the three; if the database is as you want it, remove `{}` and recover again",
+        restore.names.mark.display()
+    ))
 }
 
 #[cfg(test)]

@@ -134,10 +134,12 @@ fn check_page_size(source: &Connection, old: &Old, restore: &Restore) -> Result<
     if staged == old.page_size {
         return Ok(());
     }
-    Err(Error::environment("the staged database has another page size than the live one, which is in WAL mode")
-        .with_context("staged", staged)
-        .with_context("live", old.page_size)
-        .with_hint("it was changed after it was prepared: by a hook, or by who uses the live one; try again"))
+    Err(Error::environment(
+        "the staged database has another page size than the live one, which is in WAL mode",
+    )
+    .with_context("staged", staged)
+    .with_context("live", old.page_size)
+    .with_hint("it was changed after it was prepared: by a hook, or by who uses the live one; try again"))
 }
 
 /// Puts the old state back into the live file. Waits for locks, but for nothing else.
@@ -159,7 +161,9 @@ pub(crate) fn swap_back(restore: &Restore) -> Result<()> {
 pub(crate) fn fold_log(restore: &Restore) {
     let path = restore.place.path();
     // All of this is a kindness: what fails here is done by SQLite later.
-    let Ok(conn) = open::live(path, &Patience::new(std::time::Duration::ZERO, restore.patience.cancel.clone())) else {
+    let Ok(conn) =
+        open::live(path, &Patience::new(std::time::Duration::ZERO, restore.patience.cancel.clone()))
+    else {
         return;
     };
     for mode in ["PASSIVE", "TRUNCATE"] {
