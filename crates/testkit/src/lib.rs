@@ -10,6 +10,9 @@
 //!   real `kill -9` of a process that runs the restore.
 //! - A [`StoredNode`] stands for the archive: parts as files, hashed on the way in and checked on the way out.
 //!
+//! - [`Process`] is a process that does not outlive its test, and can be killed at a line that it prints: servers,
+//!   and our own binary. [`free_port`] and [`TempDir`] give them room.
+//!
 //! A test file in full:
 //!
 //! ```text
@@ -31,6 +34,7 @@ mod dumping;
 mod fixture;
 mod lanes;
 mod moments;
+mod process;
 mod restoring;
 mod stored;
 mod trial;
@@ -40,12 +44,14 @@ mod world;
 pub use dumping::Dumping;
 pub use fixture::{Fixture, ReferentSample, ReferrerSample, Seed, entries};
 pub use moments::{Fault, Faulty, INJECTED, spread};
+pub use process::{Process, free_port, soon};
 pub use restoring::{Restoring, Step};
 pub use stored::{DAMAGED, Damage, StoredNode};
 pub use trial::{Broken, Needs, TRIALS, Trial, check_the_list, run_as_test, try_in_test};
 pub use world::{Kit, State, World};
 
 pub use async_trait::async_trait;
+pub use tempfile::TempDir;
 
 /// Makes a test of each promise of the contract, for the driver of a [`Fixture`].
 ///

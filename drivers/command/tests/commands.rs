@@ -4,15 +4,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use dumprestore_command::CommandConfig;
 use dumprestore_driver::{
     BuildContext, Driver, DriverConfig, Error, ErrorKind, NodePath, OldState, Severity, StageContext,
 };
-use dumprestore_testkit::{Damage, Dumping, Faulty, Restoring, Step, StoredNode};
+use dumprestore_testkit::{Damage, Dumping, Faulty, Restoring, Step, StoredNode, TempDir, soon};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 fn build(options: Value, base: &Path) -> Result<Arc<dyn Driver>, Error> {
     let config: CommandConfig =
@@ -73,15 +71,6 @@ impl Node {
         std::fs::rename(node.path("archive"), self.path("archive")).unwrap();
         std::fs::remove_file(self.path("data")).unwrap();
         archived.moved(&self.path("archive"))
-    }
-}
-
-/// Waits until it is so.
-fn soon(what: &str, so: impl Fn() -> bool) {
-    let patience = Instant::now() + Duration::from_secs(20);
-    while !so() {
-        assert!(Instant::now() < patience, "never came: {what}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -10,18 +10,20 @@ use dumprestore_driver::{
     async_trait, part_stream,
 };
 
+use crate::failed;
+
 pub(crate) struct LedgerSource {
     path: PathBuf,
     pinned: Option<Pinned>,
 }
 
-/// A ledger is only appended to: an open file and its length are a view of one instant.
+/// A ledger is only appended to: an open file and a length are a view of one instant.
 struct Pinned {
     file: File,
-    /// Up to the end of the last line that is whole.
+    /// Up to the end of the last whole line.
     length: u64,
-    /// How many bytes of an unfinished line follow.
-    torn: u64,
+    /// How many bytes follow it: a line that is just being written, or has no end.
+    unfinished: u64,
 }
 
 impl LedgerSource {
@@ -36,16 +38,13 @@ impl LedgerSource {
 
 impl Links for LedgerSource {}
 
-// ANCHOR: source
 #[async_trait]
 impl Source for LedgerSource {
     async fn pin(&mut self, _cut: &CutContext) -> Result<()> {
         let path = self.path.clone();
         let pinned = tokio::task::spawn_blocking(move || Pinned::open(path)).await;
         let pinned = pinned.map_err(|error| Error::defect("the pin panicked").with_source(error))?;
-        self.pinned = Some(pinned.map_err(|error| {
-            Error::io("can't open the ledger", error).with_context("path", self.path.display())
-        })?);
+        self.pinned = Some(pinned.map_err(|error| failed("open the ledger", &self.path, error))?);
         Ok(())
     }
 
@@ -55,40 +54,40 @@ impl Source for LedgerSource {
     }
 
     async fn parts(&mut self) -> Result<PartStream> {
-        Ok(part_stream([Part::new(PartName::new("ledger.jsonl")?).with_size(self.pinned()?.length)]))
+        Ok(part_stream([Part::new(PartName::new("ledger")?).with_size(self.pinned()?.length)]))
     }
 
     async fn dump(&self, _part: &Part, out: &mut PartWriter<'_>) -> Result<Dumped> {
-        let Pinned { file, length, .. } = self.pinned()?;
-        let mut file = file;
-        file.rewind().map_err(|error| Error::io("can't read the ledger", error))?;
-        let copied = io::copy(&mut BufReader::with_capacity(256 * 1024, file.take(*length)), out)
-            .map_err(|error| Error::io("can't dump the ledger", error))?;
-        if copied < *length {
+        let mut file = &self.pinned()?.file;
+        let length = self.pinned()?.length;
+        let copied = file
+            .rewind()
+            .and_then(|()| io::copy(&mut BufReader::with_capacity(256 * 1024, file.take(length)), out))
+            .map_err(|error| failed("dump the ledger", &self.path, error))?;
+        if copied < length {
             return Err(Error::environment("the ledger was cut short while it was read"));
         }
         Ok(Dumped::Whole { rows: None })
     }
 
     fn ledger(&self) -> Vec<LedgerEntry> {
-        let torn = self.pinned.as_ref().map_or(0, |pinned| pinned.torn);
+        let left_out = self.pinned.as_ref().map_or(0, |pinned| pinned.unfinished);
         let entry =
-            || LedgerEntry::degrading("the last line", format!("unfinished: {torn} bytes are left out"));
-        (torn > 0).then(entry).into_iter().collect()
+            || LedgerEntry::degrading("the last line", format!("has no end: {left_out} bytes are left out"));
+        (left_out > 0).then(entry).into_iter().collect()
     }
 
     async fn release(&mut self) -> Result<()> {
         self.unpin().await
     }
 }
-// ANCHOR_END: source
 
 impl Pinned {
     fn open(path: PathBuf) -> io::Result<Self> {
         let file = File::open(path)?;
         let end = file.metadata()?.len();
         let length = end_of_last_line(&file, end)?;
-        Ok(Self { file, length, torn: end - length })
+        Ok(Self { file, length, unfinished: end - length })
     }
 }
 

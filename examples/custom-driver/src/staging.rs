@@ -1,6 +1,5 @@
 //! Restoring a ledger.
 
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind::NotFound};
 use std::os::unix::fs::MetadataExt;
@@ -12,84 +11,82 @@ use dumprestore_driver::{
 use serde::{Deserialize, Serialize};
 use tokio::fs;
 
-/// From which all names of a restore derive: it is the journal's token.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Names {
-    pub(crate) run: String,
-    /// The run whose previous state is put back.
-    pub(crate) put_back: Option<String>,
+use crate::failed;
+
+/// The journal's token: all file names of a restore follow from it.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Run {
+    pub(crate) name: String,
+    /// The run whose old ledger is put back.
+    pub(crate) puts_back: Option<String>,
 }
 
-// ANCHOR: names
+impl Run {
+    pub(crate) fn read(token: &Token) -> Result<Self> {
+        Self::deserialize(token)
+            .map_err(|error| Error::defect("the token is not a ledger's").with_source(error))
+    }
+}
+
 /// Three files beside the ledger, and no state in memory: what is there tells how far a restore has come.
 ///
-/// - `new` is made by `begin` and goes last: as long as it is there, it says whether the ledger is the new one.
+/// - `new` is made by `begin`, and removed last: while it is there, it tells whether the ledger is the new one.
 /// - `swap` is a second name of `new`, for the moment of the rename.
 /// - `old` is a second name of the ledger as it was.
 pub(crate) struct LedgerStaging {
     live: PathBuf,
-    names: Names,
+    run: Run,
 }
 
 impl LedgerStaging {
-    pub(crate) fn new(live: PathBuf, names: Names) -> Self {
-        Self { live, names }
-    }
-
-    fn beside(&self, run: &str, what: &str) -> PathBuf {
-        let mut name = OsString::from(".");
-        name.push(self.live.file_name().unwrap_or_default());
-        name.push(format!(".dumprestore-{run}.{what}"));
-        self.live.with_file_name(name)
+    pub(crate) fn new(live: PathBuf, run: Run) -> Self {
+        Self { live, run }
     }
 
     fn file(&self, what: &str) -> PathBuf {
-        self.beside(&self.names.run, what)
+        self.file_of(&self.run.name, what)
     }
 
-    /// Whether the live ledger is the staged one.
-    async fn is_committed(&self) -> io::Result<bool> {
-        let (live, new) = (metadata(&self.live).await?, metadata(&self.file("new")).await?);
-        Ok(live.zip(new).is_some_and(|(live, new)| (live.dev(), live.ino()) == (new.dev(), new.ino())))
+    fn file_of(&self, run: &str, what: &str) -> PathBuf {
+        let ledger = self.live.file_name().unwrap_or_default().to_string_lossy();
+        self.live.with_file_name(format!(".{ledger}.dumprestore-{run}.{what}"))
+    }
+
+    pub(crate) async fn discard(&self) -> Result<()> {
+        let old = self.file("old");
+        remove(&old).await.map_err(|error| failed("remove the old ledger", &old, error))
     }
 }
-// ANCHOR_END: names
 
 impl Links for LedgerStaging {}
 
-// ANCHOR: staging
 #[async_trait]
 impl Staging for LedgerStaging {
     fn journal(&self) -> Token {
-        serde_json::json!(self.names)
+        serde_json::json!(self.run)
     }
 
     async fn begin(&mut self) -> Result<()> {
         let new = self.file("new");
-        let made = match &self.names.put_back {
+        let made = match &self.run.puts_back {
             None => fs::File::create_new(&new).await.map(drop),
-            Some(run) => fs::copy(self.beside(run, "previous"), &new).await.map(drop),
+            Some(run) => fs::copy(self.file_of(run, "old"), &new).await.map(drop),
         };
         made.map_err(|error| failed("make room beside the ledger", &new, error))
     }
 
     async fn load(&self, _part: &ArchivedPart, from: &mut PartReader<'_>) -> Result<()> {
         let new = self.file("new");
-        let opened = OpenOptions::new().write(true).truncate(true).open(&new);
-        let mut file = opened.map_err(|error| failed("open the staged ledger", &new, error))?;
-        // An error of the reader comes through here, at the end at the latest: nothing is final before.
-        io::copy(from, &mut file).map(drop).map_err(|error| failed("write the staged ledger", &new, error))
+        let file = OpenOptions::new().write(true).truncate(true).open(&new);
+        let copied = file.and_then(|mut file| io::copy(from, &mut file));
+        copied.map(drop).map_err(|error| failed("write the new ledger", &new, error))
     }
 
     async fn prepare(&mut self) -> Result<()> {
         let (live, new) = (self.live.clone(), self.file("new"));
-        let prepared = tokio::task::spawn_blocking(move || {
-            make_alike(&live, &new)?;
-            File::open(&new)?.sync_all()
-        });
-        let prepared =
-            prepared.await.map_err(|error| Error::defect("the sync panicked").with_source(error))?;
-        prepared.map_err(|error| failed("make the staged ledger last", &self.live, error))
+        let done = tokio::task::spawn_blocking(move || make_alike(&live, &new)).await;
+        let done = done.map_err(|error| Error::defect("`prepare` panicked").with_source(error))?;
+        done.map_err(|error| failed("finish the new ledger", &self.file("new"), error))
     }
 
     fn address(&self) -> Option<Secret> {
@@ -97,37 +94,38 @@ impl Staging for LedgerStaging {
     }
 
     async fn commit(&mut self) -> Result<()> {
-        self.swap_in().await.map_err(|error| failed("swap the ledger", &self.live, error))
+        self.swap_in().await.map_err(|error| failed("swap the new ledger in", &self.live, error))
     }
 
     async fn rollback(&mut self) -> Result<()> {
         self.put_back().await.map_err(|error| {
-            Error::stuck("can't put the old ledger back")
-                .with_context("path", self.live.display())
-                .with_source(error)
-                .with_hint(format!("if it is there, rename `{}` to the ledger", self.file("old").display()))
+            failed("put the old ledger back", &self.live, error)
+                .with_kind(dumprestore_driver::ErrorKind::Stuck)
+                .with_hint(format!("if `{}` is there, rename it to the ledger", self.file("old").display()))
         })
     }
 
     async fn finish(&mut self, old: OldState) -> Result<Option<Token>> {
-        let kept =
-            self.settle(old).await.map_err(|error| failed("finish with the ledger", &self.live, error))?;
-        Ok(kept.then(|| serde_json::json!(Names { run: self.names.run.clone(), put_back: None })))
+        let kept = self.settle(old).await.map_err(|error| failed("clean up beside", &self.live, error))?;
+        Ok(kept.then(|| self.journal()))
     }
 }
-// ANCHOR_END: staging
 
-// ANCHOR: swap
 impl LedgerStaging {
+    async fn is_committed(&self) -> io::Result<bool> {
+        let (live, new) = (metadata(&self.live).await?, metadata(&self.file("new")).await?);
+        Ok(live.zip(new).is_some_and(|(live, new)| (live.dev(), live.ino()) == (new.dev(), new.ino())))
+    }
+
     async fn swap_in(&self) -> io::Result<()> {
         let (new, swap, old) = (self.file("new"), self.file("swap"), self.file("old"));
         // Without `new` it is not only committed but finished.
-        if self.is_committed().await? || metadata(&new).await?.is_none() {
+        if metadata(&new).await?.is_none() || self.is_committed().await? {
             return Ok(());
         }
         remove(&old).await?;
         remove(&swap).await?;
-        unless_missing(fs::hard_link(&self.live, &old).await)?;
+        if_there(fs::hard_link(&self.live, &old).await)?;
         fs::hard_link(&new, &swap).await?;
         fs::rename(&swap, &self.live).await?;
         self.sync().await
@@ -135,8 +133,11 @@ impl LedgerStaging {
 
     async fn put_back(&self) -> io::Result<()> {
         let (new, swap, old) = (self.file("new"), self.file("swap"), self.file("old"));
-        if self.is_committed().await? && !unless_missing(fs::rename(&old, &self.live).await)? {
-            // There was none before.
+        if metadata(&new).await?.is_none() {
+            return Ok(());
+        }
+        if self.is_committed().await? && !if_there(fs::rename(&old, &self.live).await)? {
+            // There was no ledger before.
             remove(&self.live).await?;
         }
         self.sync().await?;
@@ -145,25 +146,17 @@ impl LedgerStaging {
         remove(&new).await
     }
 
-    /// Drops the old ledger or keeps it; whether there is a kept one.
-    async fn settle(&self, old_state: OldState) -> io::Result<bool> {
-        let (old, previous) = (self.file("old"), self.file("previous"));
-        if old_state == OldState::Keep {
-            unless_missing(fs::rename(&old, &previous).await)?;
-        }
+    /// Whether the old ledger is kept.
+    async fn settle(&self, what_is_old: OldState) -> io::Result<bool> {
         remove(&self.file("new")).await?;
-        remove(&old).await?;
-        if let Some(run) = &self.names.put_back {
-            remove(&self.beside(run, "previous")).await?;
+        if what_is_old == OldState::Drop {
+            remove(&self.file("old")).await?;
+        }
+        if let Some(run) = &self.run.puts_back {
+            remove(&self.file_of(run, "old")).await?;
         }
         self.sync().await?;
-        Ok(old_state == OldState::Keep && metadata(&previous).await?.is_some())
-    }
-
-    /// Drops what an earlier restore kept.
-    pub(crate) async fn discard(&self) -> Result<()> {
-        let previous = self.file("previous");
-        remove(&previous).await.map_err(|error| failed("remove the previous ledger", &previous, error))
+        Ok(metadata(&self.file("old")).await?.is_some())
     }
 
     /// A rename lasts once the folder is on disk.
@@ -171,39 +164,35 @@ impl LedgerStaging {
         fs::File::open(self.live.parent().unwrap_or(Path::new("/"))).await?.sync_all().await
     }
 }
-// ANCHOR_END: swap
 
-/// Gives `new` the rights and the owner of `live`, if that is there: its writers must find it as it was.
+/// Gives `new` the owner and the rights of `live`, for its writers' sake, and brings it to disk.
 fn make_alike(live: &Path, new: &Path) -> io::Result<()> {
-    let meta = match std::fs::metadata(live) {
-        Err(error) if error.kind() == NotFound => return Ok(()),
-        meta => meta?,
-    };
-    std::os::unix::fs::chown(new, Some(meta.uid()), Some(meta.gid()))?;
-    std::fs::set_permissions(new, meta.permissions())
+    match std::fs::metadata(live) {
+        Ok(meta) => {
+            std::os::unix::fs::chown(new, Some(meta.uid()), Some(meta.gid()))?;
+            std::fs::set_permissions(new, meta.permissions())?;
+        }
+        Err(error) if error.kind() == NotFound => {}
+        Err(error) => return Err(error),
+    }
+    File::open(new)?.sync_all()
 }
 
 async fn metadata(path: &Path) -> io::Result<Option<std::fs::Metadata>> {
-    match fs::metadata(path).await {
-        Ok(meta) => Ok(Some(meta)),
-        Err(error) if error.kind() == NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    let mut found = None;
+    if_there(fs::metadata(path).await.map(|meta| found = Some(meta)))?;
+    Ok(found)
 }
 
 async fn remove(path: &Path) -> io::Result<()> {
-    unless_missing(fs::remove_file(path).await).map(drop)
+    if_there(fs::remove_file(path).await).map(drop)
 }
 
 /// Whether there was something to do it with.
-fn unless_missing(done: io::Result<()>) -> io::Result<bool> {
+fn if_there(done: io::Result<()>) -> io::Result<bool> {
     match done {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == NotFound => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-fn failed(what: &str, path: &Path, error: io::Error) -> Error {
-    Error::io(format!("can't {what}"), error).with_context("path", path.display())
 }
