@@ -26,10 +26,13 @@ pub struct DriverInfo {
     pub target: Option<&'static str>,
 }
 
+/// Reads the options of a node; tells as well whether keys nobody knows may have got lost.
+type ReadOptions = fn(&ConfigValue) -> Result<(BuildDriver, bool), Box<ConfigMistake>>;
+
 #[derive(Clone)]
 struct Entry {
     info: DriverInfo,
-    read: fn(&ConfigValue) -> Result<(BuildDriver, bool), Box<ConfigMistake>>,
+    read: ReadOptions,
     json_schema: fn(&mut SchemaGenerator) -> Schema,
     /// The schema of its options, on its own.
     options: Value,

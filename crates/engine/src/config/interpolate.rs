@@ -99,44 +99,49 @@ impl Variables<'_> {
             Mistake::at(self.page.find(bad.written, span), bad.why)
                 .with_hint("write `${NAME}` or `${NAME:-default}`, or `$${` for a literal `${`")
         })?;
-        let mut filled = false;
+        let (mut filled, mut foreign) = (false, false);
         for piece in pieces {
             match piece {
                 Piece::Text(text) => scalar.text.push_str(text),
                 Piece::Variable { name, default, written } => {
-                    let value = self.value(name, default, self.page.find(written, span))?;
-                    self.scrubber.hide(&value, &format!("${{{name}}}"));
-                    scalar.text.push_str(&value);
                     filled = true;
+                    match self.value(name, default.is_some(), self.page.find(written, span))? {
+                        Some(value) => {
+                            foreign = true;
+                            self.scrubber.hide(&value, &format!("${{{name}}}"));
+                            scalar.text.push_str(&value);
+                        }
+                        None => scalar.text.push_str(default.unwrap_or_default()),
+                    }
                 }
             }
         }
-        if filled {
+        if foreign {
             self.scrubber.hide(&scalar.text, &template);
-            scalar.template = Some(template);
         }
+        scalar.template = filled.then_some(template);
         Ok(())
     }
 
-    fn value(&self, name: &str, default: Option<&str>, span: Span) -> Result<String, Box<Mistake>> {
+    /// The variable's value; none if its default is to be used.
+    fn value(&self, name: &str, has_default: bool, span: Span) -> Result<Option<String>, Box<Mistake>> {
         let value = match self.environment.var(name) {
             Some(value) => Some(value),
             None => match self.environment.var(&format!("{name}_FILE")) {
-                Some(file) => Some(self.from_file(name, &file, span)?),
+                Some(file) => Some(self.file_value(name, &file, span)?),
                 None => None,
             },
         };
-        match (value, default) {
-            (Some(value), None) => Ok(value),
-            (Some(value), Some(_)) if !value.is_empty() => Ok(value),
-            (_, Some(default)) => Ok(default.to_owned()),
-            (None, None) => Err(Mistake::at(span, format!("the variable `{name}` is not set")).with_hint(format!(
+        match value {
+            Some(value) if !(has_default && value.is_empty()) => Ok(Some(value)),
+            _ if has_default => Ok(None),
+            _ => Err(Mistake::at(span, format!("the variable `{name}` is not set")).with_hint(format!(
                 "set it, put its value into a file named by `{name}_FILE`, or write `${{{name}:-default}}`"
             ))),
         }
     }
 
-    fn from_file(&self, name: &str, file: &str, span: Span) -> Result<String, Box<Mistake>> {
+    fn file_value(&self, name: &str, file: &str, span: Span) -> Result<String, Box<Mistake>> {
         let fail = |why: &str| Mistake::at(span, format!("the file that `{name}_FILE` names {why}"));
         let mut value = String::new();
         let read = File::open(self.base.join(file))

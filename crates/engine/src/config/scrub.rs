@@ -27,7 +27,9 @@ impl Scrubber {
     fn add(&mut self, value: &str, shown: &str) {
         let escaped: String = value.escape_debug().collect();
         for value in [value, &escaped] {
-            if !value.is_empty() && self.0.iter().all(|hidden| hidden.value != value) {
+            // These say nothing, and messages are full of them.
+            let telling = !matches!(value, "" | "true" | "false");
+            if telling && self.0.iter().all(|hidden| hidden.value != value) {
                 self.0.push(Hidden { value: value.to_owned(), shown: shown.to_owned() });
             }
         }
