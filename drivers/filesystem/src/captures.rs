@@ -1,0 +1,260 @@
+//! What a dump knows of the folder: what each pass saw, what was captured of it, and which capture was chosen.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use dumprestore_driver::{CaptureId, Digest};
+
+use crate::entry::Meta;
+use crate::filter::Part;
+use crate::state::{Clock, Signature, Stamp};
+
+/// A relative path, shared.
+pub(crate) type Path = Arc<[u8]>;
+
+/// One reading of one file that is in the archive.
+#[derive(Debug, Clone)]
+pub(crate) struct Capture {
+    pub(crate) id: CaptureId,
+    pub(crate) digest: Digest,
+    /// The state of the file when it was read; equal before and after.
+    pub(crate) signature: Signature,
+    /// When the reading began.
+    pub(crate) read_at: Stamp,
+    pub(crate) sparse: bool,
+    pub(crate) meta: Meta,
+}
+
+impl Capture {
+    /// Whether the content is that of any file in this state.
+    pub(crate) fn stands_for(&self, state: &Signature, clock: Clock) -> bool {
+        self.signature == *state && clock.tells_changes_since(self.read_at, state.ctime)
+    }
+}
+
+/// What is known of the file at one path.
+#[derive(Debug)]
+pub(crate) struct File {
+    /// The pass that saw it last; 0 if none did.
+    pub(crate) pass: u32,
+    /// The state in which it was seen last.
+    pub(crate) seen: Option<Signature>,
+    /// Where it is a further name of a file that the same pass came by before: that file's path.
+    pub(crate) twin: Option<Path>,
+    /// Captures under this path, the newest last.
+    pub(crate) captures: Vec<Capture>,
+}
+
+/// A folder or a symbolic link.
+#[derive(Debug, Clone)]
+pub(crate) struct Other {
+    pub(crate) pass: u32,
+    pub(crate) meta: Meta,
+    pub(crate) what: OtherKind,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum OtherKind {
+    Folder { dev: u64, ino: u64, part: Part },
+    Symlink(Box<[u8]>),
+}
+
+/// A capture, by the path it was made under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) holder: Path,
+    pub(crate) id: CaptureId,
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(crate) struct Captures {
+    /// Counts from 1.
+    pub(crate) pass: u32,
+    pub(crate) files: HashMap<Path, File>,
+    pub(crate) others: HashMap<Path, Other>,
+    /// Files with several names, by device and inode: the name that this pass saw first.
+    first_names: HashMap<(u64, u64), (Path, u32)>,
+    /// Those of them that had further names, in any pass.
+    shared_paths: HashSet<Path>,
+    /// What references were resolved to, by the path that they name.
+    chosen: HashMap<Path, Choice>,
+    /// The same by the path that holds the capture: an archive has one part of a name.
+    claimed: HashMap<Path, CaptureId>,
+    /// Readings that were torn in this pass, by path.
+    torn: HashMap<Path, u32>,
+}
+
+impl Captures {
+    pub(crate) fn begin_pass(&mut self) {
+        self.pass += 1;
+        self.torn.clear();
+        self.forget_choices();
+    }
+
+    pub(crate) fn forget_choices(&mut self) {
+        self.chosen.clear();
+        self.claimed.clear();
+    }
+
+    /// Notes a file that a pass came by, and answers whether it has to be read.
+    pub(crate) fn see_file(&mut self, path: &[u8], state: Signature, links: u64, clock: Clock) -> bool {
+        let path = self.shared(path);
+        let twin = if links > 1 { self.first_name(&path, &state) } else { None };
+        let pass = self.pass;
+        let file = self.files.entry(path).or_insert_with(File::unseen);
+        file.pass = pass;
+        file.seen = Some(state);
+        file.twin = twin;
+        file.twin.is_none() && !file.captures.iter().any(|capture| capture.stands_for(&state, clock))
+    }
+
+    fn first_name(&mut self, path: &Path, state: &Signature) -> Option<Path> {
+        let first =
+            self.first_names.entry((state.dev, state.ino)).or_insert_with(|| (path.clone(), self.pass));
+        if first.1 == self.pass && first.0 != *path {
+            let first = first.0.clone();
+            self.shared_paths.insert(first.clone());
+            return Some(first);
+        }
+        *first = (path.clone(), self.pass);
+        None
+    }
+
+    pub(crate) fn see_other(&mut self, path: &[u8], meta: Meta, what: OtherKind) {
+        let other = Other { pass: self.pass, meta, what };
+        match self.others.get_mut(path) {
+            Some(known) => *known = other,
+            None => {
+                self.others.insert(path.into(), other);
+            }
+        }
+    }
+
+    /// Keeps a capture. One of the same content is replaced: the newer says more.
+    pub(crate) fn keep(&mut self, path: &[u8], capture: Capture) {
+        let path = self.shared(path);
+        self.torn.remove(&path);
+        let in_use = self.claimed.get(&path).copied();
+        let file = self.files.entry(path).or_insert_with(File::unseen);
+        file.captures.retain(|old| old.digest != capture.digest || Some(old.id) == in_use);
+        file.captures.reserve_exact(1);
+        file.captures.push(capture);
+    }
+
+    /// Counts a torn reading, and answers how many there were in this pass.
+    pub(crate) fn count_torn(&mut self, path: &[u8]) -> u32 {
+        let path = self.shared(path);
+        let count = self.torn.entry(path).or_default();
+        *count += 1;
+        *count
+    }
+
+    pub(crate) fn torn(&self, path: &[u8]) -> u32 {
+        self.torn.get(path).copied().unwrap_or_default()
+    }
+
+    /// One allocation for each path, however many maps it is in.
+    fn shared(&self, path: &[u8]) -> Path {
+        match self.files.get_key_value(path) {
+            Some((path, _)) => path.clone(),
+            None => path.into(),
+        }
+    }
+
+    /// All captures that may be the content of the file at `path`, with the paths that hold them: its own, and those
+    /// made under another name of the same inode.
+    pub(crate) fn of<'a>(&'a self, path: &'a [u8]) -> impl Iterator<Item = (&'a Path, &'a Capture)> {
+        let file = self.files.get_key_value(path);
+        let own =
+            file.into_iter().flat_map(|(key, file)| file.captures.iter().map(move |capture| (key, capture)));
+        let twin = file.and_then(|(_, file)| {
+            let (holder, twin) = self.files.get_key_value(file.twin.as_ref()?)?;
+            Some((holder, twin, file.seen?))
+        });
+        let shared = twin.into_iter().flat_map(|(holder, twin, seen)| {
+            let same = twin.captures.iter().filter(move |capture| capture.signature.is_inode(&seen));
+            same.map(move |capture| (holder, capture))
+        });
+        own.chain(shared)
+    }
+
+    /// Makes a capture the content of the file at `path`, unless the path, or the name of the part, is taken by
+    /// another. Answers whether it is.
+    pub(crate) fn choose(&mut self, path: &[u8], choice: Choice) -> bool {
+        if let Some(chosen) = self.chosen.get(path) {
+            return *chosen == choice;
+        }
+        if self.claimed.get(&choice.holder).is_some_and(|claimed| *claimed != choice.id) {
+            return false;
+        }
+        let path = self.shared(path);
+        self.claimed.insert(choice.holder.clone(), choice.id);
+        self.chosen.insert(path, choice);
+        true
+    }
+
+    pub(crate) fn chosen(&self, path: &[u8]) -> Option<&Choice> {
+        self.chosen.get(path)
+    }
+
+    /// Whether the last pass came by a file at `path`.
+    pub(crate) fn was_seen(&self, path: &[u8]) -> bool {
+        self.files.get(path).is_some_and(|file| file.pass == self.pass)
+    }
+
+    /// Whether the file at `path` is of this dump: there in the last pass, or referred to.
+    pub(crate) fn is_wanted(&self, path: &[u8], file: &File) -> bool {
+        file.pass == self.pass || self.chosen.contains_key(path)
+    }
+
+    /// The capture that becomes the content of the file at `path`: that which references were resolved to, else the
+    /// newest. `None` if there is none, or if the name of its part is taken by another.
+    pub(crate) fn pick(&self, path: &[u8]) -> Option<(&Path, &Capture)> {
+        if let Some(choice) = self.chosen.get(path) {
+            return self.find(&choice.holder, choice.id);
+        }
+        let (key, file) = self.files.get_key_value(path)?;
+        if let Some(picked) = self.pick_from_twin(file) {
+            return Some(picked);
+        }
+        match self.claimed.get(path) {
+            // Another name of what this path once was needs that content: it was this path's as well.
+            Some(claimed) => self.find(key, *claimed),
+            None => file.captures.last().map(|capture| (key, capture)),
+        }
+    }
+
+    fn pick_from_twin(&self, file: &File) -> Option<(&Path, &Capture)> {
+        let (twin, seen) = (file.twin.as_ref()?, file.seen?);
+        let first = self.files.get(twin)?;
+        let picked = if self.is_wanted(twin, first) || self.claimed.contains_key(twin) {
+            self.pick(twin)
+        } else {
+            let same = first.captures.iter().rfind(|capture| capture.signature.is_inode(&seen));
+            self.files.get_key_value(twin).map(|(key, _)| key).zip(same)
+        };
+        picked.filter(|(_, capture)| capture.signature.is_inode(&seen))
+    }
+
+    /// The capture of that name under that path.
+    pub(crate) fn find(&self, holder: &[u8], id: CaptureId) -> Option<(&Path, &Capture)> {
+        let (key, file) = self.files.get_key_value(holder)?;
+        file.captures.iter().find(|capture| capture.id == id).map(|capture| (key, capture))
+    }
+
+    pub(crate) fn find_size(&self, holder: &[u8], id: CaptureId) -> u64 {
+        self.find(holder, id).map_or(0, |(_, capture)| capture.signature.size)
+    }
+
+    /// Whether the file at `path` was seen under other names as well.
+    pub(crate) fn is_shared(&self, path: &[u8]) -> bool {
+        self.shared_paths.contains(path)
+    }
+}
+
+impl File {
+    fn unseen() -> Self {
+        Self { pass: 0, seen: None, twin: None, captures: Vec::new() }
+    }
+}

@@ -1,0 +1,257 @@
+//! The certificate's half that a folder gives: which references resolve, in what a dump will hold.
+//!
+//! # Why no link dangles and no file is torn
+//!
+//! A referrer was pinned at some instant S. `T`, the cut's `not_before`, was read from the coarse clock before S; we
+//! are called after S. Every capture is one whole state of one file: its state (device, inode, size, time of content,
+//! time of change) was the same before and after the reading.
+//!
+//! *A reference with a digest* resolves to a capture of that path with that digest. The row says what the content is,
+//! and the archive has just that: nothing needs to be known of time.
+//!
+//! *A reference without one* resolves to a capture of that path if
+//!
+//! 1. the state of the file now equals that of the capture, and a change since the reading would have made it
+//!    another ([`Clock::tells_changes_since`]): so the capture is what the file holds now; and
+//! 2. its time of change is before `T` ([`Clock::is_before`]): any write, rename, link or new mode of that inode
+//!    since `T` would have moved it to `T` or later. So the file has held this content since before S; and
+//! 3. the folders it is in were there under the same names before `T`: either the last pass saw the same inodes
+//!    there, or their own time of change is before `T`. (To rename a folder does not touch the files in it.)
+//!
+//! So the file of that path had, at S, the content that is in the archive. Where writers are held back until we are
+//! done ([`CutMode::Locked`](dumprestore_driver::CutMode::Locked)), 2 and 3 are not needed: the referrer stands
+//! still, so what the file holds now goes with it.
+//!
+//! A file that is not captured in its present state is named as a part: the engine captures it then and there, and
+//! asks again. By the same three points the answer is as sound as if it had been captured before.
+//!
+//! What is resolved is *chosen*: the archive gets just that capture under that path. Two references that need
+//! different content under one path can't both resolve.
+//!
+//! What this rests on: the kernel moves the time of change at every change (Linux does; a write through a shared
+//! memory map may do so late), and the clock does not run backwards between `T` and now.
+
+use std::collections::HashMap;
+
+use dumprestore_driver::{Error, Part, Reference, Result, Unresolved, Why};
+use rustix::fs::{FileType, Stat, fstat};
+
+use crate::beneath::{Beneath, is_absent};
+use crate::captures::{Captures, Choice, OtherKind};
+use crate::entry::part_name;
+use crate::filter;
+use crate::path::{ancestors, components, split};
+use crate::snapshot::{Cut, Shared};
+use crate::state::{Signature, Stamp, type_of};
+
+/// Why a key can't be the path of a file of ours.
+type Refused = String;
+
+/// The relative path that a key means. A leading `./`, doubled slashes and inner `.` are tolerated, for the system
+/// call would tolerate them; whatever could lead out is not.
+pub(crate) fn path_of_key(key: &[u8]) -> Result<Vec<u8>, Refused> {
+    if key.first() == Some(&b'/') {
+        return Err("an absolute path: keys are relative to the folder".to_owned());
+    }
+    if key.last() == Some(&b'/') {
+        return Err("it names a folder".to_owned());
+    }
+    if key.contains(&0) {
+        return Err("it has a NUL in it".to_owned());
+    }
+    let names: Vec<_> = components(key).filter(|name| *name != b".").collect();
+    if names.contains(&&b".."[..]) {
+        return Err("it has `..` in it".to_owned());
+    }
+    if names.is_empty() || key.ends_with(b"/.") {
+        return Err("it names a folder".to_owned());
+    }
+    Ok(names.join(&b'/'))
+}
+
+/// What is at a path that is not a regular file.
+pub(crate) fn not_a_file(stat: &Stat) -> &'static str {
+    match type_of(stat) {
+        FileType::Directory => "it is a folder",
+        FileType::Symlink => "it is a symbolic link, which is not followed",
+        _ => "it is not a regular file",
+    }
+}
+
+impl Shared {
+    /// # Errors
+    /// If nothing is pinned.
+    pub(crate) fn resolve(&self, references: &[Reference]) -> Result<Vec<Unresolved>> {
+        let cut = self.cut()?;
+        let mut resolver =
+            Resolver { shared: self, cut, beneath: self.root.beneath(), folders: HashMap::new() };
+        let mut unresolved = Vec::new();
+        let mut asked = Vec::with_capacity(references.len());
+        for (at, reference) in references.iter().enumerate() {
+            match path_of_key(reference.key.as_bytes()) {
+                Ok(path) => asked.push((path, at)),
+                Err(why) => unresolved.push(Unresolved::new(reference.clone(), Why::Unreadable(why))),
+            }
+        }
+        // What has a digest chooses first: it can make do with one capture only. Neighbours are near on disk.
+        asked.sort_unstable_by(|a, b| {
+            let plain = |at: usize| references[at].digest.is_none();
+            (plain(a.1), &a.0).cmp(&(plain(b.1), &b.0))
+        });
+        for (path, at) in asked {
+            self.cancel.check()?;
+            unresolved.extend(resolver.resolve(&path, &references[at])?);
+        }
+        Ok(unresolved)
+    }
+}
+
+struct Resolver<'a> {
+    shared: &'a Shared,
+    cut: Cut,
+    beneath: Beneath,
+    /// Whether a folder was where it is before the cut, as far as asked.
+    folders: HashMap<Vec<u8>, bool>,
+}
+
+impl Resolver<'_> {
+    fn resolve(&mut self, path: &[u8], reference: &Reference) -> Result<Option<Unresolved>> {
+        let unresolved = |why| Ok(Some(Unresolved::new(reference.clone(), why)));
+        if self.shared.filter.part_from_root(path, false) != filter::Part::Ours {
+            return unresolved(Why::Unreadable(
+                "it is left out of this node by `include` or `exclude`".to_owned(),
+            ));
+        }
+        if self.choose_by_digest(path, reference) {
+            return Ok(None);
+        }
+        let stat = match self.beneath.stat(path) {
+            Ok(Some(stat)) => stat,
+            Ok(None) => return unresolved(self.absent(path)),
+            Err(error) if is_absent(&error) => return unresolved(self.absent(path)),
+            Err(error) => return unresolved(Why::Unreadable(error.to_string())),
+        };
+        if type_of(&stat) != FileType::RegularFile {
+            return unresolved(Why::Unreadable(not_a_file(&stat).to_owned()));
+        }
+        match reference.digest {
+            Some(_) => Ok(Some(self.other_content(path, reference, &stat))),
+            None => self.by_state(path, reference, &stat),
+        }
+    }
+
+    fn choose_by_digest(&self, path: &[u8], reference: &Reference) -> bool {
+        let Some(wanted) = reference.digest else { return false };
+        let mut memory = self.shared.memory();
+        let fitting: Vec<_> = memory
+            .of(path)
+            .filter(|(_, capture)| capture.digest == wanted)
+            .map(|(holder, capture)| Choice { holder: holder.clone(), id: capture.id })
+            .collect();
+        // The newest first.
+        fitting.into_iter().rev().any(|choice| memory.choose(path, choice))
+    }
+
+    /// There is a file, and no capture of it has the digest that is asked for.
+    fn other_content(&self, path: &[u8], reference: &Reference, stat: &Stat) -> Unresolved {
+        let state = Signature::of(stat);
+        let memory = self.shared.memory();
+        let clock = self.shared.root.clock;
+        let known = memory.of(path).find(|(_, capture)| capture.stands_for(&state, clock));
+        match known {
+            Some((_, capture)) if Some(capture.digest) != reference.digest => {
+                Unresolved::new(reference.clone(), Why::Differs(capture.digest))
+            }
+            // That digest is there, and its place is taken by another that a reference needs.
+            Some(_) => match memory.chosen(path).and_then(|choice| digest_of(&memory, path, choice)) {
+                Some(taken) if Some(taken) != reference.digest => {
+                    Unresolved::new(reference.clone(), Why::Differs(taken))
+                }
+                _ => self.late(path, reference, stat),
+            },
+            None => self.late(path, reference, stat),
+        }
+    }
+
+    fn by_state(&mut self, path: &[u8], reference: &Reference, stat: &Stat) -> Result<Option<Unresolved>> {
+        let unsettled = || Ok(Some(Unresolved::new(reference.clone(), Why::Unsettled)));
+        let state = Signature::of(stat);
+        let clock = self.shared.root.clock;
+        let as_of_the_cut = self.cut.locked
+            || (clock.is_before(self.cut.not_before, state.ctime) && self.was_there(split(path).0)?);
+        if !as_of_the_cut {
+            return unsettled();
+        }
+        let mut memory = self.shared.memory();
+        let fitting: Vec<_> = memory
+            .of(path)
+            .filter(|(_, capture)| capture.stands_for(&state, clock))
+            .map(|(holder, capture)| Choice { holder: holder.clone(), id: capture.id })
+            .collect();
+        if fitting.iter().any(|choice| memory.choose(path, choice.clone())) {
+            return Ok(None);
+        }
+        let taken = memory.chosen(path).is_some();
+        drop(memory);
+        // Another reference has proved, by its digest, that the content at the cut was another.
+        if taken { unsettled() } else { Ok(Some(self.late(path, reference, stat))) }
+    }
+
+    /// Point 3: whether `folder` is the one that was there under that path before the cut.
+    fn was_there(&mut self, folder: &[u8]) -> Result<bool> {
+        if let Some(known) = self.folders.get(folder) {
+            return Ok(*known);
+        }
+        let mut all = true;
+        for path in ancestors(folder).chain([folder]).filter(|path| !path.is_empty()) {
+            let found = self.beneath.folder(path).and_then(|fd| fstat(fd).map_err(Into::into));
+            all &= found.is_ok_and(|stat| self.is_same_folder(path, &stat));
+        }
+        self.folders.insert(folder.to_vec(), all);
+        Ok(all)
+    }
+
+    fn is_same_folder(&self, path: &[u8], stat: &Stat) -> bool {
+        let known = self.shared.memory().others.get(path).map(|other| other.what.clone());
+        let as_seen = matches!(known, Some(OtherKind::Folder { dev, ino, .. }) if (dev, ino) == (stat.st_dev, stat.st_ino));
+        as_seen || self.shared.root.clock.is_before(self.cut.not_before, Stamp::ctime(stat))
+    }
+
+    fn absent(&self, path: &[u8]) -> Why {
+        if self.shared.memory().was_seen(path) { Why::Unsettled } else { Why::Missing }
+    }
+
+    fn late(&self, path: &[u8], reference: &Reference, stat: &Stat) -> Unresolved {
+        let unresolved = Unresolved::new(reference.clone(), Why::Unsettled);
+        match part_name(path) {
+            Ok(name) => unresolved.with_part(Part::new(name).with_size(stat.st_size.max(0) as u64)),
+            Err(error) => Unresolved::new(reference.clone(), Why::Unreadable(error.to_string())),
+        }
+    }
+}
+
+fn digest_of(memory: &Captures, path: &[u8], choice: &Choice) -> Option<dumprestore_driver::Digest> {
+    memory.of(path).find(|(_, capture)| capture.id == choice.id).map(|(_, capture)| capture.digest)
+}
+
+impl Shared {
+    fn cut(&self) -> Result<Cut> {
+        let cut = *self.cut.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        cut.ok_or_else(|| Error::defect("references are resolved on what is not pinned"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_could_lead_out_are_refused() {
+        for key in ["/etc/passwd", "../x", "a/../b", "a/..", "", ".", "./", "a/", "a/.", "a\0b"] {
+            assert!(path_of_key(key.as_bytes()).is_err(), "{key}");
+        }
+        for (key, path) in [("a", "a"), ("./a", "a"), ("a//b", "a/b"), ("a/./b", "a/b"), ("..a", "..a")] {
+            assert_eq!(path_of_key(key.as_bytes()).unwrap(), path.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! One dump of a folder.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use dumprestore_driver::{
+    Cancel, CutContext, CutMode, Dumped, Error, Facts, LedgerEntry, Links, Part, PartStream, PartWriter,
+    Reference, Result, Source, Unresolved,
+};
+use futures_util::{StreamExt, stream};
+use rustix::fs::fstat;
+use tokio::sync::mpsc;
+
+use crate::captures::{Captures, OtherKind};
+use crate::content::{Job, Lane, Reading};
+use crate::entry::{Meta, TREE, part_name, part_path};
+use crate::filter::{Filter, Part as Share};
+use crate::listed::{self, Item};
+use crate::listing::open_folder;
+use crate::path::{ancestors, shown};
+use crate::root::Root;
+use crate::state::{Signature, Stamp};
+use crate::walk::{Found, Scope, What, walk};
+use crate::xattr;
+
+/// So often a file is read again that changes while it is read.
+const MOST_TORN: u32 = 5;
+/// From that reading on, it is read twice.
+const TWICE_FROM: u32 = 2;
+
+/// The cut, as far as a folder is concerned.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cut {
+    pub(crate) not_before: Stamp,
+    pub(crate) locked: bool,
+}
+
+/// What all threads of one dump share.
+pub(crate) struct Shared {
+    pub(crate) root: Root,
+    pub(crate) filter: Filter,
+    pub(crate) one_file_system: bool,
+    pub(crate) cancel: Cancel,
+    pub(crate) cut: Mutex<Option<Cut>>,
+    memory: Mutex<Captures>,
+    ledger: Mutex<Ledger>,
+    lanes: Mutex<Vec<Lane>>,
+    /// Grows when folders that lanes hold open are to be looked up anew.
+    time: AtomicU64,
+    listed: Mutex<Option<Arc<Vec<Item>>>>,
+}
+
+/// What to say of which path; bounded, however much goes wrong.
+#[derive(Default)]
+struct Ledger {
+    entries: BTreeMap<Vec<u8>, (String, bool)>,
+    more: u64,
+}
+
+const LONGEST_LEDGER: usize = 10_000;
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is behind these locks is whole between any two statements.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(crate) fn memory(&self) -> MutexGuard<'_, Captures> {
+        locked(&self.memory)
+    }
+
+    pub(crate) fn note(&self, path: &[u8], why: impl Into<String>, degrades: bool) {
+        let mut ledger = locked(&self.ledger);
+        if ledger.entries.len() < LONGEST_LEDGER {
+            ledger.entries.insert(path.to_vec(), (why.into(), degrades));
+        } else {
+            ledger.more += 1;
+        }
+    }
+
+    fn look_anew(&self) {
+        self.time.fetch_add(1, Ordering::Relaxed);
+        locked(&self.lanes).clear();
+    }
+
+    fn lane(&self) -> Lane {
+        let time = self.time.load(Ordering::Relaxed);
+        match locked(&self.lanes).pop() {
+            Some(lane) if lane.time == time => lane,
+            _ => Lane::new(self.root.beneath(), time),
+        }
+    }
+
+    /// One pass: lists what has to be read, and hands each to `yield_part`.
+    fn pass(&self, yield_part: &mut dyn FnMut(Part) -> Result<()>) -> Result<()> {
+        let scope = Scope {
+            root: &self.root,
+            filter: &self.filter,
+            one_file_system: self.one_file_system,
+            cancel: &self.cancel,
+        };
+        let mut names = Vec::new();
+        walk(scope, &mut |found| match self.see(&found, &mut names) {
+            Some(part) => yield_part(part),
+            None => Ok(()),
+        })
+    }
+
+    fn see(&self, found: &Found<'_>, names: &mut Vec<u8>) -> Option<Part> {
+        let path = found.path;
+        match &found.what {
+            What::File(stat) => {
+                let state = Signature::of(stat);
+                let to_read =
+                    self.memory().see_file(path, state, u64::from(stat.st_nlink as u32), self.root.clock);
+                return if to_read { self.part_of(path, state.size) } else { None };
+            }
+            What::Link(stat, folder, name) => match rustix::fs::readlinkat(folder, *name, Vec::new()) {
+                Ok(target) => {
+                    let what = OtherKind::Symlink(target.as_bytes().into());
+                    self.memory().see_other(path, Meta::of(stat, None), what);
+                }
+                Err(rustix::io::Errno::NOENT | rustix::io::Errno::INVAL) => {}
+                Err(error) => self.note(path, unreadable(&error.into()), true),
+            },
+            What::Folder(stat, fd, part) => match xattr::read(fd, names) {
+                Ok(xattrs) => {
+                    let what = OtherKind::Folder { dev: stat.st_dev, ino: stat.st_ino, part: *part };
+                    self.memory().see_other(path, Meta::of(stat, xattrs), what);
+                }
+                Err(error) => self.note(path, unreadable(&error), true),
+            },
+            What::Skipped(why) => self.note(path, *why, false),
+            What::Unreadable(error) => self.note(path, unreadable(error), true),
+        }
+        None
+    }
+
+    fn part_of(&self, path: &[u8], size: u64) -> Option<Part> {
+        match part_name(path) {
+            Ok(name) => Some(Part::new(name).with_size(size)),
+            Err(_) => {
+                self.note(path, "its path is too long for an archive", true);
+                None
+            }
+        }
+    }
+
+    fn dump_file(&self, path: &[u8], out: &mut PartWriter<'_>) -> Result<Dumped> {
+        self.cancel.check()?;
+        let twice = self.memory().torn(path) >= TWICE_FROM;
+        let mut lane = self.lane();
+        let job = Job { root: &self.root.path, path, clock: self.root.clock, twice };
+        let reading = lane.read(&job, out)?;
+        let dumped = match reading {
+            Reading::Whole(capture) => {
+                self.know_folders(path, &mut lane);
+                self.memory().keep(path, *capture);
+                Dumped::Whole { rows: None }
+            }
+            Reading::Torn => self.torn(path),
+            Reading::Gone => self.gone(path, "it vanished before it was read", false),
+            Reading::Replaced => self.gone(path, "something else took its place before it was read", false),
+            Reading::Unreadable(error) => self.gone(path, &unreadable(&error), true),
+        };
+        if lane.time == self.time.load(Ordering::Relaxed) {
+            locked(&self.lanes).push(lane);
+        }
+        Ok(dumped)
+    }
+
+    fn torn(&self, path: &[u8]) -> Dumped {
+        if self.memory().count_torn(path) < MOST_TORN {
+            return Dumped::Torn;
+        }
+        self.gone(path, "it changed each time it was read", true)
+    }
+
+    fn gone(&self, path: &[u8], why: &str, degrades: bool) -> Dumped {
+        self.note(path, why, degrades);
+        Dumped::Gone
+    }
+
+    /// A file that a pass did not come by may be in folders that it did not come by either.
+    fn know_folders(&self, path: &[u8], lane: &mut Lane) {
+        for folder in ancestors(path) {
+            if self
+                .memory()
+                .others
+                .get(folder)
+                .is_some_and(|other| matches!(other.what, OtherKind::Folder { .. }))
+            {
+                continue;
+            }
+            let opened = lane.beneath().folder(folder).and_then(|fd| open_folder(fd, "."));
+            if let Ok((stat, fd)) = opened.and_then(|fd| Ok((fstat(&fd)?, fd))) {
+                let what = OtherKind::Folder { dev: stat.st_dev, ino: stat.st_ino, part: Share::Through };
+                let xattrs = xattr::read(&fd, &mut Vec::new()).unwrap_or_default();
+                self.memory().see_other(folder, Meta::of(&stat, xattrs), what);
+            }
+        }
+    }
+
+    fn dump_tree(&self, out: &mut PartWriter<'_>) -> Result<Dumped> {
+        let items = locked(&self.listed).clone();
+        let items =
+            items.ok_or_else(|| Error::defect(format!("`{TREE}` is dumped before the parts were listed")))?;
+        listed::write(self, &items, out)?;
+        Ok(Dumped::Whole { rows: Some(items.len() as u64) })
+    }
+}
+
+fn unreadable(error: &std::io::Error) -> String {
+    format!("it can't be read: {error}")
+}
+
+/// A dump of one folder.
+pub(crate) struct Snapshot(Arc<Shared>);
+
+impl Snapshot {
+    pub(crate) fn new(root: Root, filter: Filter, one_file_system: bool, cancel: Cancel) -> Self {
+        Self(Arc::new(Shared {
+            root,
+            filter,
+            one_file_system,
+            cancel,
+            cut: Mutex::default(),
+            memory: Mutex::default(),
+            ledger: Mutex::default(),
+            lanes: Mutex::default(),
+            time: AtomicU64::new(0),
+            listed: Mutex::default(),
+        }))
+    }
+}
+
+#[async_trait]
+impl Links for Snapshot {
+    async fn resolve(&self, _within: Option<&str>, references: &[Reference]) -> Result<Vec<Unresolved>> {
+        self.0.look_anew();
+        self.0.resolve(references)
+    }
+}
+
+#[async_trait]
+impl Source for Snapshot {
+    async fn capture(&mut self) -> Result<PartStream> {
+        let shared = self.0.clone();
+        shared.look_anew();
+        shared.memory().begin_pass();
+        *locked(&shared.ledger) = Ledger::default();
+        let (sender, receiver) = mpsc::channel(256);
+        tokio::task::spawn_blocking(move || {
+            let stopped = |_| Error::cancelled();
+            let passed = shared.pass(&mut |part| sender.blocking_send(Ok(part)).map_err(stopped));
+            if let Err(error) = passed {
+                // Nobody listens any more if the run was stopped.
+                let _ = sender.blocking_send(Err(error));
+            }
+        });
+        Ok(stream::unfold(receiver, |mut receiver| async {
+            receiver.recv().await.map(|part| (part, receiver))
+        })
+        .fuse()
+        .boxed())
+    }
+
+    async fn pin(&mut self, cut: &CutContext) -> Result<()> {
+        let locked_cut = cut.mode == CutMode::Locked;
+        *locked(&self.0.cut) = Some(Cut { not_before: cut.not_before.into(), locked: locked_cut });
+        Ok(())
+    }
+
+    async fn unlock(&mut self) -> Result<()> {
+        if let Some(cut) = locked(&self.0.cut).as_mut() {
+            cut.locked = false;
+        }
+        Ok(())
+    }
+
+    async fn unpin(&mut self) -> Result<()> {
+        *locked(&self.0.cut) = None;
+        *locked(&self.0.listed) = None;
+        self.0.memory().forget_choices();
+        Ok(())
+    }
+
+    fn facts(&self) -> Facts {
+        let path = shown(std::os::unix::ffi::OsStrExt::as_bytes(self.0.root.path.as_os_str()));
+        Facts::from([
+            ("path".to_owned(), path),
+            ("one_file_system".to_owned(), self.0.one_file_system.to_string()),
+        ])
+    }
+
+    async fn parts(&mut self) -> Result<PartStream> {
+        let shared = self.0.clone();
+        let listed = tokio::task::spawn_blocking(move || listed::list(&shared)).await;
+        let items =
+            listed.map_err(|error| Error::defect("the list of parts broke off").with_source(error))??;
+        let items = Arc::new(items);
+        *locked(&self.0.listed) = Some(items.clone());
+        let parts = listed::parts(self.0.clone(), items)?;
+        Ok(stream::iter(parts).boxed())
+    }
+
+    async fn dump(&self, part: &Part, out: &mut PartWriter<'_>) -> Result<Dumped> {
+        match part_path(&part.name) {
+            Some(path) => self.0.dump_file(&path, out),
+            None if part.name.as_str() == TREE => self.0.dump_tree(out),
+            None => Err(Error::defect(format!("there is no part `{}`", part.name))),
+        }
+    }
+
+    fn ledger(&self) -> Vec<LedgerEntry> {
+        let ledger = locked(&self.0.ledger);
+        let memory = self.0.memory();
+        let mut entries: Vec<_> = ledger
+            .entries
+            .iter()
+            .map(|(path, (why, degrades))| {
+                let held = memory.files.get(&path[..]).is_some_and(|file| memory.is_wanted(path, file))
+                    && memory.pick(path).is_some();
+                match (degrades, held) {
+                    (true, false) => LedgerEntry::degrading(shown(path), why),
+                    // An earlier pass had read it whole.
+                    (true, true) => LedgerEntry::note(shown(path), format!("as of an earlier moment: {why}")),
+                    (false, _) => LedgerEntry::note(shown(path), why),
+                }
+            })
+            .collect();
+        if ledger.more > 0 {
+            entries.push(LedgerEntry::degrading(".", format!("{} more entries like these", ledger.more)));
+        }
+        entries
+    }
+
+    async fn release(&mut self) -> Result<()> {
+        self.unpin().await?;
+        self.0.look_anew();
+        *self.0.memory() = Captures::default();
+        Ok(())
+    }
+}

@@ -1,0 +1,283 @@
+//! Doing a plan, and undoing it: from wherever a crash left it, and as often as one likes.
+
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use dumprestore_driver::{Error, Result};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, openat, renameat, renameat_with, statat};
+use rustix::io::Errno;
+
+use crate::container::{PLAN, Place, Side};
+use crate::entry::Entry;
+use crate::plan::Step;
+use crate::root::error_at;
+use crate::stamp::{Attributes, stamp};
+
+/// A plan that is on the disk, and both sides of it.
+pub(crate) struct Swap<'a> {
+    place: &'a Place,
+    container: Arc<OwnedFd>,
+    live: Side,
+    staged: Side,
+    steps: Vec<Step>,
+}
+
+struct Flip<'s> {
+    path: &'s [u8],
+    live: Option<u64>,
+    staged: Option<u64>,
+}
+
+const ASIDE: &str = "aside";
+
+/// Writes a plan down, and through to the disk.
+pub(crate) fn write(place: &Place, container: &OwnedFd, steps: &[Step]) -> Result<()> {
+    let mut lines = Vec::new();
+    for step in steps {
+        lines.extend(step.to_line()?);
+        lines.push(b'\n');
+    }
+    let fail = |error: io::Error| place.error("can't write the plan of the swap", error);
+    const NEW: &str = "plan.new";
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file: std::fs::File =
+        openat(container, NEW, flags, Mode::RUSR | Mode::WUSR).map_err(|error| fail(error.into()))?.into();
+    file.write_all(&lines).and_then(|()| file.sync_all()).map_err(fail)?;
+    // It is there whole, or not at all.
+    renameat(container, NEW, container, PLAN).map_err(|error| fail(error.into()))?;
+    sync(container).map_err(fail)
+}
+
+/// The plan of a container; `None` if it has none yet.
+pub(crate) fn read(place: &Place) -> Result<Option<Vec<Step>>> {
+    let lines = match std::fs::read(place.container.join(PLAN)) {
+        Ok(lines) => lines,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(place.error("can't read the plan of the swap", error)),
+    };
+    let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(Step::from_line).collect::<Result<_>>().map(Some)
+}
+
+/// Writes a folder down to the disk.
+pub(crate) fn sync(folder: &OwnedFd) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::fsync(openat(folder.as_fd(), ".", flags, Mode::empty())?)?)
+}
+
+impl<'a> Swap<'a> {
+    pub(crate) fn new(place: &'a Place, container: Arc<OwnedFd>, steps: Vec<Step>) -> Result<Self> {
+        let staged = place.staged_side(&container);
+        Ok(Self { place, live: place.live_side()?, staged, container, steps })
+    }
+
+    /// Does what is not done of the plan.
+    pub(crate) fn forward(mut self) -> Result<()> {
+        let steps = std::mem::take(&mut self.steps);
+        for (at, step) in steps.iter().enumerate() {
+            match step {
+                Step::Flip { path, live, staged } => {
+                    self.flip(at, &Flip { path, live: *live, staged: *staged }, Wanted::Done)?;
+                }
+                Step::Carry { path } => self.carry(&steps, path, Wanted::Done)?,
+                Step::Stamp { path, old, new } => {
+                    self.stamp(path, new, Direction::In)?;
+                    self.stamp(path, old, Direction::Out)?;
+                }
+            }
+        }
+        self.sync(&steps)
+    }
+
+    /// Undoes what is done of the plan.
+    pub(crate) fn back(mut self) -> Result<()> {
+        let steps = std::mem::take(&mut self.steps);
+        for (at, step) in steps.iter().enumerate().rev() {
+            match step {
+                Step::Flip { path, live, staged } => {
+                    self.flip(at, &Flip { path, live: *live, staged: *staged }, Wanted::Undone)?;
+                }
+                Step::Carry { path } => self.carry(&steps, path, Wanted::Undone)?,
+                Step::Stamp { .. } => {}
+            }
+        }
+        for step in &steps {
+            if let Step::Stamp { path, old, new } = step {
+                self.stamp(path, old, Direction::In)?;
+                self.stamp(path, new, Direction::Out)?;
+            }
+        }
+        self.sync(&steps)
+    }
+
+    fn fail(&self, path: &[u8], error: impl Into<io::Error>) -> Error {
+        error_at(&self.place.root, "can't swap", path, error)
+            .with_hint("remove the cause; `dumprestore recover` then completes or undoes the swap")
+    }
+
+    fn flip(&mut self, at: usize, flip: &Flip<'_>, wanted: Wanted) -> Result<()> {
+        let path = flip.path;
+        self.settle_aside(at, path).map_err(|error| self.fail(path, error))?;
+        if self.is_done(flip)? == (wanted == Wanted::Done) {
+            return Ok(());
+        }
+        let look = |side: &mut Side| side.inode(path).map(|inode| inode.is_some());
+        let live = look(&mut self.live).map_err(|error| self.fail(path, error))?;
+        let staged = look(&mut self.staged).map_err(|error| self.fail(path, error))?;
+        self.change_places(at, path, live, staged).map_err(|error| self.fail(path, error))?;
+        self.live.look_anew();
+        self.staged.look_anew();
+        Ok(())
+    }
+
+    /// Nobody but us touches the staged side: what was staged is there, or the flip is done. Where the application
+    /// may have removed what was swapped in, the old thing back in its place says as much.
+    fn is_done(&mut self, flip: &Flip<'_>) -> Result<bool> {
+        let staged = self.staged.inode(flip.path).map_err(|error| self.fail(flip.path, error))?;
+        let live = self.live.inode(flip.path).map_err(|error| self.fail(flip.path, error))?;
+        let is_undone = match (flip.live, flip.staged) {
+            (Some(_), Some(_)) => staged == flip.staged || live == flip.live,
+            (None, Some(_)) => staged == flip.staged,
+            (_, None) => staged.is_none(),
+        };
+        Ok(!is_undone)
+    }
+
+    fn change_places(&mut self, at: usize, path: &[u8], has_live: bool, has_staged: bool) -> io::Result<()> {
+        match (has_live, has_staged) {
+            (true, true) => match self.rename(path, Direction::Out, RenameFlags::EXCHANGE) {
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.by_three(at, path),
+                done => Ok(done?),
+            },
+            (true, false) => Ok(self.move_over(path, Direction::Out)?),
+            (false, true) => Ok(self.move_over(path, Direction::In)?),
+            (false, false) => Ok(()),
+        }
+    }
+
+    fn move_over(&mut self, path: &[u8], direction: Direction) -> Result<(), Errno> {
+        match self.rename(path, direction, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                let target = if direction == Direction::Out { &mut self.staged } else { &mut self.live };
+                match target.inode(path) {
+                    Ok(None) => self.rename(path, direction, RenameFlags::empty()),
+                    Ok(Some(_)) => Err(Errno::EXIST),
+                    Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
+                }
+            }
+            done => done,
+        }
+    }
+
+    fn rename(&mut self, path: &[u8], direction: Direction, flags: RenameFlags) -> Result<(), Errno> {
+        let (live_way, staged_way) = (self.live.way(path), self.staged.way(path));
+        let errno = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        let (live, live_name) = self.live.beneath().parent(&live_way).map_err(errno)?;
+        let (staged, staged_name) = self.staged.beneath().parent(&staged_way).map_err(errno)?;
+        match direction {
+            Direction::Out => renameat_with(live, live_name, staged, staged_name, flags),
+            Direction::In => renameat_with(staged, staged_name, live, live_name, flags),
+        }
+    }
+
+    /// For file systems that have no exchange (NFS, older ZFS): by three renames.
+    fn by_three(&mut self, at: usize, path: &[u8]) -> io::Result<()> {
+        let aside = format!("{ASIDE}-{at}");
+        let live_way = self.live.way(path);
+        let (folder, name) = self.live.beneath().parent(&live_way)?;
+        renameat(folder, name, &*self.container, &aside)?;
+        self.move_over(path, Direction::In)?;
+        let staged_way = self.staged.way(path);
+        let (folder, name) = self.staged.beneath().parent(&staged_way)?;
+        Ok(renameat(&*self.container, &aside, folder, name)?)
+    }
+
+    /// Takes up an exchange by three renames where a crash left it.
+    fn settle_aside(&mut self, at: usize, path: &[u8]) -> io::Result<()> {
+        let aside = format!("{ASIDE}-{at}");
+        match statat(&self.container, &aside, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => return Ok(()),
+            looked => looked?,
+        };
+        // Before the second rename, back to the start; after it, on to the end.
+        let side = if self.staged.inode(path)?.is_some() { &mut self.live } else { &mut self.staged };
+        let way = side.way(path);
+        let (folder, name) = side.beneath().parent(&way)?;
+        Ok(renameat_with(&*self.container, &aside, folder, name, RenameFlags::NOREPLACE)?)
+    }
+
+    /// What is to stay goes from the old tree to the new one, or back. If something is there already, the
+    /// application has made it anew since: that stays.
+    fn carry(&mut self, steps: &[Step], path: &[u8], wanted: Wanted) -> Result<()> {
+        // Before its flip is done, it is in the live tree, where it belongs.
+        if !self.is_flipped(steps, path)? {
+            return Ok(());
+        }
+        let direction = if wanted == Wanted::Done { Direction::In } else { Direction::Out };
+        let folder = crate::path::split(path).0;
+        let times = [self.live.stat(folder), self.staged.stat(folder)];
+        let moved = self.move_over(path, direction);
+        if moved.is_ok() {
+            let sides = [&mut self.live, &mut self.staged];
+            for (side, time) in sides.into_iter().zip(times) {
+                side.give_time(folder, time)
+                    .map_err(|error| error_at(&self.place.root, "can't swap", path, error))?;
+            }
+        }
+        match moved {
+            Ok(()) | Err(Errno::NOENT | Errno::EXIST | Errno::NOTEMPTY) => Ok(()),
+            Err(error) => Err(self.fail(path, error)),
+        }
+    }
+
+    fn is_flipped(&mut self, steps: &[Step], path: &[u8]) -> Result<bool> {
+        match steps.iter().find(|step| step.flips(path)) {
+            Some(Step::Flip { path, live, staged }) => {
+                self.is_done(&Flip { path, live: *live, staged: *staged })
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// A folder that stays: what came into it, or went out, has moved its time.
+    fn stamp(&mut self, path: &[u8], entry: &Entry, to: Direction) -> Result<()> {
+        let side = if to == Direction::In { &mut self.live } else { &mut self.staged };
+        let way = side.way(path);
+        let done = side.beneath().parent(&way).and_then(|(folder, name)| {
+            let now = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            stamp(folder, name, &now, &entry.meta, Attributes::Exactly, &mut Vec::new())
+        });
+        done.map_err(|error| self.fail(path, error))
+    }
+
+    /// Writes the renames down to the disk.
+    fn sync(&mut self, steps: &[Step]) -> Result<()> {
+        let mut last: Option<Vec<u8>> = None;
+        for step in steps {
+            let (Step::Flip { path, .. } | Step::Carry { path }) = step else { continue };
+            let folder = crate::path::split(path).0.to_vec();
+            if path.is_empty() || last.as_ref() != Some(&folder) {
+                let synced = self.live.sync_parent(path).and_then(|()| self.staged.sync_parent(path));
+                match synced {
+                    Err(error) if !crate::beneath::is_absent(&error) => return Err(self.fail(path, error)),
+                    _ => last = Some(folder),
+                }
+            }
+        }
+        sync(&self.container).map_err(|error| self.fail(b"", error))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Done,
+    Undone,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    /// From the live side to the staged one.
+    Out,
+    In,
+}
