@@ -12,7 +12,7 @@ use dumprestore::{
 use dumprestore_tests::{Shop, Traffic};
 
 const DUMPS: usize = 20;
-const PRODUCTS: usize = 1500;
+const PRODUCTS: u32 = 1500;
 
 fn load() -> u32 {
     std::env::var("DUMPRESTORE_LOAD").map_or(300, |load| load.parse().unwrap())

@@ -13,7 +13,7 @@ use dumprestore::{
 use dumprestore_testkit::{Fault, Faulty, spread};
 use dumprestore_tests::{Shop, State};
 
-const PRODUCTS: usize = 24;
+const PRODUCTS: u32 = 24;
 
 /// A shop, an archive of it, its state then, and its state after a bad release.
 struct Scene {

@@ -73,8 +73,8 @@ async fn a_reversible_restore_can_be_taken_back_and_forth() {
     assert!(report.kept_previous);
     assert_eq!(scene.shop.state(), good);
     for expected in [&spoilt, &good, &spoilt] {
-        let back = dumprestore::restore(&scene.shop.set(), &RestoreFrom::Previous, &RestoreOptions::default());
-        back.await.unwrap();
+        let set = scene.shop.set();
+        dumprestore::restore(&set, &RestoreFrom::Previous, &RestoreOptions::default()).await.unwrap();
         assert_eq!(scene.shop.state(), *expected);
     }
 }

@@ -33,7 +33,7 @@ impl Shop {
     }
 
     /// A new shop with that many products, each with a file.
-    pub fn create(folder: &Path, products: usize) -> Self {
+    pub fn create(folder: &Path, products: u32) -> Self {
         let shop = Self::at(folder);
         for folder in ["uploads", "exports/2026"] {
             fs::create_dir_all(shop.folder.join(folder)).unwrap();

@@ -231,7 +231,7 @@ fn keep_accounts(db: &Connection, crm: &Connection, random: &Random, waited: &Wa
     }
     let last = "SELECT id, customer FROM account ORDER BY id DESC LIMIT 1 OFFSET ?";
     let found: rusqlite::Result<(i64, i64)> =
-        crm.query_row(last, [random.below(50)], |row| Ok((row.get(0)?, row.get(1)?)));
+        crm.query_row(last, [random.below(50) as i64], |row| Ok((row.get(0)?, row.get(1)?)));
     if let Ok((account, customer)) = found {
         waited.execute(crm, "DELETE FROM account WHERE id = ?", [account]);
         waited.execute(db, "DELETE FROM customer WHERE id = ?", [customer]);

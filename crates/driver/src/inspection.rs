@@ -54,6 +54,11 @@ impl Problem {
         Self { severity: Severity::NoDump, message: message.into(), hint: None }
     }
 
+    /// A dump works; the references that were declared can't be checked.
+    pub fn no_certificate(message: impl Into<String>) -> Self {
+        Self { severity: Severity::NoCertificate, message: message.into(), hint: None }
+    }
+
     /// The same, with what to do about it.
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -67,6 +72,8 @@ impl Problem {
 pub enum Severity {
     /// It works, but not as well as one would think.
     Warning,
+    /// References can't be checked: a dump fails, unless it is one that does without its certificate.
+    NoCertificate,
     /// A restore will fail.
     NoRestore,
     /// A dump will fail.

@@ -10,10 +10,10 @@ pub(crate) fn refuse(
     observer: &dyn Observer,
     node: &NodePath,
     inspection: &Inspection,
-    also: Severity,
+    also: &[Severity],
 ) -> Result<()> {
     for problem in &inspection.problems {
-        if problem.severity == Severity::Error || problem.severity == also {
+        if problem.severity == Severity::Error || also.contains(&problem.severity) {
             return Err(as_error(problem).with_node(node));
         }
         if problem.severity == Severity::Warning {

@@ -114,15 +114,23 @@ fn check_declared(
     problems: &mut Vec<Problem>,
 ) {
     for query in &declared.keys {
-        problems.extend(keys::check(conn, path, query, excluded).err().as_ref().map(problem));
+        problems.extend(keys::check(conn, path, query, excluded).err().as_ref().map(unchecked));
     }
     for within in &declared.within {
-        problems.extend(Column::find(conn, path, Some(within), excluded).err().as_ref().map(problem));
+        problems.extend(Column::find(conn, path, Some(within), excluded).err().as_ref().map(unchecked));
     }
 }
 
 fn problem(error: &Error) -> Problem {
-    let made = Problem::no_dump(error.to_string());
+    hinted(Problem::no_dump(error.to_string()), error)
+}
+
+/// What keeps references from being checked: a dump of a broken database is still to be had.
+fn unchecked(error: &Error) -> Problem {
+    hinted(Problem::no_certificate(error.to_string()), error)
+}
+
+fn hinted(made: Problem, error: &Error) -> Problem {
     match error.hint() {
         Some(hint) => made.with_hint(hint),
         None => made,

@@ -111,7 +111,7 @@ fn judge(run: &DumpRun<'_>, checks: &[EdgeCheck], known: &mut Known, attempt: u3
     if mode == CutMode::Open && attempt < coherence.max_cuts.get() {
         return Verdict::Again;
     }
-    match coherence.if_uncertified {
+    match run.if_uncertified {
         IfUncertified::Fail => Verdict::Refuse,
         IfUncertified::Lock if mode == CutMode::Open => Verdict::Lock,
         IfUncertified::Lock | IfUncertified::Degraded => Verdict::Take("degraded"),

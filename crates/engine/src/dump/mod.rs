@@ -20,7 +20,6 @@ pub(crate) use workspace::remove_left;
 
 pub use options::{Destination, DumpOptions, DumpOutcome, DumpReport, DumpedNode};
 
-use crate::HookPoint;
 use crate::archived::archive_error;
 use crate::event::{Event, warn};
 use crate::hook::HookScope;
@@ -29,6 +28,7 @@ use crate::lock::SetLock;
 use crate::run::Run;
 use crate::selection::choose;
 use crate::set::BackupSet;
+use crate::{HookPoint, IfUncertified};
 use cut::Cutting;
 use source::OpenNode;
 use workspace::Workspace;
@@ -64,7 +64,9 @@ pub(crate) async fn dump_locked(
 ) -> Result<DumpReport> {
     let job = Job { set, options, run: &run, chosen: choose(set, &options.only)?, path: destination.path() };
     for (from, to) in crate::selection::broken(set, &job.chosen) {
-        let message = format!("`{from}` refers to `{to}`, and only one of them is dumped: nothing is certified between them");
+        let message = format!(
+            "`{from}` refers to `{to}`, and only one of them is dumped: nothing is certified between them"
+        );
         warn(&*job.run.observer, None, message, None);
     }
     let hooks = job.hooks();
@@ -145,6 +147,9 @@ struct DumpRun<'a> {
     /// Those that are declared, and left unchecked because the caller wants it so.
     unchecked: Vec<Edge>,
     lanes: Lanes,
+    if_uncertified: IfUncertified,
+    /// The problems that end a dump before it begins.
+    refused: &'static [Severity],
 }
 
 impl<'a> DumpRun<'a> {
@@ -153,7 +158,22 @@ impl<'a> DumpRun<'a> {
         let edges: Vec<Edge> = job.set.edges().iter().filter(both).cloned().collect();
         let (edges, unchecked) = if job.options.certify { (edges, Vec::new()) } else { (Vec::new(), edges) };
         let lanes = crate::lanes::of(job.set, &job.run.stop);
-        Self { set: job.set, run: job.run.clone(), archive, nodes: Vec::new(), edges, unchecked, lanes }
+        let refused: &[_] = match job.options.certify {
+            true => &[Severity::NoDump, Severity::NoCertificate],
+            false => &[Severity::NoDump],
+        };
+        let if_uncertified = job.options.if_uncertified.unwrap_or(job.set.coherence().if_uncertified);
+        Self {
+            refused,
+            if_uncertified,
+            set: job.set,
+            run: job.run.clone(),
+            archive,
+            nodes: Vec::new(),
+            edges,
+            unchecked,
+            lanes,
+        }
     }
 
     async fn go(
@@ -181,7 +201,7 @@ impl<'a> DumpRun<'a> {
                 self.set.node(path).ok_or_else(|| Error::defect(format!("`{path}` is not in the set")))?;
             let Some(driver) = node.driver() else { continue };
             let inspection = driver.inspect().await.map_err(|error| error.with_node(path))?;
-            crate::inspection::refuse(&*self.run.observer, path, &inspection, Severity::NoDump)?;
+            crate::inspection::refuse(&*self.run.observer, path, &inspection, self.refused)?;
             let cx = OpenContext::new(&self.run.name, workspace.scratch())
                 .with_ours(ours.clone())
                 .with_cancel(self.run.stop.clone());

@@ -8,8 +8,8 @@ use dumprestore_archive::{Existing, FileOutput, Output, StreamOutput};
 use dumprestore_driver::{Cancel, LedgerEntry, NodePath, Result};
 use serde::Serialize;
 
-use crate::Observer;
 use crate::archived::archive_error;
+use crate::{IfUncertified, Observer};
 
 /// How a set is dumped.
 #[derive(Clone)]
@@ -20,6 +20,8 @@ pub struct DumpOptions {
     /// Whether declared references are certified on the cut. On by default; off, the archive's edges say that they
     /// were not checked, and rows may point at files that are not there.
     pub certify: bool,
+    /// What happens if no cut can be certified, in place of what the set says.
+    pub if_uncertified: Option<IfUncertified>,
     /// Watches the run.
     pub observer: Arc<dyn Observer>,
     /// Stops the run.
@@ -28,7 +30,13 @@ pub struct DumpOptions {
 
 impl Default for DumpOptions {
     fn default() -> Self {
-        Self { only: Vec::new(), certify: true, observer: Arc::new(()), cancel: Cancel::default() }
+        Self {
+            only: Vec::new(),
+            certify: true,
+            if_uncertified: None,
+            observer: Arc::new(()),
+            cancel: Cancel::default(),
+        }
     }
 }
 

@@ -25,7 +25,19 @@ pub(super) async fn references(
         let (Some(from), Some(to)) = (end(transaction, edge, true), end(transaction, edge, false)) else {
             continue;
         };
-        let check = reference_check::check(edge, &from, &to, &run.stop).await?;
+        let check = match reference_check::check(edge, &from, &to, &run.stop).await {
+            Ok(check) => check,
+            Err(error) if certified(manifest, edge) || error.kind() == ErrorKind::Cancelled => {
+                return Err(error);
+            }
+            // What was dumped without a certificate may be too broken for its references to be read, and may be all
+            // that there is.
+            Err(error) => {
+                let message = format!("references to `{}` could not be checked: {error}", edge.to);
+                warn(&*run.observer, Some(&edge.from), message, None);
+                continue;
+            }
+        };
         if check.dangling() == 0 {
             continue;
         }

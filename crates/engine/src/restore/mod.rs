@@ -193,27 +193,37 @@ impl Restoring<'_> {
         }
     }
 
-    /// Dumps the present state, except for what is not there.
+    /// Dumps the present state, except for what is not there. The present state may be a broken one: it is dumped
+    /// without its certificate if it can't be had with it.
     async fn safety_dump(&self, chosen: &[Chosen]) -> Result<Option<PathBuf>> {
         let Some(path) = &self.options.safety_dump else { return Ok(None) };
-        let mut only = Vec::new();
+        let mut options = DumpOptions::default();
         for chosen in chosen {
             let inspection = chosen.driver.inspect().await.map_err(|error| error.with_node(&chosen.node))?;
-            match inspection.problems.iter().find(|problem| problem.severity == Severity::NoDump) {
-                None => only.push(chosen.node.to_string()),
-                Some(problem) => {
-                    let message = format!("not in the safety dump: {}", problem.message);
-                    warn(&*self.run.observer, Some(&chosen.node), message, None);
-                }
+            let with = |severity| inspection.problems.iter().find(|problem| problem.severity == severity);
+            let tell = |what: &str, message: &str| {
+                warn(
+                    &*self.run.observer,
+                    Some(&chosen.node),
+                    format!("{what} the safety dump: {message}"),
+                    None,
+                );
+            };
+            if let Some(problem) = with(Severity::NoCertificate) {
+                options.certify = false;
+                tell("references are not checked in", &problem.message);
+            }
+            match with(Severity::NoDump) {
+                None => options.only.push(chosen.node.to_string()),
+                Some(problem) => tell("not in", &problem.message),
             }
         }
-        if only.is_empty() {
+        if options.only.is_empty() {
             return Ok(None);
         }
-        let mut options = DumpOptions::default();
-        options.only = only;
         options.observer = self.options.observer.clone();
         options.cancel = self.options.cancel.clone();
+        options.if_uncertified = Some(crate::IfUncertified::Degraded);
         let run = Run::new(options.observer.clone(), options.cancel.clone());
         dump_locked(self.set, Destination::new_file(path), &options, run).await?;
         Ok(Some(path.clone()))

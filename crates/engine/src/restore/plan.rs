@@ -208,7 +208,7 @@ pub(super) async fn plan(
         run.cancel.check()?;
         let node = &chosen.node;
         let inspection = chosen.driver.inspect().await.map_err(|error| error.with_node(node))?;
-        inspection::refuse(&*run.observer, node, &inspection, Severity::NoRestore)?;
+        inspection::refuse(&*run.observer, node, &inspection, &[Severity::NoRestore])?;
         refuse_clash(set, node, &inspection, &claims, archive)?;
         claims.extend(inspection.claims.into_iter().map(|claim| (node.clone(), claim)));
         let changes = changes(chosen, run, options).await.map_err(|error| error.with_node(node))?;
