@@ -195,3 +195,6 @@ fn rows_of(conn: &Connection, table: &str) -> String {
     }
     text
 }
+
+pub mod child;
+pub mod runs;
