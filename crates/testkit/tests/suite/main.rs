@@ -54,7 +54,7 @@ caught! {
     24 an_ignored_reader_is_caught: "ignores the reader's error" => damaged_content_is_refused;
     25 a_second_commit_that_fails_is_caught: "commits twice" => committing_twice_is_once;
     26 a_slow_swap_is_caught: "swaps slowly" => a_kill_inside_a_step_can_be_rolled_back;
-    27 a_rollback_that_trusts_its_memory_is_caught: "undoes only what it knows of" => a_kill_inside_a_step_can_be_rolled_back;
+    27 a_rollback_that_trusts_its_memory_is_caught: "undoes only what it knows of" => a_crash_at_each_step_can_be_rolled_back;
     28 a_left_staging_is_caught: "leaves the staging" => rollback_before_commit_restores_everything;
     29 a_left_staging_is_caught_after_a_failure: "leaves the staging" => a_failure_anywhere_rolls_back;
     30 an_answer_for_the_live_data_is_caught: "answers for the live" => staged_data_answer_for_themselves;
