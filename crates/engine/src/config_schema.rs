@@ -7,6 +7,8 @@ use serde_json::{Map, Value, json};
 use crate::DriverInfo;
 use crate::config::{NodeKeys, SetKeys};
 
+const VARIABLE: &str = "#/$defs/variable";
+
 /// The schema, with these drivers' options. One generator makes all of it, so that two drivers' types of one name
 /// get names of their own.
 pub(crate) fn config_schema(
@@ -55,10 +57,12 @@ fn describe(options: &mut Value, about: &str) {
 }
 
 fn finish_node(node: &mut Value, kinds: Vec<Value>, branches: Vec<Value>) {
+    node["description"] = "A node: a source with a driver, a group of other nodes, or both.".into();
     let children =
         json!({ "type": "array", "items": { "$ref": "#/$defs/node" }, "description": "Nodes below it." });
     node["properties"]["children"] = json!({ "anyOf": [children, { "type": "null" }] });
-    node["properties"]["driver"] = json!({ "description": "Which driver dumps and restores it.", "anyOf": kinds.into_iter().chain([json!({ "type": "null" })]).collect::<Vec<_>>() });
+    let driver: Vec<Value> = kinds.into_iter().chain([json!({ "type": "null" })]).collect();
+    node["properties"]["driver"] = json!({ "description": "Which driver dumps and restores it.", "anyOf": driver });
     node["anyOf"] = json!([{ "required": ["driver"] }, { "required": ["children"] }]);
     node["allOf"] = branches.into();
     node["unevaluatedProperties"] = false.into();
@@ -95,7 +99,15 @@ fn admit_variables(schema: &mut Value) {
     for key in ["items", "additionalProperties", "unevaluatedProperties"] {
         map.get_mut(key).into_iter().for_each(admit_variables);
     }
-    for key in ["anyOf", "oneOf", "allOf", "prefixItems"] {
+    // A variable may be any of several alternatives.
+    if let Some(alternatives) = map.remove("oneOf") {
+        map.entry("anyOf").or_insert(alternatives);
+    }
+    if let Some(choices) = map.get_mut("anyOf").and_then(Value::as_array_mut).filter(|any| any.iter().all(is_choice)) {
+        choices.push(json!({ "$ref": VARIABLE }));
+        return;
+    }
+    for key in ["anyOf", "allOf", "prefixItems"] {
         map.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten().for_each(admit_variables);
     }
     if takes_any_text(map) {
@@ -105,8 +117,13 @@ fn admit_variables(schema: &mut Value) {
         let (outer, inner): (Map<_, _>, Map<_, _>) =
             std::mem::take(map).into_iter().partition(|(key, _)| kept.contains(&key.as_str()));
         *map = outer;
-        map.insert("anyOf".to_owned(), json!([inner, { "$ref": "#/$defs/variable" }]));
+        map.insert("anyOf".to_owned(), json!([inner, { "$ref": VARIABLE }]));
     }
+}
+
+/// Whether a schema is one word out of several.
+fn is_choice(schema: &Value) -> bool {
+    schema.get("const").is_some_and(Value::is_string)
 }
 
 fn names_type(map: &Map<String, Value>, name: &str) -> bool {

@@ -16,6 +16,7 @@ use crate::{Hook, HookPoint, Hooks, OnError};
 /// Programs to run at certain points. Each is a list: the program and its arguments; no shell is involved.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Hooks")]
 pub(crate) struct WrittenHooks {
     /// Before anything is read.
     before_dump: Vec<WrittenHook>,
@@ -63,6 +64,7 @@ struct WrittenHook(Settings);
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "HookSettings")]
 struct Settings {
     /// The program and its arguments.
     run: Argv,
@@ -88,14 +90,11 @@ impl Settings {
     }
 }
 
-fn no_shell(text: &str) -> String {
-    let argv: Vec<String> = text.split_whitespace().map(|word| format!("{word:?}")).collect();
-    let argv = argv.join(", ");
-    format!(
-        "a command is a list, not a text: no shell takes it apart\n\
-         hint: write `[{argv}]`, and `[\"sh\", \"-c\", …]` where a shell is wanted"
-    )
-}
+const NO_RUN_SHELL: &str = "a command is a list, not a text: no shell takes it apart\n\
+    hint: write `[\"program\", \"argument\"]`, and `[\"sh\", \"-c\", \"…\"]` where a shell is wanted";
+
+const NO_SHELL: &str = "a command is a list, not a text: no shell takes it apart\n\
+    hint: write `[[\"program\", \"argument\"]]`, and `[[\"sh\", \"-c\", \"…\"]]` where a shell is wanted";
 
 impl<'de> Deserialize<'de> for WrittenHook {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
@@ -105,8 +104,8 @@ impl<'de> Deserialize<'de> for WrittenHook {
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list (the program and its arguments) or a mapping with `run`")
             }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> std::result::Result<WrittenHook, E> {
-                Err(E::custom(no_shell(text)))
+            fn visit_str<E: serde::de::Error>(self, _: &str) -> std::result::Result<WrittenHook, E> {
+                Err(E::custom(NO_SHELL))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, argv: A) -> std::result::Result<WrittenHook, A::Error> {
                 let run = ArgvVisitor.visit_seq(argv)?;
@@ -148,8 +147,8 @@ impl<'de> Visitor<'de> for ArgvVisitor {
         f.write_str("a list: the program and its arguments")
     }
 
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> std::result::Result<Argv, E> {
-        Err(E::custom(no_shell(text)))
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> std::result::Result<Argv, E> {
+        Err(E::custom(NO_RUN_SHELL))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut argv: A) -> std::result::Result<Argv, A::Error> {

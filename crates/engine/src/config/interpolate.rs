@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::mistake::Mistake;
 use super::scrub::Scrubber;
-use super::value::{Kind, Scalar, Span, Value};
+use super::value::{Kind, Scalar, Span, Typed, Value};
 use super::{Environment, page::Page};
 
 /// What a file named by `VARIABLE_FILE` may hold.
@@ -120,7 +120,21 @@ impl Variables<'_> {
             self.scrubber.hide(&scalar.text, &template);
         }
         scalar.template = filled.then_some(template);
+        if let (true, Some(template)) = (foreign, &scalar.template) {
+            self.hide_number(scalar.typed(), template);
+        }
         Ok(())
+    }
+
+    /// Messages show a number as it is, not as it is spelt.
+    fn hide_number(&mut self, typed: Typed<'_>, template: &str) {
+        let number = match typed {
+            Typed::Unsigned(number) => number.to_string(),
+            Typed::Signed(number) => number.to_string(),
+            Typed::Float(number) => number.to_string(),
+            Typed::Null | Typed::Bool(_) | Typed::Text(_) => return,
+        };
+        self.scrubber.hide(&number, template);
     }
 
     /// The variable's value; none if its default is to be used.

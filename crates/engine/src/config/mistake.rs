@@ -147,7 +147,7 @@ impl Mistake {
             if !dotted.is_empty() && !key.starts_with('[') {
                 dotted.push('.');
             }
-            dotted.push_str(&short(key));
+            dotted.push_str(&printable(key));
         }
         dotted
     }
@@ -161,24 +161,22 @@ fn suggestion(meant: Option<&str>, known: &[String]) -> Option<String> {
     }
 }
 
-/// Foreign text for a message: in backticks, without control characters, not too long.
+/// Foreign text for a message: in backticks, without control characters. Whole, however long: it can only be
+/// scrubbed as a whole.
 pub(crate) fn quoted(text: &str) -> String {
-    format!("`{}`", short(text))
+    format!("`{}`", printable(text))
 }
 
-fn short(text: &str) -> String {
-    const LONGEST: usize = 60;
-    let mut short = String::new();
-    for c in text.chars().take(LONGEST) {
+/// Without anything that a terminal would obey; quotes and backslashes stay.
+pub(crate) fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for c in text.chars() {
         match c {
-            '"' | '\'' | '\\' => short.push(c),
-            _ => short.extend(c.escape_debug()),
+            '"' | '\'' | '\\' => printable.push(c),
+            _ => printable.extend(c.escape_debug()),
         }
     }
-    if text.chars().nth(LONGEST).is_some() {
-        short.push('…');
-    }
-    short
+    printable
 }
 
 impl Display for Mistake {

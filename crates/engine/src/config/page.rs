@@ -45,10 +45,10 @@ impl<'a> Page<'a> {
     /// The error for a mistake: where, what, the line, and the hint.
     pub(crate) fn error(&self, mistake: &Mistake, subject: Subject<'_>, scrubber: &Scrubber) -> Error {
         let (message, hint) = mistake.words(subject);
-        let message = scrubber.clean(&message);
+        let message = clipped(scrubber.clean(&message));
         let error = Error::config(self.pointed_at(mistake.span.unwrap_or(Span::START), &message));
         match hint {
-            Some(hint) => error.with_hint(scrubber.clean(&hint)),
+            Some(hint) => error.with_hint(clipped(scrubber.clean(&hint))),
             None => error,
         }
     }
@@ -146,6 +146,16 @@ fn masked(written: &str, piece: Range<usize>, secrets: &[Range<usize>]) -> Strin
         in_secret = secret;
     }
     shown
+}
+
+/// No more of a message than anybody reads.
+fn clipped(mut message: String) -> String {
+    const LONGEST: usize = 400;
+    if let Some((at, _)) = message.char_indices().nth(LONGEST) {
+        message.truncate(at);
+        message.push('…');
+    }
+    message
 }
 
 fn byte_of(line: &str, column: usize) -> usize {

@@ -1,5 +1,6 @@
 //! Keeping values out of messages.
 
+use super::mistake::printable;
 use super::secrets::secret_ranges;
 
 /// Replaces values in messages by what stands for them in the file. Foreign code puts values into its errors; what
@@ -25,12 +26,11 @@ impl Scrubber {
     }
 
     fn add(&mut self, value: &str, shown: &str) {
-        let escaped: String = value.escape_debug().collect();
-        for value in [value, &escaped] {
+        for value in spellings(value) {
             // These say nothing, and messages are full of them.
-            let telling = !matches!(value, "" | "true" | "false");
+            let telling = !matches!(value.as_str(), "" | "true" | "false");
             if telling && self.0.iter().all(|hidden| hidden.value != value) {
-                self.0.push(Hidden { value: value.to_owned(), shown: shown.to_owned() });
+                self.0.push(Hidden { value, shown: shown.to_owned() });
             }
         }
         self.0.sort_by_key(|hidden| std::cmp::Reverse(hidden.value.len()));
@@ -54,6 +54,12 @@ impl Scrubber {
         }
         clean
     }
+}
+
+/// How a value may be spelt in a message: as it is, and as several kinds of text escape it.
+fn spellings(value: &str) -> [String; 4] {
+    let within_quotes = |debug: String| debug.get(1..debug.len() - 1).unwrap_or_default().to_owned();
+    [value.to_owned(), printable(value), value.escape_debug().collect(), within_quotes(format!("{value:?}"))]
 }
 
 impl Hidden {

@@ -50,6 +50,7 @@ pub(crate) struct SetKeys {
 /// Where archives go.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Archive")]
 struct WrittenArchive {
     /// A file, or a folder that gets a file named after the set and the time.
     to: LocalPath,
