@@ -1,0 +1,190 @@
+//! Where archives are written to, and how one is found again.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use dumprestore::{BackupSet, Error, ErrorKind, OpenArchive, Result};
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::session::Session;
+
+/// The name of the newest archive of a set.
+pub(crate) const LATEST: &str = "latest";
+/// Below the folder of archives: safety dumps, which `latest` must never mean.
+const BEFORE_RESTORE: &str = "before-restore";
+
+/// Where an archive goes.
+pub(crate) enum Output {
+    Stdout,
+    File(PathBuf),
+}
+
+/// Where an archive of `set` goes: `asked`, else `archive.to` of its configuration, else beside that.
+pub(crate) fn output(set: &BackupSet, asked: Option<&Path>) -> Result<Output> {
+    match asked {
+        Some(path) if path == Path::new("-") => Ok(Output::Stdout),
+        Some(path) if path.is_dir() || ends_in_slash(path) => within(path, set).map(Output::File),
+        Some(path) => Ok(Output::File(path.to_owned())),
+        None => match usual(set) {
+            Usual::File(path) => Ok(Output::File(path)),
+            Usual::Folder(folder) => within(&folder, set).map(Output::File),
+        },
+    }
+}
+
+/// Where the present state is dumped to before a restore, if the caller does not say.
+pub(crate) fn safety_output(set: &BackupSet) -> Result<PathBuf> {
+    let folder = match usual(set) {
+        Usual::Folder(folder) => folder,
+        Usual::File(path) => path.parent().unwrap_or(Path::new("/")).to_owned(),
+    };
+    within(&folder.join(BEFORE_RESTORE), set)
+}
+
+/// Where archives of `set` are if nobody says otherwise: for warnings about restores that would replace them.
+pub(crate) fn usual_place(set: &BackupSet) -> PathBuf {
+    match usual(set) {
+        Usual::File(path) | Usual::Folder(path) => path,
+    }
+}
+
+enum Usual {
+    File(PathBuf),
+    Folder(PathBuf),
+}
+
+/// `archive.to` is a file if it is one, or ends in `.zip`; a folder otherwise.
+fn usual(set: &BackupSet) -> Usual {
+    match set.archive().map(|archive| archive.to.as_path()) {
+        None => Usual::Folder(set.base().to_owned()),
+        Some(to) if to.is_dir() || ends_in_slash(to) => Usual::Folder(to.to_owned()),
+        Some(to) if to.is_file() || to.extension().is_some_and(|end| end == "zip") => {
+            Usual::File(to.to_owned())
+        }
+        Some(to) => Usual::Folder(to.to_owned()),
+    }
+}
+
+fn ends_in_slash(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().ends_with(b"/")
+}
+
+/// A new name in `folder`, which is made if need be, readable by its owner only.
+fn within(folder: &Path, set: &BackupSet) -> Result<PathBuf> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
+        Error::io("can't make the folder for archives", error).with_context("folder", folder.display())
+    })?;
+    let stamp = OffsetDateTime::now_utc()
+        .format(format_description!("[year][month][day]T[hour][minute][second]Z"))
+        .map_err(|error| Error::defect("the time can't be written").with_source(error))?;
+    let name = format!("{}-{stamp}", set.name());
+    let names = std::iter::once(format!("{name}.zip")).chain((2..100).map(|nth| format!("{name}-{nth}.zip")));
+    let free = names.map(|name| folder.join(name)).find(|path| path.symlink_metadata().is_err());
+    free.ok_or_else(|| {
+        Error::environment("all names for an archive are taken").with_context("folder", folder.display())
+    })
+}
+
+/// Opens the archive of that path, or the `latest` of the configured set.
+pub(crate) fn open(session: &Session, name: &Path) -> Result<OpenArchive> {
+    if name == Path::new(LATEST) { latest(session, &session.load()?) } else { open_file(name) }
+}
+
+/// The same, with the set at hand.
+pub(crate) fn open_for(session: &Session, set: &BackupSet, name: &Path) -> Result<OpenArchive> {
+    if name == Path::new(LATEST) { latest(session, set) } else { open_file(name) }
+}
+
+fn open_file(path: &Path) -> Result<OpenArchive> {
+    OpenArchive::open(path).map_err(|error| match error.kind() {
+        // What can't be opened is an archive that can't be read.
+        ErrorKind::Environment => error.with_kind(ErrorKind::Archive),
+        _ => error,
+    })
+}
+
+/// The archive of this set that was sealed last, as its manifest says.
+fn latest(session: &Session, set: &BackupSet) -> Result<OpenArchive> {
+    let folder = match usual(set) {
+        Usual::File(path) => return open_file(&path),
+        Usual::Folder(folder) => folder,
+    };
+    let mut newest: Option<OpenArchive> = None;
+    for path in zips(&folder)? {
+        match OpenArchive::open(&path) {
+            Err(error) => {
+                session.console.warn(format_args!("passed over, for it can't be used: {error}"), None);
+            }
+            Ok(archive) if archive.archive().manifest().set != set.name() => {}
+            Ok(archive) if newest.as_ref().is_none_or(|newest| is_newer(&archive, newest)) => {
+                newest = Some(archive)
+            }
+            Ok(_) => {}
+        }
+    }
+    newest.ok_or_else(|| {
+        Error::config(format!("there is no archive of the set `{}`", set.name()))
+            .with_context("folder", folder.display())
+            .with_hint("name the archive's file instead of `latest`")
+    })
+}
+
+fn is_newer(a: &OpenArchive, b: &OpenArchive) -> bool {
+    let (a, b) = (a.archive().manifest(), b.archive().manifest());
+    (a.sealed, &a.run) > (b.sealed, &b.run)
+}
+
+fn zips(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |error| {
+        Error::io("can't look for archives", error)
+            .with_context("folder", folder.display())
+            .with_hint("name the archive's file instead of `latest`")
+    };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|end| end == "zip") && path.is_file() {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Standard output, for an archive or a part: not by way of `io::stdout`, which looks for line ends.
+pub(crate) struct StdoutStream(File);
+
+impl StdoutStream {
+    /// Takes hold of standard output.
+    ///
+    /// # Errors
+    /// If it is closed.
+    pub(crate) fn new() -> Result<Self> {
+        let stdout = io::stdout().as_fd().try_clone_to_owned();
+        stdout.map(|fd| Self(fd.into())).map_err(|error| Error::io("can't write to standard output", error))
+    }
+}
+
+impl Write for StdoutStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(explain)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn explain(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => {
+            Error::environment("the program that was to read standard output ended before it had everything")
+                .into()
+        }
+        _ => error,
+    }
+}

@@ -1,0 +1,161 @@
+//! `check`.
+
+use std::path::Path;
+
+use clap::Args;
+use dumprestore::driver::{Claim, Inspection, Problem};
+use dumprestore::{BackupSet, Driver, Error, NodePath, Result, Severity};
+use serde::Serialize;
+
+use crate::archives;
+use crate::console::{bytes, counted};
+use crate::exit::Exit;
+use crate::session::{Ended, Session};
+
+const EXAMPLES: &str = "\
+Examples:
+  dumprestore check
+  dumprestore check -c staging.yaml --json
+
+Exit code 1 says that a dump or a restore would fail; warnings alone don't.";
+
+/// Check the configuration, look at every source, and say what is in the way
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Check {}
+
+/// What was found.
+#[derive(Serialize)]
+struct Found {
+    set: String,
+    nodes: Vec<Looked>,
+    notes: Vec<String>,
+}
+
+/// What was found on one node.
+#[derive(Serialize)]
+struct Looked {
+    node: NodePath,
+    driver: &'static str,
+    target: String,
+    inspection: Inspection,
+}
+
+impl Check {
+    pub(crate) async fn run(self, session: &Session) -> Result<Ended> {
+        let set = session.load()?;
+        let mut found = Found { set: set.name().to_owned(), nodes: Vec::new(), notes: set.notes().to_vec() };
+        for path in set.dump_order() {
+            if let Some(driver) = set.node(path).and_then(|node| node.driver()) {
+                found.nodes.push(look(path, &**driver).await);
+            }
+        }
+        find_clashes(&mut found.nodes);
+        find_what_lies_within(&set, &mut found.nodes);
+        session.console.print(render(&found, session))?;
+        let problems = found.nodes.iter().flat_map(|node| &node.inspection.problems);
+        let exit = match problems.map(|problem| problem.severity).max() {
+            None | Some(Severity::Warning) => Exit::Ok,
+            Some(_) => Exit::Failed,
+        };
+        session.ended(exit, &found)
+    }
+}
+
+async fn look(path: &NodePath, driver: &dyn Driver) -> Looked {
+    let inspection = driver.inspect().await.unwrap_or_else(|error| {
+        let mut inspection = Inspection::default();
+        inspection.problems.push(as_problem(&error));
+        inspection
+    });
+    Looked { node: path.clone(), driver: driver.kind(), target: driver.target(), inspection }
+}
+
+fn as_problem(error: &Error) -> Problem {
+    let problem = Problem::error(error.to_string());
+    match error.hint() {
+        Some(hint) => problem.with_hint(hint),
+        None => problem,
+    }
+}
+
+/// Two nodes that restore into one place.
+fn find_clashes(nodes: &mut [Looked]) {
+    for at in 1..nodes.len() {
+        let (before, rest) = nodes.split_at_mut(at);
+        let Some(node) = rest.first_mut() else { continue };
+        let clashes = |other: &&Looked| {
+            other.inspection.claims.iter().any(|a| node.inspection.claims.iter().any(|b| overlap(a, b)))
+        };
+        if let Some(other) = before.iter().find(clashes) {
+            let problem = Problem::no_restore(format!("`{}` restores into the same place", other.node));
+            node.inspection.problems.push(problem.with_hint("give each its own target"));
+        }
+    }
+}
+
+fn overlap(a: &Claim, b: &Claim) -> bool {
+    match (a, b) {
+        (Claim::Path(a), Claim::Path(b)) => a.starts_with(b) || b.starts_with(a),
+        (a, b) => a == b,
+    }
+}
+
+/// Archives, or our own state, in what a restore would replace.
+fn find_what_lies_within(set: &BackupSet, nodes: &mut [Looked]) {
+    let archives = archives::usual_place(set);
+    let ours = [
+        ("the folder of archives", archives.as_path(), "`archive.to`"),
+        ("the state folder", set.state_dir(), "`state`"),
+    ];
+    for node in nodes {
+        for (what, path, key) in ours {
+            if node.inspection.claims.iter().any(|claim| holds(claim, path)) {
+                let message = format!("{what} lies in what a restore replaces ({})", path.display());
+                let hint = format!("move it elsewhere with {key}");
+                node.inspection.problems.push(Problem::no_restore(message).with_hint(hint));
+            }
+        }
+    }
+}
+
+fn holds(claim: &Claim, path: &Path) -> bool {
+    let Claim::Path(claimed) = claim else { return false };
+    path.starts_with(claimed) || resolved(path).starts_with(claimed)
+}
+
+/// With links resolved as far as it exists.
+fn resolved(path: &Path) -> std::path::PathBuf {
+    match (path.canonicalize(), path.parent(), path.file_name()) {
+        (Ok(path), ..) => path,
+        (Err(_), Some(parent), Some(name)) => resolved(parent).join(name),
+        _ => path.to_owned(),
+    }
+}
+
+fn render(found: &Found, session: &Session) -> String {
+    let config = session.config().display();
+    let mut text = format!("`{}` ({config}): {}\n", found.set, counted(found.nodes.len() as u64, "node"));
+    for node in &found.nodes {
+        let size = node.inspection.size.map(|size| format!(", about {}", bytes(size))).unwrap_or_default();
+        let verdict = if node.inspection.problems.is_empty() { "ok" } else { "!!" };
+        text += &format!("{verdict}  {} ({}) {}{size}\n", node.node, node.driver, node.target);
+        for problem in &node.inspection.problems {
+            text += &format!("    {}: {}\n", word(problem.severity), problem.message);
+            if let Some(hint) = &problem.hint {
+                text += &format!("    hint: {hint}\n");
+            }
+        }
+    }
+    found.notes.iter().for_each(|note| text += &format!("note: {note}\n"));
+    text
+}
+
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Warning => "warning",
+        Severity::NoRestore => "a restore will fail",
+        Severity::NoCertificate | Severity::NoDump => "a dump will fail",
+        Severity::Error => "error",
+    }
+}

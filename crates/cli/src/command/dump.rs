@@ -1,0 +1,112 @@
+//! `dump`.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use dumprestore::archive::Existing;
+use dumprestore::{Destination, DumpOptions, DumpOutcome, DumpReport, Error, Result};
+
+use crate::archives::{self, Output};
+use crate::console::{bytes, counted, seconds};
+use crate::session::{Ended, Session};
+
+const EXAMPLES: &str = "\
+Examples:
+  dumprestore dump                      into the folder that `archive.to` names, as <set>-<time>.zip
+  dumprestore dump -o before-2.0.zip    into this file
+  dumprestore dump -o /backups/         into this folder, as <set>-<time>.zip
+  dumprestore dump -o - | ssh host 'cat > shop.zip'
+  dumprestore dump --only db            one node, and all below it
+
+The archive's path is printed on standard output; it appears under its name only once it is complete. Without `-o`
+and without `archive.to`, it goes into the folder of the configuration file.";
+
+/// Dump the set into one archive
+///
+/// Everything is dumped as of one moment, while the application goes on, and every declared reference is checked
+/// on it.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Dump {
+    /// The archive: a file, a folder, or `-` for standard output
+    #[arg(short, long, value_name = "FILE|FOLDER|-")]
+    output: Option<PathBuf>,
+    /// Only this node, and all below it; may be given several times
+    #[arg(long, value_name = "NODE")]
+    only: Vec<String>,
+    /// Replace the file if there is one of that name
+    #[arg(long)]
+    force: bool,
+}
+
+impl Dump {
+    pub(crate) async fn run(self, session: &Session) -> Result<Ended> {
+        let console = &session.console;
+        let set = session.load()?;
+        let begun = Instant::now();
+        let destination = match archives::output(&set, self.output.as_deref())? {
+            Output::Stdout => {
+                if std::io::stdout().is_terminal() {
+                    return Err(Error::config("an archive is not for a terminal")
+                        .with_hint("send it into a file or a pipe: `dumprestore dump -o - > FILE`"));
+                }
+                console.give_up_stdout();
+                Destination::Stream(Box::new(archives::StdoutStream::new()?))
+            }
+            Output::File(path) => {
+                if !self.force && path.symlink_metadata().is_ok() {
+                    return Err(Error::environment(format!("`{}` exists", path.display()))
+                        .with_hint("name another file, or replace this one with `--force`"));
+                }
+                let existing = if self.force { Existing::Replace } else { Existing::Keep };
+                Destination::File { path, existing }
+            }
+        };
+        let mut options = DumpOptions::default();
+        options.only = self.only;
+        options.observer = session.observer();
+        options.cancel = crate::interrupt::watch(console)?;
+        let report = dumprestore::dump(&set, destination, options).await?;
+        if let Some(path) = &report.archive {
+            console.print(path.display())?;
+        }
+        console.note(summary(&report, begun));
+        tell_dangling(session, &report);
+        session.ended(report.outcome, &report)
+    }
+}
+
+fn summary(report: &DumpReport, begun: Instant) -> String {
+    let content: u64 = report.nodes.iter().map(|node| node.bytes).sum();
+    let certified: u64 = report.edges.iter().filter(|edge| edge.certified).map(|edge| edge.checked).sum();
+    let word = match report.outcome {
+        DumpOutcome::Ok => "ok",
+        DumpOutcome::Degraded => "degraded",
+        DumpOutcome::Dangling => "dangling references",
+    };
+    let mut text = format!(
+        "{word}: {} with {}, in an archive of {}, after {}",
+        counted(report.nodes.len() as u64, "node"),
+        bytes(content),
+        bytes(report.bytes),
+        seconds(begun.elapsed()),
+    );
+    if certified > 0 {
+        text += &format!("; {} certified", counted(certified, "reference"));
+    }
+    text
+}
+
+fn tell_dangling(session: &Session, report: &DumpReport) {
+    const SHOWN: usize = 5;
+    for edge in report.edges.iter().filter(|edge| edge.dangling.total > 0) {
+        let count = counted(edge.dangling.total, "reference");
+        let examples: Vec<_> = edge.dangling.keys.iter().take(SHOWN).map(String::as_str).collect();
+        let text = format!("{}: {count} to `{}` dangling: {}", edge.from, edge.to, examples.join(", "));
+        session
+            .console
+            .warn(text, Some("`dumprestore inspect` lists them; the application's data are at fault"));
+    }
+}

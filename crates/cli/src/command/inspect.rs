@@ -1,0 +1,160 @@
+//! `inspect`.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use dumprestore::OpenArchive;
+use dumprestore::Result;
+use dumprestore::archive::{Edge, Manifest, Node, Status};
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::archives;
+use crate::console::{bytes, count, counted, seconds};
+use crate::exit::Exit;
+use crate::session::{Ended, Session};
+
+const EXAMPLES: &str = "\
+Examples:
+  dumprestore inspect shop.zip
+  dumprestore inspect latest --json | jq .report.nodes
+
+Needs no configuration, except for `latest`. The manifest is also the entry `manifest.json` of the zip; `unzip -l`
+lists the rest. The content is not read: `verify` does.";
+
+/// Of each list this much is shown; the manifest has all of it.
+const SHOWN: usize = 20;
+
+/// Show what is in an archive, and how it was made
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Inspect {
+    /// The archive's file, or `latest`
+    archive: PathBuf,
+}
+
+impl Inspect {
+    pub(crate) fn run(self, session: &Session) -> Result<Ended> {
+        let archive = archives::open(session, &self.archive)?;
+        session.console.print(Summary(&archive).render())?;
+        session.ended(Exit::Ok, archive.archive().manifest())
+    }
+}
+
+struct Summary<'a>(&'a OpenArchive);
+
+impl Summary<'_> {
+    fn render(&self) -> String {
+        let manifest = self.0.archive().manifest();
+        let mut text = String::new();
+        self.head(&mut text, manifest);
+        nodes(&mut text, &manifest.nodes);
+        edges(&mut text, &manifest.edges);
+        cuts(&mut text, manifest);
+        ledger(&mut text, &manifest.nodes);
+        text
+    }
+
+    fn head(&self, text: &mut String, manifest: &Manifest) {
+        let Self(archive) = self;
+        let mut line = |name: &str, value: &str| {
+            let _ = writeln!(text, "{name:<10} {value}");
+        };
+        line("archive", &format!("{}, {}", archive.label(), bytes(archive.archive().bytes())));
+        line("set", &manifest.set);
+        line("run", &format!("{}, by {} {}", manifest.run, manifest.tool.name, manifest.tool.version));
+        if let Some(cut) = manifest.cut {
+            line("as of", &moment(cut));
+        }
+        line("sealed", &moment(manifest.sealed));
+        line("format", &manifest.format.to_string());
+        line(
+            "sha256",
+            &format!("{} (of the manifest: it stands for the whole archive)", archive.archive().sha256()),
+        );
+    }
+}
+
+fn nodes(text: &mut String, nodes: &[Node]) {
+    let width = nodes.iter().map(|node| node.path.len()).max().unwrap_or(0);
+    let _ = writeln!(text, "nodes");
+    for node in nodes {
+        let size: u64 = node.parts.iter().map(|part| part.size).sum();
+        let stored: u64 = node.parts.iter().map(|part| part.stored).sum();
+        let status = match node.status {
+            Status::Ok => "ok",
+            Status::Degraded => "degraded",
+            Status::Failed => "failed",
+        };
+        let _ = writeln!(
+            text,
+            "  {:<width$}  {:<10}  {status:<8}  {} of content in {}, stored in {}",
+            node.path,
+            node.driver,
+            bytes(size),
+            counted(node.parts.len() as u64, "part"),
+            bytes(stored),
+        );
+    }
+}
+
+fn edges(text: &mut String, edges: &[Edge]) {
+    if !edges.is_empty() {
+        let _ = writeln!(text, "references");
+    }
+    for edge in edges {
+        let verdict = if edge.keys.is_null() {
+            "orders only: not certified".to_owned()
+        } else if edge.certified {
+            format!("certified: all {} resolve", count(edge.checked))
+        } else if edge.dangling.total > 0 {
+            format!("{} of {} dangle", count(edge.dangling.total), count(edge.checked))
+        } else {
+            "not checked".to_owned()
+        };
+        let _ = writeln!(text, "  {} -> {}  {verdict}", edge.from, edge.to);
+        for key in edge.dangling.keys.iter().take(SHOWN) {
+            let _ = writeln!(text, "    {key}");
+        }
+        more(text, edge.dangling.total as usize);
+    }
+}
+
+fn cuts(text: &mut String, manifest: &Manifest) {
+    if !manifest.cuts.is_empty() {
+        let _ = writeln!(text, "cuts");
+    }
+    for cut in &manifest.cuts {
+        let width = (cut.to - cut.from).try_into().unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "  {}, {} wide: {} dangling, {}",
+            moment(cut.from),
+            seconds(width),
+            count(cut.dangling),
+            cut.outcome
+        );
+    }
+}
+
+fn ledger(text: &mut String, nodes: &[Node]) {
+    for node in nodes.iter().filter(|node| !node.ledger.is_empty()) {
+        let _ = writeln!(text, "ledger of {}", node.path);
+        for entry in node.ledger.iter().take(SHOWN) {
+            let _ = writeln!(text, "  {}: {}", entry.path, entry.why);
+        }
+        more(text, node.ledger.len());
+    }
+}
+
+fn more(text: &mut String, length: usize) {
+    if length > SHOWN {
+        let _ = writeln!(text, "    and {} more: `--json` has them", length - SHOWN);
+    }
+}
+
+fn moment(moment: OffsetDateTime) -> String {
+    let form = format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
+    moment.to_offset(time::UtcOffset::UTC).format(form).unwrap_or_default()
+}

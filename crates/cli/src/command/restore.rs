@@ -1,0 +1,191 @@
+//! `restore`.
+
+use std::io::{BufRead, IsTerminal};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use dumprestore::{
+    BackupSet, Error, Extras, RestoreFrom, RestoreOptions, RestoreOutcome, RestorePlan, RestoreReport, Result,
+};
+use serde_json::json;
+
+use super::Target;
+use crate::archives;
+use crate::console::{bytes, counted, seconds};
+use crate::exit::Exit;
+use crate::session::{Ended, Session};
+
+/// The state that the last reversible restore has kept.
+const PREVIOUS: &str = ":previous";
+
+const EXAMPLES: &str = "\
+Examples:
+  dumprestore restore latest                     the newest archive of this set; shows a plan and asks
+  dumprestore restore shop.zip --dry-run         the plan only: what would be created, replaced, removed
+  dumprestore restore shop.zip --yes             without asking, for scripts
+  dumprestore restore shop.zip --only uploads    one node, and all below it
+  dumprestore restore shop.zip --map db=/tmp/copy.db --only db
+  dumprestore restore latest --reversible        keep the old state...
+  dumprestore restore :previous                  ...and swap it back
+
+All of it is restored, or nothing: everything is staged and checked beside the live data before the first swap, and
+any failure puts back what was there. After a crash, `dumprestore recover` does.";
+
+/// Restore the set from an archive: all of it, or nothing
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Restore {
+    /// The archive's file, `latest`, or `:previous`
+    archive: PathBuf,
+    #[command(flatten)]
+    choice: Choice,
+    /// Don't ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Only show the plan
+    #[arg(long, conflicts_with_all = ["yes", "safety_dump"])]
+    dry_run: bool,
+    /// Keep the old state of the whole set: `restore :previous` swaps it back
+    #[arg(long)]
+    reversible: bool,
+    /// Dump the present state first [default: into `before-restore` below the folder of archives]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    #[expect(
+        clippy::option_option,
+        reason = "clap's way to tell an option without value from one that is not there"
+    )]
+    safety_dump: Option<Option<PathBuf>>,
+}
+
+/// What of an archive is restored, and where to.
+#[derive(Debug, Args)]
+pub(crate) struct Choice {
+    /// Only this node, and all below it; may be given several times
+    #[arg(long, value_name = "NODE")]
+    pub(crate) only: Vec<String>,
+    /// Restore a node to another place; may be given several times
+    #[arg(long, value_name = "NODE=TARGET")]
+    pub(crate) map: Vec<Target>,
+    /// What becomes of things that a target has and the archive does not
+    #[arg(long, value_name = "POLICY", default_value = "remove")]
+    pub(crate) extras: ExtrasPolicy,
+}
+
+/// What becomes of things that a target has and the archive does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExtrasPolicy {
+    /// Refuse to restore
+    Fail,
+    /// They stay
+    Keep,
+    /// They go
+    Remove,
+}
+
+impl Choice {
+    pub(crate) fn options(&self, session: &Session) -> RestoreOptions {
+        let mut options = RestoreOptions::default();
+        options.only.clone_from(&self.only);
+        options.extras = match self.extras {
+            ExtrasPolicy::Fail => Extras::Fail,
+            ExtrasPolicy::Keep => Extras::Keep,
+            ExtrasPolicy::Remove => Extras::Remove,
+        };
+        options.observer = session.observer();
+        options
+    }
+}
+
+impl Restore {
+    pub(crate) async fn run(self, session: &Session) -> Result<Ended> {
+        let set = session.load_with(&self.choice.map)?;
+        let from = if self.archive.as_os_str() == PREVIOUS {
+            RestoreFrom::Previous
+        } else {
+            RestoreFrom::Archive(archives::open_for(session, &set, &self.archive)?)
+        };
+        let mut options = self.choice.options(session);
+        options.reversible = self.reversible;
+        if self.dry_run {
+            let plan = dumprestore::plan_restore(&set, &from, &options).await?;
+            session.console.print(&plan)?;
+            return session.ended(Exit::Ok, &json!({ "dry_run": true, "plan": plan }));
+        }
+        refuse_forbidden(&set)?;
+        // What a crash has left would be in the way of a plan.
+        dumprestore::recover(&set, session.observer()).await?;
+        let plan = dumprestore::plan_restore(&set, &from, &options).await?;
+        if !self.confirmed(session, &plan)? {
+            session.console.note("nothing was changed");
+            return session.ended(Exit::Failed, &json!({ "confirmed": false, "plan": plan }));
+        }
+        options.safety_dump = self.safety_dump(&set)?;
+        options.cancel = crate::interrupt::watch(&session.console)?;
+        let begun = Instant::now();
+        let report = dumprestore::restore(&set, &from, &options).await?;
+        session.console.note(summary(&plan, &report, begun));
+        session.ended(report.outcome, &report)
+    }
+
+    fn safety_dump(&self, set: &BackupSet) -> Result<Option<PathBuf>> {
+        match &self.safety_dump {
+            None => Ok(None),
+            Some(Some(path)) => Ok(Some(path.clone())),
+            Some(None) => archives::safety_output(set).map(Some),
+        }
+    }
+
+    /// Shows the plan, and asks.
+    fn confirmed(&self, session: &Session, plan: &RestorePlan) -> Result<bool> {
+        let console = &session.console;
+        console.note(plan.to_string().trim_end());
+        // They stand in the plan; the run tells them again.
+        plan.warnings.iter().for_each(|warning| console.already_told(warning));
+        if self.yes {
+            return Ok(true);
+        }
+        if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+            return Err(Error::config("a restore replaces data, and there is nobody to ask")
+                .with_hint("look at the plan with `--dry-run`, then say `--yes`"));
+        }
+        console.ask("type `yes` to restore: ");
+        let mut answer = String::new();
+        let read = std::io::stdin().lock().read_line(&mut answer);
+        read.map_err(|error| Error::io("can't read the answer", error))?;
+        Ok(answer.trim() == "yes")
+    }
+}
+
+/// Before anybody is asked: the engine refuses it as well.
+fn refuse_forbidden(set: &BackupSet) -> Result<()> {
+    if set.allow_restore() {
+        return Ok(());
+    }
+    Err(Error::config(format!("the set `{}` does not allow restores", set.name())).with_hint(
+        "`allow_restore: false` stands in its configuration; nothing on the command line overrides it",
+    ))
+}
+
+fn summary(plan: &RestorePlan, report: &RestoreReport, begun: Instant) -> String {
+    let content: u64 = report.nodes.iter().map(|node| node.bytes).sum();
+    let word = match report.outcome {
+        RestoreOutcome::Ok => "ok",
+        RestoreOutcome::Degraded => "degraded",
+        RestoreOutcome::Dangling => "dangling references",
+    };
+    let mut text = format!(
+        "{word}: restored `{}`, {} with {}, after {}",
+        plan.set,
+        counted(report.nodes.len() as u64, "node"),
+        bytes(content),
+        seconds(begun.elapsed()),
+    );
+    if let Some(path) = &report.safety_dump {
+        text += &format!("\nthe state before is in {}", path.display());
+    }
+    if report.kept_previous {
+        text += "\nthe state before is kept: `dumprestore restore :previous` swaps it back";
+    }
+    text
+}

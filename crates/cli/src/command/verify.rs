@@ -1,0 +1,43 @@
+//! `verify`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use dumprestore::Result;
+
+use crate::archives;
+use crate::console::{bytes, counted};
+use crate::exit::Exit;
+use crate::session::{Ended, Session};
+
+const EXAMPLES: &str = "\
+Examples:
+  dumprestore verify shop.zip
+  dumprestore verify latest && echo fine
+
+Needs no configuration, except for `latest`. Exit code 4 says that the archive is damaged, and the entry is named.";
+
+/// Read a whole archive and compare every byte with what its manifest says
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Verify {
+    /// The archive's file, or `latest`
+    archive: PathBuf,
+}
+
+impl Verify {
+    pub(crate) async fn run(self, session: &Session) -> Result<Ended> {
+        let archive = archives::open(session, &self.archive)?;
+        let cancel = crate::interrupt::watch(&session.console)?;
+        let report = dumprestore::verify(&archive, session.observer(), cancel).await?;
+        session.console.print(format_args!(
+            "`{}` is whole: {}, {} in {} with {} of content",
+            archive.label(),
+            bytes(report.bytes),
+            counted(report.parts, "part"),
+            counted(archive.archive().manifest().nodes.len() as u64, "node"),
+            bytes(report.content),
+        ))?;
+        session.ended(Exit::Ok, &report)
+    }
+}

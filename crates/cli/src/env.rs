@@ -1,0 +1,41 @@
+//! The environment: every variable that is read stands here, and only here is it read.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use dumprestore::{Environment, Error, Result};
+
+/// Set to anything but nothing: no colour. See <https://no-color.org>.
+const NO_COLOR: &str = "NO_COLOR";
+/// The kind of terminal; `dumb` has neither colour nor a cursor that moves.
+const TERM: &str = "TERM";
+
+/// The environment of this process, for `${VARIABLE}` in configurations. It never changes while a command runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ProcessEnvironment;
+
+impl Environment for ProcessEnvironment {
+    fn var(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}
+
+/// Whether colour is unwanted, or would not show.
+pub(crate) fn forbids_color() -> bool {
+    std::env::var_os(NO_COLOR).is_some_and(|value| !value.is_empty()) || is_dumb()
+}
+
+/// Whether the terminal can't redraw a line.
+pub(crate) fn is_dumb() -> bool {
+    std::env::var_os(TERM).is_some_and(|term| term == "dumb")
+}
+
+/// The command line, with the program's name first.
+pub(crate) fn arguments() -> Vec<OsString> {
+    std::env::args_os().collect()
+}
+
+/// The folder that the command was run in.
+pub(crate) fn current_folder() -> Result<PathBuf> {
+    std::env::current_dir().map_err(|error| Error::io("can't tell the current folder", error))
+}

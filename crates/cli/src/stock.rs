@@ -1,0 +1,11 @@
+//! The drivers of the stock binary.
+
+use dumprestore::Registry;
+use dumprestore_command::CommandConfig;
+use dumprestore_filesystem::FilesystemConfig;
+use dumprestore_sqlite::SqliteConfig;
+
+/// All drivers that come with dumprestore.
+pub(crate) fn stock_drivers() -> Registry {
+    Registry::new().with::<SqliteConfig>().with::<FilesystemConfig>().with::<CommandConfig>()
+}
