@@ -124,11 +124,6 @@ impl NameIndex {
         self.files.insert(key)
     }
 
-    pub(crate) fn remove(&mut self, name: &str) {
-        let key = self.key(name);
-        self.files.remove(&key);
-    }
-
     /// The folder above `name` that is also a file, if there is one.
     pub(crate) fn file_above<'a>(&self, name: &'a str) -> Option<&'a str> {
         name.match_indices('/').map(|(at, _)| &name[..at]).find(|above| self.files.contains(&self.key(above)))

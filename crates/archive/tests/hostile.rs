@@ -1,5 +1,7 @@
 //! Archives made by an enemy, each whole by its digests, are refused with the entry named.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test")]
+
 mod handmade;
 mod sample;
 

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Header;
 use crate::manifest::Part;
 use crate::method::Method;
-use crate::name::{EntryName, NameIndex};
+use crate::name::EntryName;
 use crate::writer::pool::lock;
 use crate::writer::sink::{Failure, Sink};
 use crate::writer::{EntryId, Receipt};
@@ -77,7 +77,6 @@ pub(crate) struct State {
     /// None once the archive is sealed or aborted.
     pub(crate) sink: Option<Sink>,
     pub(crate) entries: Vec<Option<Entry>>,
-    names: NameIndex,
     turn_taken: bool,
     held: VecDeque<Held>,
     held_bytes: usize,
@@ -101,7 +100,6 @@ impl Appender {
         let state = State {
             sink: Some(sink),
             entries: Vec::new(),
-            names: NameIndex::default(),
             turn_taken: false,
             held: VecDeque::new(),
             held_bytes: 0,
@@ -215,15 +213,12 @@ impl State {
         Ok(())
     }
 
+    /// Several entries of one name may stand until `seal`: a live source decides late which capture is the one.
     fn record(&mut self, entry: Entry, replaces: Option<EntryId>) -> Result<Receipt> {
         let id = u32::try_from(self.entries.len()).map(EntryId);
         let id = id.map_err(|_| Error::new(ErrorKind::Limit, "there are more than 4,294,967,295 parts"))?;
         if let Some(old) = replaces {
             self.supersede(old)?;
-        }
-        if !self.names.insert(&entry.name.full()) {
-            let error = Error::new(ErrorKind::UnsafeName, "there is an entry of this name already");
-            return Err(error.at(entry.name.full()));
         }
         let receipt = entry.receipt(id);
         self.entries.push(Some(entry));
@@ -232,9 +227,7 @@ impl State {
 
     pub(crate) fn supersede(&mut self, id: EntryId) -> Result<()> {
         let slot = self.entries.get_mut(id.0 as usize);
-        let entry = slot.and_then(Option::take).ok_or_else(|| unknown(id))?;
-        self.names.remove(&entry.name.full());
-        Ok(())
+        slot.and_then(Option::take).map(drop).ok_or_else(|| unknown(id))
     }
 
     pub(crate) fn part(&self, id: EntryId) -> Result<Part> {

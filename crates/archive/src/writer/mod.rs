@@ -37,8 +37,8 @@ pub struct WriterOptions {
     /// Threads that compress the blocks of large parts; parts of up to one block are compressed by the thread
     /// that writes them. All the machine's by default.
     pub workers: usize,
-    /// Bytes of content in a block: from 4 KiB to 64 MiB, 1 MiB by default. The writer needs about
-    /// `(4 × workers + lanes + 8) × block_size` of memory whatever the size of the data.
+    /// Bytes of content in a block: from 4 KiB to 64 MiB, 512 KiB by default. The writer needs about
+    /// `(8 × workers + 4 × lanes + 16) × block_size` of memory at the most, whatever the size of the data.
     pub block_size: usize,
     /// The beginning of the run; its wall clock becomes the modification time of every entry.
     pub started: OffsetDateTime,
@@ -48,7 +48,7 @@ impl Default for WriterOptions {
     fn default() -> Self {
         Self {
             workers: thread::available_parallelism().map_or(1, NonZero::get),
-            block_size: 1 << 20,
+            block_size: 512 << 10,
             started: OffsetDateTime::now_utc(),
         }
     }
@@ -171,7 +171,8 @@ impl ArchiveWriter {
         Ok(Self { shared: Arc::new(shared), created: OffsetDateTime::now_utc() })
     }
 
-    /// Begins a part.
+    /// Begins a part. Several entries of one name may stand until [`seal`](Self::seal), which wants all but one
+    /// superseded.
     pub fn part(&self, name: &EntryName, compression: Compression) -> Result<PartWriter> {
         self.begin(name, compression, None)
     }
