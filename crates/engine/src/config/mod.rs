@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use dumprestore_driver::{Error, NodePath, Result};
 
 use self::interpolate::Variables;
-use self::mistake::{Mistake, Subject};
+use self::mistake::{Mistake, Subject, printable};
 use self::node::NodeReader;
 use self::outline::outline;
 use self::page::Page;
@@ -288,16 +288,15 @@ impl Stopped {
 fn pointed_at(page: &Page<'_>, span: Span, error: Error, scrubber: &Scrubber) -> Error {
     // A message of several lines goes on below the line that is shown.
     let message = scrubber.clean(&error.to_string());
-    let (first, rest) =
-        message.split_once('\n').map_or((message.as_str(), None), |(first, rest)| (first, Some(rest)));
-    let mut message = page.pointed_at(span, first);
-    if let Some(rest) = rest {
+    let mut lines = message.lines().map(printable);
+    let mut message = page.pointed_at(span, &lines.next().unwrap_or_default());
+    for line in lines {
         message.push('\n');
-        message.push_str(rest);
+        message.push_str(&line);
     }
     let pointed = Error::new(error.kind(), message);
     match error.hint() {
-        Some(hint) => pointed.with_hint(scrubber.clean(hint)),
+        Some(hint) => pointed.with_hint(printable(&scrubber.clean(hint))),
         None => pointed,
     }
 }

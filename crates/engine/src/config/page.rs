@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use dumprestore_driver::Error;
 
-use super::mistake::{Mistake, Subject};
+use super::mistake::{Mistake, Subject, printable};
 use super::scrub::Scrubber;
 use super::secrets::{MASK, secret_ranges, secret_ranges_of_line};
 use super::value::Span;
@@ -45,10 +45,10 @@ impl<'a> Page<'a> {
     /// The error for a mistake: where, what, the line, and the hint.
     pub(crate) fn error(&self, mistake: &Mistake, subject: Subject<'_>, scrubber: &Scrubber) -> Error {
         let (message, hint) = mistake.words(subject);
-        let message = clipped(scrubber.clean(&message));
+        let message = clipped(printable(&scrubber.clean(&message)));
         let error = Error::config(self.pointed_at(mistake.span.unwrap_or(Span::START), &message));
         match hint {
-            Some(hint) => error.with_hint(clipped(scrubber.clean(&hint))),
+            Some(hint) => error.with_hint(clipped(printable(&scrubber.clean(&hint)))),
             None => error,
         }
     }
