@@ -55,7 +55,11 @@ async fn nothing_dangles_and_nothing_is_torn_in_dumps_under_live_load() {
     let rate = report.operations as f64 / report.seconds;
     println!("{rate:.0} operations a second, cuts {cuts:?}, longest wait {:?}", report.longest_wait);
     assert!(rate > f64::from(load()) / 4.0, "only {rate:.0} operations a second: this proves little");
-    assert!(report.longest_wait < Duration::from_millis(50), "a writer waited {:?} for us", report.longest_wait);
+    assert!(
+        report.longest_wait < Duration::from_millis(50),
+        "a writer waited {:?} for us",
+        report.longest_wait
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,7 +27,9 @@ impl Scene {
         let shop = Shop::create(&folder.path().join("shop"), PRODUCTS);
         let good = shop.state();
         let scene = Self { folder, good };
-        dumprestore::dump(&shop.set(), Destination::new_file(scene.archive()), DumpOptions::default()).await.unwrap();
+        dumprestore::dump(&shop.set(), Destination::new_file(scene.archive()), DumpOptions::default())
+            .await
+            .unwrap();
         shop.spoil();
         scene
     }
@@ -39,7 +41,8 @@ impl Scene {
     /// A copy of the spoilt shop to work on.
     fn shop(&self, name: &str) -> Shop {
         let to = self.folder.path().join(name);
-        let copied = Command::new("cp").arg("-a").arg(self.folder.path().join("shop")).arg(&to).status().unwrap();
+        let copied =
+            Command::new("cp").arg("-a").arg(self.folder.path().join("shop")).arg(&to).status().unwrap();
         assert!(copied.success());
         let _ = std::fs::remove_dir_all(to.join(".dumprestore"));
         Shop::at(&to)
@@ -51,7 +54,9 @@ impl Scene {
 
     /// After `recover`, all is as before or all is as in the archive, and nothing else is there.
     async fn settle(&self, shop: &Shop, spoilt: &State, when: &str) -> bool {
-        dumprestore::recover(&shop.set(), Arc::new(())).await.unwrap_or_else(|error| panic!("{when}: {error:?}"));
+        dumprestore::recover(&shop.set(), Arc::new(()))
+            .await
+            .unwrap_or_else(|error| panic!("{when}: {error:?}"));
         let now = shop.state();
         assert!(now == *spoilt || now == self.good, "{when}: a mix\n{}", diff(&now, spoilt, &self.good));
         assert_eq!(shop.leftovers(), Vec::<String>::new(), "{when}");
@@ -73,7 +78,11 @@ fn moments(count: usize) -> Vec<u64> {
     spread(count as u64, most)
 }
 
-async fn restore_watched(scene: &Scene, shop: &Shop, faults: &Arc<Faulty>) -> dumprestore::Result<RestoreOutcome> {
+async fn restore_watched(
+    scene: &Scene,
+    shop: &Shop,
+    faults: &Arc<Faulty>,
+) -> dumprestore::Result<RestoreOutcome> {
     let set = shop.set_watched(&[faults], Coherence::default());
     let mut options = RestoreOptions::default();
     options.cancel = faults.cancel();
@@ -181,10 +190,10 @@ async fn a_kill_at_any_step_of_a_restore_leaves_all_old_or_all_new() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_at_any_step_of_a_dump_publishes_nothing_and_changes_nothing() {
-    let scene = Scene::new().await;
-    let shop = scene.shop("dumped");
+    let folder = tempfile::tempdir().unwrap();
+    let shop = Shop::create(&folder.path().join("shop"), PRODUCTS);
     let before = shop.state();
-    let archive = scene.folder.path().join("other.zip");
+    let archive = folder.path().join("shop.zip");
     let faults = Arc::new(Faulty::never());
     dump_watched(&shop, &archive, &faults).await.unwrap();
     let names = faults.passed();
@@ -193,7 +202,7 @@ async fn a_failure_at_any_step_of_a_dump_publishes_nothing_and_changes_nothing()
         let ended = dump_watched(&shop, &archive, &Arc::new(Faulty::at(moment, Fault::Fail))).await;
         let when = format!("failed at {moment}, {}: {ended:?}", names[moment as usize]);
         assert_eq!(archive.exists(), ended.is_ok(), "{when}");
-        assert_eq!(partials(&scene), Vec::<String>::new(), "{when}");
+        assert_eq!(partials(folder.path()), Vec::<String>::new(), "{when}");
         assert_eq!(shop.leftovers(), Vec::<String>::new(), "{when}");
         assert_eq!(shop.state(), before, "{when}");
         if !archive.exists() {
@@ -204,10 +213,10 @@ async fn a_failure_at_any_step_of_a_dump_publishes_nothing_and_changes_nothing()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_at_any_step_of_a_dump_publishes_nothing_and_changes_nothing() {
-    let scene = Scene::new().await;
-    let shop = scene.shop("dumped");
+    let folder = tempfile::tempdir().unwrap();
+    let shop = Shop::create(&folder.path().join("shop"), PRODUCTS);
     let before = shop.state();
-    let archive = scene.folder.path().join("other.zip");
+    let archive = folder.path().join("shop.zip");
     let faults = Arc::new(Faulty::never());
     dump_watched(&shop, &archive, &faults).await.unwrap();
     std::fs::remove_file(&archive).unwrap();
@@ -217,7 +226,7 @@ async fn a_kill_at_any_step_of_a_dump_publishes_nothing_and_changes_nothing() {
         let when = format!("killed at {moment}, {}", names[moment as usize]);
         assert_eq!(archive.exists(), lived, "{when}");
         dumprestore::recover(&shop.set(), Arc::new(())).await.unwrap();
-        assert_eq!(partials(&scene), Vec::<String>::new(), "{when}");
+        assert_eq!(partials(folder.path()), Vec::<String>::new(), "{when}");
         assert_eq!(shop.leftovers(), Vec::<String>::new(), "{when}");
         assert_eq!(shop.state(), before, "{when}");
         let _ = std::fs::remove_file(&archive);
@@ -231,8 +240,8 @@ async fn dump_watched(shop: &Shop, archive: &Path, faults: &Arc<Faulty>) -> dump
     dumprestore::dump(&set, Destination::new_file(archive), options).await.map(drop)
 }
 
-fn partials(scene: &Scene) -> Vec<String> {
-    let entries = std::fs::read_dir(scene.folder.path()).unwrap();
+fn partials(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.filter(|name| name.contains("partial")).collect()
 }

@@ -7,7 +7,11 @@
 //!   lets something happen at one of them.
 //! - [`Traffic`] works on a shop while it is dumped, and keeps its own record of what must hold.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "this library is tests: what it can't go on without ends the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "this library is tests: what it can't go on without ends the test"
+)]
 
 mod shop;
 mod traffic;

@@ -58,7 +58,9 @@ impl Shop {
 
     /// Changes everything: what a bad release does.
     pub fn spoil(&self) {
-        self.db().execute_batch("DELETE FROM product WHERE id % 2 = 0; UPDATE customer SET name = 'oops'").unwrap();
+        self.db()
+            .execute_batch("DELETE FROM product WHERE id % 2 = 0; UPDATE customer SET name = 'oops'")
+            .unwrap();
         self.crm().execute_batch("DROP TABLE account").unwrap();
         fs::remove_dir_all(self.folder.join("uploads/01")).unwrap();
         fs::write(self.folder.join("uploads/00/0.jpg"), "spoilt").unwrap();
@@ -134,7 +136,16 @@ impl Shop {
 
     /// What lies in its folder that is not its own: what a run has left behind.
     pub fn leftovers(&self) -> Vec<String> {
-        let ours = ["shop.db", "shop.db-wal", "shop.db-shm", "crm.db", "crm.db-wal", "crm.db-shm", "uploads", "exports"];
+        let ours = [
+            "shop.db",
+            "shop.db-wal",
+            "shop.db-shm",
+            "crm.db",
+            "crm.db-wal",
+            "crm.db-shm",
+            "uploads",
+            "exports",
+        ];
         let mut left = list(&self.folder);
         left.retain(|name| !ours.contains(&name.as_str()) && name != ".dumprestore");
         let mut state = list(&self.folder.join(".dumprestore"));
@@ -161,14 +172,17 @@ fn open(path: &Path) -> Connection {
 }
 
 fn read_database(db: &Connection, name: &str, state: &mut BTreeMap<String, String>) {
-    let mut tables = db.prepare("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name").unwrap();
+    let mut tables =
+        db.prepare("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name").unwrap();
     let tables: Vec<(String, String)> =
         tables.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
     for (table, sql) in tables {
         let mut rows = db.prepare(&format!("SELECT * FROM \"{table}\" ORDER BY 1")).unwrap();
         let columns = rows.column_count();
         let rows = rows.query_map([], |row| {
-            (0..columns).map(|at| row.get_ref(at).map(|value| format!("{value:?}"))).collect::<rusqlite::Result<Vec<_>>>()
+            (0..columns)
+                .map(|at| row.get_ref(at).map(|value| format!("{value:?}")))
+                .collect::<rusqlite::Result<Vec<_>>>()
         });
         let rows: Vec<_> = rows.unwrap().map(|row| row.unwrap().join(",")).collect();
         let digest = hex::encode(Sha256::digest(rows.join("\n")));
@@ -183,7 +197,11 @@ fn read_folder(base: &Path, name: &str, state: &mut BTreeMap<String, String>) {
     for entry in walkdir::WalkDir::new(base.join(name)) {
         let entry = entry.unwrap();
         let meta = entry.metadata().unwrap();
-        let content = if meta.is_file() { hex::encode(Sha256::digest(fs::read(entry.path()).unwrap())) } else { String::new() };
+        let content = if meta.is_file() {
+            hex::encode(Sha256::digest(fs::read(entry.path()).unwrap()))
+        } else {
+            String::new()
+        };
         let path = entry.path().strip_prefix(base).unwrap().display().to_string();
         let told = format!("{:o} {}.{:09} {content}", meta.mode(), meta.mtime(), meta.mtime_nsec());
         state.insert(path, told);

@@ -52,16 +52,20 @@ impl Traffic {
         let gate = Arc::new(std::sync::Mutex::new(()));
         let (first, second) = (gate.clone(), gate);
         let writers = vec![
-            std::thread::spawn(move || sales.work(|db, random, waited| {
-                let _turn = first.lock().unwrap();
-                sell(&folder, db, random, waited);
-            })),
+            std::thread::spawn(move || {
+                sales.work(|db, random, waited| {
+                    let _turn = first.lock().unwrap();
+                    sell(&folder, db, random, waited);
+                })
+            }),
             std::thread::spawn({
                 let crm = shop.crm();
-                move || accounts.work(|db, random, waited| {
-                    let _turn = second.lock().unwrap();
-                    keep_accounts(db, &crm, random, waited);
-                })
+                move || {
+                    accounts.work(|db, random, waited| {
+                        let _turn = second.lock().unwrap();
+                        keep_accounts(db, &crm, random, waited);
+                    })
+                }
             }),
         ];
         Self { stop, writers }
@@ -126,7 +130,11 @@ impl Writer {
             let due = begun + Duration::from_secs(1) * operations / self.rate;
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
         }
-        Done { operations: operations.into(), seconds: begun.elapsed().as_secs_f64(), longest_wait: waited.0.get() }
+        Done {
+            operations: operations.into(),
+            seconds: begun.elapsed().as_secs_f64(),
+            longest_wait: waited.0.get(),
+        }
     }
 }
 
@@ -205,7 +213,11 @@ fn sell(folder: &Path, db: &Connection, random: &Random, waited: &Waited) {
         48..66 => {
             let name = fresh_name(random);
             put(&name, &new);
-            waited.execute(db, "UPDATE product SET image = ?, sha256 = ? WHERE id = ?", (&name, hex_of(&new), id));
+            waited.execute(
+                db,
+                "UPDATE product SET image = ?, sha256 = ? WHERE id = ?",
+                (&name, hex_of(&new), id),
+            );
             fs::remove_file(uploads.join(image)).unwrap();
         }
         // Overwrite by renaming another file over it.
@@ -245,7 +257,8 @@ impl Shop {
         let mut faults = Vec::new();
         let db = self.db();
         let mut rows = db.prepare("SELECT image, sha256 FROM product").unwrap();
-        let rows = rows.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
+        let rows =
+            rows.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
         for row in rows {
             let (image, digest) = row.unwrap();
             match fs::read(self.folder().join("uploads").join(&image)) {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dumprestore::driver::{
-    ArchivedNode, ArchivedPart, Capabilities, Changes, CutContext, Driver, Dumped, Edge, Facts, Formats, Inspection,
-    KeySink, LedgerEntry, Links, OldState, OpenContext, Part, PartReader, PartStream, PartWriter, Reference, Result,
-    Secret, Source, StageContext, Staging, Token, Unresolved,
+    ArchivedNode, ArchivedPart, Capabilities, Changes, CutContext, Driver, Dumped, Edge, Facts, Formats,
+    Inspection, KeySink, LedgerEntry, Links, OldState, OpenContext, Part, PartReader, PartStream, PartWriter,
+    Reference, Result, Secret, Source, StageContext, Staging, Token, Unresolved,
 };
 use dumprestore_testkit::Faulty;
 

@@ -23,7 +23,11 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         match command.as_str() {
-            "dump" => drop(dumprestore::dump(&set, Destination::new_file(archive), DumpOptions::default()).await.unwrap()),
+            "dump" => drop(
+                dumprestore::dump(&set, Destination::new_file(archive), DumpOptions::default())
+                    .await
+                    .unwrap(),
+            ),
             _ => {
                 let from = RestoreFrom::Archive(OpenArchive::open(&archive).unwrap());
                 drop(dumprestore::restore(&set, &from, &RestoreOptions::default()).await.unwrap());

@@ -1,7 +1,7 @@
 //! The cut: all pins back to back, and the certificate on them; again, if it must be.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dumprestore_archive as archive;
 use dumprestore_driver::{
@@ -10,7 +10,7 @@ use dumprestore_driver::{
 use time::OffsetDateTime;
 
 use super::DumpRun;
-use super::known::Known;
+use super::known::{Bad, Known, OWN_AFTER};
 use super::source::OpenNode;
 use crate::IfUncertified;
 use crate::event::Event;
@@ -18,7 +18,7 @@ use crate::reference_check::{self, EdgeCheck, LinkEnd};
 use crate::run::coarse_now;
 
 /// A pass shorter than this is not worth another: what it missed, the certificate finds.
-const SHORT_PASS: std::time::Duration = std::time::Duration::from_millis(250);
+const SHORT_PASS: Duration = Duration::from_millis(250);
 /// As many keys as a message can bear.
 const KEYS_TOLD: usize = 5;
 
@@ -33,7 +33,8 @@ pub(super) struct Cutting {
 /// What to do after a cut was checked.
 enum Verdict {
     Take(&'static str),
-    Again,
+    /// After so long.
+    Again(Duration),
     Lock,
     Refuse,
 }
@@ -74,7 +75,7 @@ pub(super) async fn cut(run: &mut DumpRun<'_>) -> Result<Cutting> {
         let verdict = judge(run, &checks, &mut known, attempt, mode);
         let outcome = match verdict {
             Verdict::Take(outcome) => outcome,
-            Verdict::Again | Verdict::Lock => "again",
+            Verdict::Again(_) | Verdict::Lock => "again",
             Verdict::Refuse => "refused",
         };
         let dangling = checks.iter().map(EdgeCheck::dangling).sum();
@@ -90,10 +91,12 @@ pub(super) async fn cut(run: &mut DumpRun<'_>) -> Result<Cutting> {
         match verdict {
             Verdict::Take(_) => return Ok(Cutting { cut: from, tries, checks }),
             Verdict::Refuse => return Err(refusal(run, &checks, attempt)),
-            Verdict::Again => {}
-            Verdict::Lock => mode = CutMode::Locked,
+            Verdict::Again(after) => again(run, after).await?,
+            Verdict::Lock => {
+                mode = CutMode::Locked;
+                again(run, Duration::ZERO).await?;
+            }
         }
-        again(run).await?;
     }
 }
 
@@ -104,12 +107,16 @@ fn judge(run: &DumpRun<'_>, checks: &[EdgeCheck], known: &mut Known, attempt: u3
     if checks.iter().all(|check| check.dangling() == 0) {
         return Verdict::Take(if mode == CutMode::Locked { "locked" } else { "certified" });
     }
-    if known.only_known(checks) {
-        return Verdict::Take("known");
-    }
-    let coherence = run.set.coherence();
-    if mode == CutMode::Open && attempt < coherence.max_cuts.get() {
-        return Verdict::Again;
+    let bad = known.judge(checks, Instant::now());
+    let more_tries = mode == CutMode::Open && attempt < run.set.coherence().max_cuts.get();
+    match bad {
+        Bad::Own => return Verdict::Take("known"),
+        Bad::OwnPerhaps(rest) if more_tries => return Verdict::Again(rest),
+        // Nothing resolves sooner by waiting, unless it is waited for long enough to tell whose links they are.
+        Bad::New if more_tries => {
+            return Verdict::Again(if attempt == 1 { Duration::ZERO } else { OWN_AFTER / 10 });
+        }
+        _ => {}
     }
     match run.if_uncertified {
         IfUncertified::Fail => Verdict::Refuse,
@@ -136,9 +143,13 @@ async fn unlock_all(run: &mut DumpRun<'_>) -> Result<()> {
 }
 
 /// Lets the pins go, in the order opposite to theirs, keeps the captures, and makes one more pass.
-async fn again(run: &mut DumpRun<'_>) -> Result<()> {
+async fn again(run: &mut DumpRun<'_>, after: Duration) -> Result<()> {
     for node in run.nodes.iter_mut().rev() {
         node.unpin().await?;
+    }
+    tokio::select! {
+        () = tokio::time::sleep(after) => {}
+        () = run.run.cancel.cancelled() => return Err(Error::cancelled()),
     }
     for node in &mut run.nodes {
         if node.capabilities.view == View::Captured {

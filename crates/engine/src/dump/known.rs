@@ -1,49 +1,77 @@
 //! What makes a link the application's own dangling link.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::time::{Duration, Instant};
 
-use dumprestore_driver::{Key, Unresolved, Why};
+use dumprestore_driver::{Unresolved, Why};
 
 use crate::reference_check::EdgeCheck;
 
-/// Remembers what did not resolve on the last cut. A reference that is bad twice, with row and target unchanged, is
-/// the application's own dangling link: no further cut would mend it.
+/// A link that is bad for as long as this, with row and target unchanged, is the application's own. An application that
+/// overwrites a file and then its row has a bad link for a moment, which a busy machine can draw out.
+pub(super) const OWN_AFTER: Duration = Duration::from_secs(1);
+
+/// Remembers since when each link is bad, over the cuts of a dump.
 #[derive(Default)]
 pub(super) struct Known {
     hasher: RandomState,
-    last: HashSet<u64>,
+    since: HashMap<u64, Instant>,
+}
+
+/// What the bad links of a cut are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bad {
+    /// All of them the application's own: no further cut would mend them.
+    Own,
+    /// All of them were as bad on the last cut: whether they are the application's own shows after so long.
+    OwnPerhaps(Duration),
+    /// Some of them are new.
+    New,
 }
 
 impl Known {
-    /// Whether all that is bad now was just as bad on the last cut. Remembers what is bad now.
-    pub(super) fn only_known(&mut self, checks: &[EdgeCheck]) -> bool {
-        let mut now = HashSet::new();
-        let mut only_known = true;
-        for (edge, check) in checks.iter().enumerate() {
-            // What is beyond the bound can't be compared one by one; their number must do.
-            let beyond = self.hasher.hash_one((edge, "beyond", check.beyond));
-            only_known &= check.beyond == 0 || self.last.contains(&beyond);
-            now.insert(beyond);
-            for bad in &check.unresolved {
-                let print = self.print(edge, &bad.reference.key, bad);
-                only_known &= bad.why != Why::Unsettled && self.last.contains(&print);
-                now.insert(print);
-            }
+    /// What the links are that are bad on the cut made at `now`. They are remembered; all others are forgotten.
+    pub(super) fn judge(&mut self, checks: &[EdgeCheck], now: Instant) -> Bad {
+        let before = std::mem::take(&mut self.since);
+        let mut any_new = false;
+        for print in self.prints(checks) {
+            let since = match print {
+                Some(print) => *self.since.entry(print).or_insert(*before.get(&print).unwrap_or(&now)),
+                None => now,
+            };
+            any_new |= since == now;
         }
-        self.last = now;
-        only_known
+        let youngest = self.since.values().max().map_or(Duration::MAX, |since| now - *since);
+        match OWN_AFTER.checked_sub(youngest) {
+            _ if any_new => Bad::New,
+            Some(rest) if !rest.is_zero() => Bad::OwnPerhaps(rest),
+            _ => Bad::Own,
+        }
     }
 
-    fn print(&self, edge: usize, key: &Key, bad: &Unresolved) -> u64 {
-        let why = match &bad.why {
-            Why::Missing => (0, None, None),
-            Why::Unsettled => (1, None, None),
-            Why::Differs(found) => (2, Some(*found), None),
-            Why::Unreadable(why) => (3, None, Some(why.as_str())),
+    /// One for each bad link that could be the application's own; none for one that can't.
+    fn prints(&self, checks: &[EdgeCheck]) -> Vec<Option<u64>> {
+        let each = |(edge, check): (usize, &EdgeCheck)| {
+            // What is beyond the bound can't be compared one by one; their number must do.
+            let beyond =
+                (check.beyond > 0).then(|| Some(self.hasher.hash_one((edge, "beyond", check.beyond))));
+            let kept = check.unresolved.iter().map(|bad| self.print(edge, bad));
+            kept.chain(beyond).collect::<Vec<_>>()
         };
-        self.hasher.hash_one((edge, key, bad.reference.digest, why))
+        checks.iter().enumerate().flat_map(each).collect()
+    }
+
+    fn print(&self, edge: usize, bad: &Unresolved) -> Option<u64> {
+        let why = match &bad.why {
+            // The target is changing: it is not the same from cut to cut.
+            Why::Unsettled => return None,
+            Why::Missing => (0, None, None),
+            Why::Differs(found) => (1, Some(*found), None),
+            Why::Unreadable(why) => (2, None, Some(why.as_str())),
+        };
+        Some(self.hasher.hash_one((edge, &bad.reference, why)))
     }
 }
 
@@ -60,20 +88,31 @@ mod tests {
     }
 
     #[test]
-    fn what_is_bad_twice_for_the_same_reason_is_the_applications_own() {
-        let mut known = Known::default();
-        assert!(!known.only_known(&check(&[("a", Why::Missing)])));
-        assert!(known.only_known(&check(&[("a", Why::Missing)])));
-        assert!(!known.only_known(&check(&[("a", Why::Missing), ("b", Why::Missing)])));
-        assert!(known.only_known(&check(&[("b", Why::Missing)])));
-        assert!(!known.only_known(&check(&[("b", Why::Unreadable("a folder".into()))])));
+    fn what_stays_bad_for_the_same_reason_is_the_applications_own() {
+        let (mut known, start) = (Known::default(), Instant::now());
+        let at = |millis| start + Duration::from_millis(millis);
+        let bad = [("a", Why::Missing)];
+        assert_eq!(known.judge(&check(&bad), at(0)), Bad::New);
+        assert_eq!(known.judge(&check(&bad), at(400)), Bad::OwnPerhaps(Duration::from_millis(600)));
+        assert_eq!(known.judge(&check(&bad), at(1000)), Bad::Own);
+    }
+
+    #[test]
+    fn another_link_or_another_reason_begins_anew() {
+        let (mut known, start) = (Known::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(known.judge(&check(&[("a", Why::Missing)]), at(0)), Bad::New);
+        assert_eq!(known.judge(&check(&[("a", Why::Missing), ("b", Why::Missing)]), at(2)), Bad::New);
+        assert_eq!(known.judge(&check(&[("a", Why::Missing)]), at(4)), Bad::Own);
+        assert_eq!(known.judge(&check(&[("a", Why::Unreadable("a folder".into()))]), at(6)), Bad::New);
     }
 
     #[test]
     fn what_is_unsettled_is_never_taken_for_the_applications_own() {
-        let mut known = Known::default();
-        for _ in 0..3 {
-            assert!(!known.only_known(&check(&[("a", Why::Unsettled)])));
+        let (mut known, start) = (Known::default(), Instant::now());
+        for seconds in [0, 2, 4] {
+            let bad = check(&[("a", Why::Unsettled)]);
+            assert_eq!(known.judge(&bad, start + Duration::from_secs(seconds)), Bad::New);
         }
     }
 }

@@ -112,6 +112,10 @@ impl Transaction {
             self.advance(at, "prepare", "prepared").await?;
             self.advance(at, "commit", "committed").await?;
         }
+        // Finishing needs to know that, and how, each of them has committed.
+        for at in 0..self.steps.len() {
+            self.journal_step(at, "finish").await?;
+        }
         self.journal.all_committed()
     }
 
