@@ -62,7 +62,8 @@ fn finish_node(node: &mut Value, kinds: Vec<Value>, branches: Vec<Value>) {
         json!({ "type": "array", "items": { "$ref": "#/$defs/node" }, "description": "Nodes below it." });
     node["properties"]["children"] = json!({ "anyOf": [children, { "type": "null" }] });
     let driver: Vec<Value> = kinds.into_iter().chain([json!({ "type": "null" })]).collect();
-    node["properties"]["driver"] = json!({ "description": "Which driver dumps and restores it.", "anyOf": driver });
+    node["properties"]["driver"] =
+        json!({ "description": "Which driver dumps and restores it.", "anyOf": driver });
     node["anyOf"] = json!([{ "required": ["driver"] }, { "required": ["children"] }]);
     node["allOf"] = branches.into();
     node["unevaluatedProperties"] = false.into();
@@ -103,7 +104,9 @@ fn admit_variables(schema: &mut Value) {
     if let Some(alternatives) = map.remove("oneOf") {
         map.entry("anyOf").or_insert(alternatives);
     }
-    if let Some(choices) = map.get_mut("anyOf").and_then(Value::as_array_mut).filter(|any| any.iter().all(is_choice)) {
+    if let Some(choices) =
+        map.get_mut("anyOf").and_then(Value::as_array_mut).filter(|any| any.iter().all(is_choice))
+    {
         choices.push(json!({ "$ref": VARIABLE }));
         return;
     }

@@ -1,5 +1,7 @@
 //! What a configuration means.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 mod fixture;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! What people are told when their configuration is wrong. One file holds all of it, to be read as a whole.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 mod fixture;
 
 use std::fmt::Write;

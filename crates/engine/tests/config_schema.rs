@@ -1,5 +1,7 @@
 //! The JSON Schema takes what the parser takes, and refuses the usual mistakes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 mod fixture;
 
 use std::collections::BTreeSet;
@@ -260,4 +262,33 @@ fn the_schema_refuses_what_the_parser_refuses() {
 fn the_schema_documents_options_and_names_secrets() {
     let schema = registry().schema();
     insta::assert_snapshot!(serde_json::to_string_pretty(&schema).unwrap());
+}
+
+const REFERENCE: &str = include_str!("../../../docs/configuration.md");
+
+#[test]
+fn the_example_of_the_documentation_is_read() {
+    let example = REFERENCE.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let example =
+        example.replace("driver: sqlite", "driver: table").replace("driver: filesystem", "driver: folder");
+    let set = load_with(&example, &[]).unwrap();
+    assert_eq!(fixture::paths(set.dump_order()), ["db", "files.uploads", "files.exports"]);
+    assert_eq!(set.edges().len(), 1);
+}
+
+#[test]
+fn every_key_is_documented() {
+    let schema = registry().schema();
+    for place in
+        ["", "/$defs/node", "/$defs/Hooks", "/$defs/HookSettings", "/$defs/Coherence", "/$defs/ReferenceKeys"]
+    {
+        let properties = schema.pointer(&format!("{place}/properties")).and_then(Value::as_object).unwrap();
+        for key in properties.keys() {
+            let key = if key == "archive" { "archive.to" } else { key };
+            assert!(
+                REFERENCE.contains(&format!("`{key}`")),
+                "`{key}` of `{place}` is not in docs/configuration.md"
+            );
+        }
+    }
 }

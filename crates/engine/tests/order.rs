@@ -1,5 +1,7 @@
 //! The order in which nodes are dumped, checked against a slow and simple way to find it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 mod fixture;
 
 use std::collections::BTreeSet;
