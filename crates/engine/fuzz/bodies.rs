@@ -23,13 +23,20 @@ pub fn config(data: &[u8]) {
             reverse.reverse();
             assert_eq!(reverse, set.dump_order());
             assert!(!set.dump_order().is_empty());
-            assert!(set.dump_order().iter().all(|path| set.node(path).is_some_and(|node| node.driver().is_some())));
+            assert!(
+                set.dump_order()
+                    .iter()
+                    .all(|path| set.node(path).is_some_and(|node| node.driver().is_some()))
+            );
             set.config().to_string()
         }
         Err(error) => {
             let told = format!("{error}\n{}", error.hint().unwrap_or_default());
             assert!(told.len() < 20_000, "too long: {} bytes", told.len());
-            assert!(!told.contains(|c: char| c.is_control() && c != '\n'), "a terminal would obey this: {told:?}");
+            assert!(
+                !told.contains(|c: char| c.is_control() && c != '\n'),
+                "a terminal would obey this: {told:?}"
+            );
             told
         }
     };
