@@ -51,7 +51,11 @@ fn check_pages(conn: &Connection) -> rusqlite::Result<()> {
 }
 
 fn is_beyond_us(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(ErrorCode::Unknown)
+    match error {
+        rusqlite::Error::SqliteFailure(failure, _) => failure.code == ErrorCode::Unknown,
+        rusqlite::Error::SqlInputError { .. } => true,
+        _ => false,
+    }
 }
 
 /// How many rows refer to nothing. `None` if the schema does not allow to say.

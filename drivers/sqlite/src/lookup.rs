@@ -90,6 +90,7 @@ impl Column {
     /// where a foreign key of SQLite would find it.
     fn found(&self, conn: &Connection, references: &[Reference]) -> rusqlite::Result<Vec<bool>> {
         let mut found = vec![false; references.len()];
+        conn.execute_batch("SAVEPOINT dumprestore_wanted")?;
         self.create_wanted(conn)?;
         let filled = self.fill_wanted(conn, references).and_then(|()| {
             let mut statement = conn.prepare(&self.join(conn)?)?;
@@ -103,7 +104,7 @@ impl Column {
             }
             Ok(())
         });
-        conn.execute_batch("DROP TABLE temp.dumprestore_wanted")?;
+        conn.execute_batch("ROLLBACK TO dumprestore_wanted; RELEASE dumprestore_wanted")?;
         filled.map(|()| found)
     }
 

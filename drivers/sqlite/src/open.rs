@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use dumprestore_driver::{Cancel, Error, Result};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::fault::{busy, failed};
 
@@ -32,7 +32,14 @@ impl Patience {
 }
 
 /// Opens a database that others use. Read-write where that is allowed: only so can SQLite undo what a crash left.
+///
+/// What SQLite can't read it must not open so: when it leaves, it removes the log beside it, which may be that of an
+/// encrypted database and hold the only copy of what was committed last.
 pub(crate) fn live(path: &Path, patience: &Patience) -> Result<Connection> {
+    let foreign = |error: &rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::NotADatabase);
+    if let Some(error) = number(&fixed(path, patience)?, "schema_version").err().filter(foreign) {
+        return Err(failed("can't read the database", path)(error));
+    }
     open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, patience)
 }
 

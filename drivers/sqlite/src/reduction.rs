@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use dumprestore_driver::{Error, LedgerEntry, Result};
-use rusqlite::Connection;
 use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::fault::failed;
 use crate::lookup::quoted;
@@ -67,7 +67,13 @@ fn remove(conn: &Connection, excluded: &Excluded) -> Result<()> {
 }
 
 fn empty(conn: &Connection, table: &str) -> rusqlite::Result<()> {
-    conn.execute_batch(&format!("DELETE FROM main.{}", quoted(table)))?;
+    let sql = "SELECT sql FROM main.sqlite_schema WHERE type = 'table' AND name = ?1 AND rootpage = 0";
+    let virtual_table: Option<String> = conn.query_row(sql, [table], |row| row.get(0)).optional()?;
+    match virtual_table {
+        // A full-text index keeps the words of deleted rows; a new one has none.
+        Some(sql) => conn.execute_batch(&format!("DROP TABLE main.{}; {sql}", quoted(table)))?,
+        None => conn.execute_batch(&format!("DELETE FROM main.{}", quoted(table)))?,
+    }
     // The statistics hold samples of the rows.
     for statistics in ["sqlite_stat1", "sqlite_stat3", "sqlite_stat4"] {
         let there = "SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = ?1";

@@ -76,12 +76,13 @@ fn swap_journalled(restore: &Restore, mut old: Old, last: bool) -> Result<Outcom
     let fault = || failed(WHAT, path);
     let source = open::fixed(&restore.names.staged, &restore.patience)?;
     old.conn.pragma_update(None, "synchronous", "EXTRA").map_err(fault())?;
-    set_locking(&old.conn, "EXCLUSIVE").map_err(fault())?;
     let locked = old.conn.execute_batch("BEGIN EXCLUSIVE");
     locked.map_err(|error| match restore.patience.cancel.is_cancelled() {
         true => Error::cancelled(),
         false => fault()(error),
     })?;
+    // Not before: who waits for a lasting lock lets nothing go while waiting, and a writer would wait for us in turn.
+    set_locking(&old.conn, "EXCLUSIVE").map_err(fault())?;
     let current = old.is_current()?;
     let journal = Journal::of(&old.conn).map_err(fault())?;
     old.conn.execute_batch("COMMIT").map_err(fault())?;

@@ -38,7 +38,10 @@ fn transfer(conn: &mut Connection, round: i64) -> rusqlite::Result<()> {
     let (source, target) = (round * 7 % ACCOUNTS + 1, round * 13 % ACCOUNTS + 1);
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     tx.execute("UPDATE account SET balance = balance - 5 WHERE id = ?1", [source])?;
-    tx.execute("UPDATE account SET balance = balance + 5, filler = randomblob(3000) WHERE id = ?1", [target])?;
+    tx.execute(
+        "UPDATE account SET balance = balance + 5, filler = randomblob(3000) WHERE id = ?1",
+        [target],
+    )?;
     tx.execute("INSERT INTO transfer (source, target, amount) VALUES (?1, ?2, 5)", [source, target])?;
     tx.execute("DELETE FROM transfer WHERE id < (SELECT max(id) FROM transfer) - 2000", [])?;
     tx.commit()
@@ -82,7 +85,11 @@ fn check_image(bytes: &[u8], folder: &Path) {
     support::remove(&path);
 }
 
-async fn dumps_under_load(journal: Journal, task: &str, config: impl Fn(std::path::PathBuf) -> SqliteConfig) -> String {
+async fn dumps_under_load(
+    journal: Journal,
+    task: &str,
+    config: impl Fn(std::path::PathBuf) -> SqliteConfig,
+) -> String {
     let place = Place::with(config);
     create_bank(&place.path, journal);
     let other = Other::start("the_other_program", task, &place.path);
@@ -116,7 +123,8 @@ async fn a_dump_under_load_is_of_one_moment_and_keeps_no_writer_waiting() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spooled_dump_under_load_is_of_one_moment_and_keeps_no_writer_waiting() {
     let said =
-        dumps_under_load(Journal::Wal, "impatient", |path| SqliteConfig::new(path).without_page_table()).await;
+        dumps_under_load(Journal::Wal, "impatient", |path| SqliteConfig::new(path).without_page_table())
+            .await;
     assert_eq!(busy(&said), 0, "writers were kept out of a database in WAL mode");
 }
 

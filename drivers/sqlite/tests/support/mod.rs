@@ -196,5 +196,6 @@ fn rows_of(conn: &Connection, table: &str) -> String {
     text
 }
 
+pub mod archived;
 pub mod child;
 pub mod runs;

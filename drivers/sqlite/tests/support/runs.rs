@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dumprestore_driver::{
-    ArchivedNode, BuildContext, Cancel, CutMode, Driver, DriverConfig, Edge, NodePath, OldState, OpenContext,
+    ArchivedNode, BuildContext, CutMode, Driver, DriverConfig, Edge, NodePath, OldState, OpenContext,
     PartName, Reference, Result, StageContext, Staging, Token,
 };
 use dumprestore_sqlite::SqliteConfig;
@@ -65,12 +65,12 @@ impl Place {
     }
 
     pub async fn open(&self) -> Dumping {
-        self.open_with(&self.driver, Cancel::default()).await
+        self.open_with(&self.driver).await
     }
 
-    pub async fn open_with(&self, driver: &Arc<dyn Driver>, cancel: Cancel) -> Dumping {
+    async fn open_with(&self, driver: &Arc<dyn Driver>) -> Dumping {
         let folder = self.folder.path().join(format!("archive-{}", self.number()));
-        let cx = OpenContext::new("run", self.scratch()).with_cancel(cancel);
+        let cx = OpenContext::new("run", self.scratch());
         Dumping::open(&**driver, cx, folder, Arc::default()).await.unwrap()
     }
 
@@ -89,7 +89,7 @@ impl Place {
     }
 
     pub async fn try_dump_with(&self, driver: &Arc<dyn Driver>) -> Result<Arc<StoredNode>> {
-        let mut dumping = self.open_with(driver, Cancel::default()).await;
+        let mut dumping = self.open_with(driver).await;
         let pinned = dumping.pin(CutMode::Open).await;
         let streamed = match pinned {
             Ok(()) => dumping.stream(async || ()).await,
@@ -107,7 +107,9 @@ impl Place {
     }
 
     pub async fn stage(&self, archived: &Arc<StoredNode>) -> Restoring {
-        Restoring::stage(&*self.driver, archived.clone(), self.context(), Arc::<Faulty>::default()).await.unwrap()
+        Restoring::stage(&*self.driver, archived.clone(), self.context(), Arc::<Faulty>::default())
+            .await
+            .unwrap()
     }
 
     /// Goes on to the end of `last`.
@@ -137,8 +139,11 @@ pub fn driver(config: SqliteConfig) -> Arc<dyn Driver> {
 /// The image in the archive.
 pub fn image(archived: &StoredNode) -> Vec<u8> {
     let mut bytes = Vec::new();
-    std::io::Read::read_to_end(&mut archived.read(&PartName::new("database.sqlite").unwrap()).unwrap(), &mut bytes)
-        .unwrap();
+    std::io::Read::read_to_end(
+        &mut archived.read(&PartName::new("database.sqlite").unwrap()).unwrap(),
+        &mut bytes,
+    )
+    .unwrap();
     bytes
 }
 
