@@ -188,6 +188,14 @@ impl Work {
     }
 
     fn take_previous(&self) -> Result<()> {
+        // By the plan the old tree was swapped out. It was left until now: a container without one, taken up after a
+        // crash, would have it made anew, and the old tree swapped in again.
+        match std::fs::remove_file(self.place.previous.join(PLAN)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(self.place.error("can't remove the plan of the swap", error));
+            }
+            _ => {}
+        }
         match renameat(CWD, &self.place.previous, CWD, &self.place.container) {
             Ok(()) => self.place.set_root_time(self.place.root_time),
             Err(Errno::NOENT) if self.place.open_container()?.is_some() => Ok(()),
@@ -328,7 +336,10 @@ impl Work {
     fn keep_old(&self) -> Result<()> {
         if self.place.open_container()?.is_none() {
             return match self.place.previous.symlink_metadata() {
-                Ok(_) => self.remove_older(),
+                Ok(_) => {
+                    self.remove_older()?;
+                    self.time_after_crash(self.place.new_time)
+                }
                 Err(error) => Err(self.place.error("the old folder is gone", error)),
             };
         }
@@ -337,7 +348,6 @@ impl Work {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => return Err(self.place.error("can't put an older previous state away", error)),
         }
-        remove_file(&self.place, PLAN)?;
         renameat(CWD, &self.place.container, CWD, &self.place.previous)
             .map_err(|error| self.place.error("can't keep the old folder", error))?;
         self.sync_around()?;
