@@ -1,14 +1,15 @@
-//! A restore in a process of its own, which a fault kills with `kill -9`.
+//! A run in a process of its own, which a fault kills with `kill -9`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use dumprestore_driver::{OldState, StageContext, Token};
+use dumprestore_driver::{OldState, OpenContext, Result, StageContext, Token};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Broken, Fault, Faulty, Kit, Restoring, Step, StoredNode, World};
+use crate::world::dump_all;
+use crate::{Broken, Dumping, Fault, Faulty, Kit, Restoring, Step, StoredNode, World};
 
 const ORDER: &str = "DUMPRESTORE_TESTKIT_CHILD";
 
@@ -17,12 +18,22 @@ const ORDER: &str = "DUMPRESTORE_TESTKIT_CHILD";
 pub(crate) struct Order {
     options: Value,
     base: PathBuf,
-    archived: PathBuf,
     journal: PathBuf,
     run: String,
-    keep: bool,
+    task: Task,
     moment: u64,
     fault: Fault,
+}
+
+/// The kind of run that is killed.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Task {
+    /// A dump into this folder.
+    Dump { folder: PathBuf, scratch: PathBuf },
+    /// A restore of what is in this folder, which keeps the old state or drops it.
+    Restore { archived: PathBuf, keep: bool },
+    /// A restore of what an earlier one kept.
+    PutBack { kept: Token },
 }
 
 /// What a child leaves behind.
@@ -40,29 +51,47 @@ pub(crate) fn order() -> Option<Order> {
     Some(serde_json::from_slice(&text).expect("the order is JSON"))
 }
 
-/// Restores, and dies.
+/// Does it, and dies.
 pub(crate) fn play(kit: Kit, order: &Order) -> ! {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .expect("a runtime");
+    let faults = Arc::new(Faulty::at(order.moment, order.fault));
     let done = runtime.block_on(async {
-        let faults = Arc::new(Faulty::at(order.moment, order.fault));
         let driver = kit.driver(order.options.clone(), &order.base)?;
-        let archived = Arc::new(StoredNode::open(&order.archived).with_chunk(4096));
-        let cx = StageContext::new(order.run.clone());
-        let mut restoring = Restoring::stage(&*driver, archived, cx, faults).await?;
-        let journal = order.journal.clone();
-        restoring.set_record(Box::new(move |step, token| write_journal(&journal, step, token)));
-        let old = if order.keep { OldState::Keep } else { OldState::Drop };
-        restoring.go(Step::Finish, old).await.map(drop)
+        match &order.task {
+            Task::Dump { folder, scratch } => {
+                let cx = OpenContext::new(&order.run, scratch).with_ours(vec![folder.clone()]);
+                let mut dumping = Dumping::open(&*driver, cx, folder.clone(), faults).await?;
+                dump_all(&mut dumping).await?;
+                dumping.release().await.1
+            }
+            Task::Restore { archived, keep } => {
+                let archived = Arc::new(StoredNode::open(archived).with_chunk(4096));
+                let cx = StageContext::new(&order.run);
+                let restoring = Restoring::stage(&*driver, archived, cx, faults).await?;
+                restore(order, restoring, if *keep { OldState::Keep } else { OldState::Drop }).await
+            }
+            Task::PutBack { kept } => {
+                let staging = driver.stage_previous(kept, StageContext::new(&order.run)).await?;
+                let nothing = Arc::new(StoredNode::nothing(&order.base)?);
+                restore(order, Restoring::over(staging, nothing, faults), OldState::Drop).await
+            }
+        }
     });
     if let Err(error) = done {
         eprintln!("the child failed: {error:?}");
         std::process::exit(9);
     }
     std::process::exit(0)
+}
+
+async fn restore(order: &Order, mut restoring: Restoring, old: OldState) -> Result<()> {
+    let journal = order.journal.clone();
+    restoring.set_record(Box::new(move |step, token| write_journal(&journal, step, token)));
+    restoring.go(Step::Finish, old).await.map(drop)
 }
 
 fn write_journal(path: &Path, step: Step, token: &Token) {
@@ -81,14 +110,21 @@ impl World {
         moment: u64,
         fault: Fault,
     ) -> Result<Remains, Broken> {
+        let task = Task::Restore { archived: archived.save().to_owned(), keep: old == OldState::Keep };
+        self.in_a_child(task, moment, fault).await
+    }
+
+    /// Has a child process do it, with a fault at a moment of it.
+    pub(crate) async fn in_a_child(&self, task: Task, moment: u64, fault: Fault) -> Result<Remains, Broken> {
         let journal = self.fresh("journal");
+        let is_dump = matches!(task, Task::Dump { .. });
+        let options = self.fixture.options();
         let order = Order {
-            options: self.fixture.options(),
+            options,
             base: self.base(),
-            archived: archived.save().to_owned(),
             journal: journal.clone(),
             run: self.run(),
-            keep: old == OldState::Keep,
+            task,
             moment,
             fault,
         };
@@ -99,14 +135,14 @@ impl World {
         let output = tokio::task::block_in_place(|| command.output()).expect("the test program starts");
         let journal =
             std::fs::read(&journal).ok().map(|text| serde_json::from_slice(&text).expect("a journal"));
+        let ran = journal.is_some()
+            || is_dump && String::from_utf8_lossy(&output.stdout).contains("running 1 test");
         match output.status.code() {
-            Some(0) if journal.is_none() => {
-                Err(Broken::new(format!("no child ran: is `{}` its test?", self.test)))
-            }
+            Some(0) if !ran => Err(Broken::new(format!("no child ran: is `{}` its test?", self.test))),
             Some(0) => Ok(Remains { journal, lived: true }),
             None => Ok(Remains { journal, lived: false }),
             Some(_) => Err(Broken::new(format!(
-                "a restore in a process of its own failed: {}",
+                "a run in a process of its own failed: {}",
                 String::from_utf8_lossy(&output.stderr)
             ))),
         }

@@ -1,7 +1,7 @@
 //! What a driver's tests tell the suite about their source.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use dumprestore_driver::{DriverConfig, Reference};
@@ -57,6 +57,12 @@ pub trait Fixture: Send + Sync + 'static {
     /// of drivers that can undo a commit.
     fn keeps_previous(&self) -> bool {
         true
+    }
+
+    /// A node that an earlier version of the driver dumped, in this older format, and the fingerprint of it restored:
+    /// [`StoredNode::save`](crate::StoredNode::save) makes such a folder. Needed for each older format that is read.
+    fn older(&self, _format: u32) -> Option<(PathBuf, String)> {
+        None
     }
 
     /// What the source refers to after [`Seed::Ordinary`]. Needed if the driver is a referrer.

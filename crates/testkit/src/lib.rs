@@ -63,7 +63,7 @@ macro_rules! conformance {
         $crate::conformance! { @tests $fixture;
             the_fixture_can_fail
             the_options_are_documented_and_strict
-            formats_are_coherent
+            every_format_that_is_read_is_read_and_another_is_refused_by_name
             inspect_changes_nothing
             secrets_appear_nowhere
             a_round_trip_gives_the_same_state_back
@@ -99,6 +99,9 @@ macro_rules! conformance {
             a_crash_after_prepare_can_be_committed
             a_kill_inside_a_step_can_be_rolled_back
             a_kill_inside_commit_or_finish_can_be_finished
+            a_kill_inside_finish_keeps_the_old_state
+            a_crash_while_the_previous_state_is_put_back_loses_neither
+            a_killed_dump_leaves_the_source_alone
             references_are_those_of_the_cut
             resolve_tells_what_is_missing
             what_resolved_at_the_cut_is_in_the_dump

@@ -57,6 +57,19 @@ impl StoredNode {
         Self { folder, index, faults: Arc::default(), chunk: 64 * 1024, damage: None }
     }
 
+    /// A node without parts.
+    pub(crate) fn nothing(folder: &Path) -> Result<Self> {
+        let index = Index {
+            path: NodePath::new("node")?,
+            kind: String::new(),
+            format: 1,
+            facts: Facts::new(),
+            ledger: Vec::new(),
+            parts: Vec::new(),
+        };
+        Ok(Self::new(folder.to_owned(), index))
+    }
+
     /// Opens what [`save`](Self::save) wrote into `folder`.
     pub fn open(folder: &Path) -> Self {
         let index = std::fs::read(folder.join("index.json")).expect("the index of a stored node");

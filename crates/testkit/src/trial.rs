@@ -107,7 +107,7 @@ macro_rules! table {
 table! {
     contract::the_fixture_can_fail, Nothing, "`Fixture`: a test that can't fail proves nothing";
     contract::the_options_are_documented_and_strict, Nothing, "`DriverConfig`: a documented struct that denies unknown fields";
-    contract::formats_are_coherent, Nothing, "`Driver::formats`: which formats this driver writes and reads";
+    contract::every_format_that_is_read_is_read_and_another_is_refused_by_name, Nothing, "`Driver::formats`: which formats this driver writes and reads";
     contract::inspect_changes_nothing, Nothing, "`Driver::inspect`: looks, and never touches";
     contract::secrets_appear_nowhere, Nothing, "`Secret`: reaches neither argv, nor logs, errors, manifests or `Debug`";
     dump::a_round_trip_gives_the_same_state_back, Nothing, "`Source` and `Staging`: what was dumped is what is restored";
@@ -143,6 +143,9 @@ table! {
     crash::a_crash_after_prepare_can_be_committed, Nothing, "`Driver::resume`: committing and finishing it must work from there";
     crash::a_kill_inside_a_step_can_be_rolled_back, Nothing, "`Driver::resume`: possibly halfway through a step later than the token tells of";
     crash::a_kill_inside_commit_or_finish_can_be_finished, Nothing, "`Driver::resume`: possibly halfway through a step later than the token tells of";
+    crash::a_kill_inside_finish_keeps_the_old_state, Previous, "`Staging::finish`: with `OldState::Keep`, `stage_previous` can put it back";
+    crash::a_crash_while_the_previous_state_is_put_back_loses_neither, Previous, "`Driver::stage_previous`: its methods are as ever";
+    crash::a_killed_dump_leaves_the_source_alone, Nothing, "`Source`: a dump changes nothing, and nothing is needed after it";
     links::references_are_those_of_the_cut, Referrer, "`Links::references`: all keys of an edge, from the pinned data";
     links::resolve_tells_what_is_missing, Referent, "`Links::resolve`: which of the references do not resolve";
     links::what_resolved_at_the_cut_is_in_the_dump, Referent, "`Links::resolve`: what resolves at the cut stands in the archive as it was";

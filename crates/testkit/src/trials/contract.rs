@@ -8,7 +8,7 @@ use dumprestore_driver::{ArchivedNode, Lanes, OldState, Severity, StageContext};
 use serde_json::Value;
 
 use super::ensure;
-use crate::{Broken, Fault, Faulty, Seed, Step, World, spread};
+use crate::{Broken, Fault, Faulty, Seed, Step, StoredNode, World, spread};
 
 pub(crate) async fn the_fixture_can_fail(world: &World) -> Result<(), Broken> {
     let mut contents = Vec::new();
@@ -75,7 +75,9 @@ pub(crate) async fn the_options_are_documented_and_strict(world: &World) -> Resu
     })
 }
 
-pub(crate) async fn formats_are_coherent(world: &World) -> Result<(), Broken> {
+pub(crate) async fn every_format_that_is_read_is_read_and_another_is_refused_by_name(
+    world: &World,
+) -> Result<(), Broken> {
     let formats = world.driver.formats();
     ensure(formats.reads.contains(&formats.writes), || format!("it can't read what it writes: {formats:?}"))?;
     ensure(*formats.reads.end() == formats.writes, || {
@@ -91,9 +93,18 @@ pub(crate) async fn formats_are_coherent(world: &World) -> Result<(), Broken> {
         })?;
     }
     world.expect(&before, "after an archive of a newer format").await?;
-    for format in formats.reads.clone().filter(|format| *format == formats.writes) {
-        world.restore(&Arc::new(archived.with_format(format)), OldState::Drop).await?;
-        world.expect_content(&content, "after a restore of its own format").await?;
+    world.restore(&archived, OldState::Drop).await?;
+    world.expect_content(&content, "after a restore of its own format").await?;
+    for format in formats.reads.filter(|format| *format < formats.writes) {
+        let sample = world.fixture.older(format);
+        let (folder, content) =
+            sample.ok_or_else(|| Broken::new(format!("no sample of the older format {format}")))?;
+        let older = Arc::new(StoredNode::open(&folder));
+        ensure(older.format() == format, || {
+            format!("the sample is of format {}, not {format}", older.format())
+        })?;
+        world.restore(&older, OldState::Drop).await?;
+        world.expect_content(&content, &format!("after a restore of the older format {format}")).await?;
     }
     Ok(())
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dumprestore_driver::{OldState, Token};
+use dumprestore_driver::{OldState, StageContext, Token};
 
-use crate::child::Remains;
+use crate::child::{Remains, Task};
 use crate::moments::worth_trying;
 use crate::{Broken, Fault, Faulty, Seed, State, Step, StoredNode, World};
 
@@ -66,6 +66,83 @@ pub(crate) async fn a_kill_inside_commit_or_finish_can_be_finished(world: &World
         }
     }
     Ok(())
+}
+
+pub(crate) async fn a_kill_inside_finish_keeps_the_old_state(world: &World) -> Result<(), Broken> {
+    let (archived, content) = prepare(world).await?;
+    let moments = moments(world, &archived).await?;
+    for moment in numbers_of(&moments, &["finish", "finished"]) {
+        for delay in std::iter::once(Duration::ZERO).chain(delays()) {
+            let before = live(world).await;
+            let remains =
+                world.restore_in_a_child(&archived, OldState::Keep, moment, Fault::Die(delay)).await?;
+            let Some((_, token)) = &remains.journal else { continue };
+            let kept = finish_and_keep(world, token).await?;
+            world.expect_content(&content, "after a crash in `finish`").await?;
+            put_back(world, &kept, &before).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn finish_and_keep(world: &World, token: &Token) -> Result<Token, Broken> {
+    let mut kept = None;
+    for _twice in 0..2 {
+        let mut resumed = resume(world, token).await?;
+        resumed.commit().await?;
+        kept = resumed.finish(OldState::Keep).await?;
+    }
+    kept.ok_or_else(|| Broken::new("after a crash in `finish`, the old state is kept no longer"))
+}
+
+async fn put_back(world: &World, kept: &Token, before: &State) -> Result<(), Broken> {
+    let mut staging = world.driver.stage_previous(kept, StageContext::new(world.run())).await?;
+    staging.begin().await?;
+    staging.prepare().await?;
+    staging.commit().await?;
+    staging.finish(OldState::Drop).await?;
+    world.expect(before, "after the previous state was put back").await
+}
+
+pub(crate) async fn a_crash_while_the_previous_state_is_put_back_loses_neither(
+    world: &World,
+) -> Result<(), Broken> {
+    let (archived, _) = prepare(world).await?;
+    // Each call of the driver and what follows it, up to the commit: its own count of moments.
+    for moment in 0..8 {
+        let before = live(world).await;
+        let kept = world.restore(&archived, OldState::Keep).await?;
+        let kept = kept.ok_or_else(|| Broken::new("`finish` with `OldState::Keep` gave no token"))?;
+        let new = world.state().await;
+        let remains = world.in_a_child(Task::PutBack { kept: kept.clone() }, moment, AT_ONCE).await?;
+        match &remains.journal {
+            Some((Step::Finish, _)) => go_forward(world, &before.content, &remains, &before).await?,
+            _ => {
+                roll_back(world, &remains, &new).await?;
+                put_back(world, &kept, &before).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn a_killed_dump_leaves_the_source_alone(world: &World) -> Result<(), Broken> {
+    world.fixture.seed(Seed::Ordinary).await;
+    let before = world.state().await;
+    let faults = Arc::new(Faulty::never());
+    world.dump_with(&faults, 1).await?;
+    for moment in worth_trying(&faults.passed(), 6) {
+        let (folder, scratch) = (world.fresh("archive"), world.fresh("left"));
+        std::fs::create_dir_all(&scratch).expect("a scratch folder");
+        world.in_a_child(Task::Dump { folder, scratch }, moment, AT_ONCE).await?;
+        world.expect(&before, "after a dump that was killed").await?;
+    }
+    world.fixture.mutate().await;
+    let content = world.fixture.fingerprint().await;
+    let archived = world.dump().await?;
+    world.fixture.seed(Seed::Empty).await;
+    world.restore(&archived, OldState::Drop).await?;
+    world.expect_content(&content, "after dumps that were killed, and one that was not").await
 }
 
 fn delays() -> impl Iterator<Item = Duration> {

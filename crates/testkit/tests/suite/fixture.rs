@@ -83,6 +83,12 @@ impl<const N: usize> Fixture for Notes<N> {
         vec![PASSWORD.to_owned()]
     }
 
+    /// Format 1 had each note backwards.
+    fn older(&self, _format: u32) -> Option<(PathBuf, String)> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/format-1");
+        Some((folder, "greeting hello\n".to_owned()))
+    }
+
     fn referrer(&self) -> Vec<ReferrerSample> {
         let finds = (1..10).map(|n| Reference::to(format!("note {n}"))).collect();
         vec![ReferrerSample { keys: json!("see"), finds }]

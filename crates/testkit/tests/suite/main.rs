@@ -29,7 +29,7 @@ macro_rules! caught {
 
 caught! {
     1 another_kind_is_caught: "another kind" => the_options_are_documented_and_strict;
-    2 an_unreadable_format_is_caught: "cannot read its own" => formats_are_coherent;
+    2 an_unreadable_format_is_caught: "cannot read its own" => every_format_that_is_read_is_read_and_another_is_refused_by_name;
     3 a_denied_link_is_caught: "denies its keys" => the_fixture_can_fail;
     4 a_told_password_is_caught: "tells its password" => secrets_appear_nowhere;
     5 careless_keys_are_caught: "takes any keys" => what_is_not_linked_is_refused;
@@ -69,5 +69,9 @@ caught! {
     39 an_unheld_pin_is_caught_by_its_links: "pins nothing" => what_resolved_at_the_cut_is_in_the_dump;
     40 a_swap_in_one_go_is_not_enough_after_a_finish: "finishes once" => a_kill_inside_commit_or_finish_can_be_finished;
     41 a_cancelled_restore_that_leaves_its_staging_is_caught: "leaves the staging" => a_cancelled_restore_rolls_back;
+    43 an_older_format_that_is_misread_is_caught: "misreads the older format" => every_format_that_is_read_is_read_and_another_is_refused_by_name;
+    44 a_kept_state_that_a_crash_loses_is_caught: "drops the old state first" => a_kill_inside_finish_keeps_the_old_state;
+    45 a_previous_state_that_a_crash_loses_is_caught: "takes the previous state apart" => a_crash_while_the_previous_state_is_put_back_loses_neither;
+    46 a_killed_dump_that_leaves_something_is_caught: "marks the source" => a_killed_dump_leaves_the_source_alone;
     42 a_previous_state_that_is_not_put_back_is_caught: "commits nothing" => the_previous_state_is_kept_and_put_back;
 }

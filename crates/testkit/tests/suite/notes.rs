@@ -137,6 +137,12 @@ impl Driver for Notes {
             return Err(Error::unsupported(format!("{extras} notes are not in the archive")));
         }
         let mut staging = NotesStaging::new(self.path.clone(), self.breaks.clone(), cx);
+        if !self.formats().reads.contains(&archived.format()) {
+            return Err(Error::unsupported(format!("format {} of notes can't be read", archived.format())));
+        }
+        if archived.format() == 1 && !self.breaks.has("misreads the older format") {
+            staging = staging.backwards();
+        }
         if self.breaks.has("stage creates") {
             staging.begin().await?;
         }

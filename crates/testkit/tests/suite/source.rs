@@ -49,6 +49,9 @@ impl Source for NotesSource {
         if self.pinned.is_empty() || !self.breaks.has("pins once") {
             self.pinned = read_all(&self.path)?;
         }
+        if self.breaks.has("marks the source") {
+            crate::notes::write(&self.path.with_file_name("being dumped"), b"")?;
+        }
         if self.breaks.has("leaves scratch") {
             crate::notes::write(&self.cx.scratch.join("scratch"), b"")?;
         }
@@ -90,6 +93,7 @@ impl Source for NotesSource {
     }
 
     async fn release(&mut self) -> Result<()> {
+        let _ = std::fs::remove_file(self.path.with_file_name("being dumped"));
         if self.breaks.has("release writes") {
             crate::notes::write(&self.path.with_file_name("released"), b"")?;
         }

@@ -20,11 +20,18 @@ pub(crate) struct NotesStaging {
     extras: Extras,
     over: Option<String>,
     committed: bool,
+    backwards: bool,
 }
 
 impl NotesStaging {
     pub(crate) fn new(live: PathBuf, breaks: Breaks, cx: StageContext) -> Self {
-        Self { live, breaks, run: cx.run, extras: cx.extras, over: None, committed: false }
+        Self { live, breaks, run: cx.run, extras: cx.extras, over: None, committed: false, backwards: false }
+    }
+
+    /// Reads notes of format 1.
+    pub(crate) fn backwards(mut self) -> Self {
+        self.backwards = true;
+        self
     }
 
     /// Puts back what the run `over` kept.
@@ -38,7 +45,7 @@ impl NotesStaging {
         let run =
             if breaks.has("forgets its run") { cx.run.clone() } else { text("run").unwrap_or_default() };
         let committed = token["committed"].as_bool() == Some(true);
-        Self { live, breaks, run, extras: cx.extras, over: text("over"), committed }
+        Self { live, breaks, run, extras: cx.extras, over: text("over"), committed, backwards: false }
     }
 
     fn of(&self, run: &str, what: &str) -> PathBuf {
@@ -153,6 +160,9 @@ impl Staging for NotesStaging {
         for entry in fs::read_dir(self.of(over, "previous")).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             fs::copy(entry.path(), new.join(entry.file_name())).map_err(failed)?;
+            if self.breaks.has("takes the previous state apart") {
+                fs::remove_file(entry.path()).map_err(failed)?;
+            }
         }
         Ok(())
     }
@@ -170,6 +180,9 @@ impl Staging for NotesStaging {
         }
         let mut content = Vec::new();
         from.read_to_end(&mut content).map_err(failed)?;
+        if self.backwards {
+            content.reverse();
+        }
         file.write_all(&content).map_err(failed)
     }
 
@@ -199,6 +212,12 @@ impl Staging for NotesStaging {
         let (previous, set_aside) = (self.folder("previous"), self.folder("old"));
         if self.breaks.has("finishes once") && !set_aside.exists() {
             return Err(Error::defect("there is nothing to finish"));
+        }
+        if self.breaks.has("drops the old state first") && set_aside.exists() {
+            let aside = self.folder("aside");
+            fs::rename(&set_aside, &aside).map_err(failed)?;
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            fs::rename(&aside, &set_aside).map_err(failed)?;
         }
         if old == OldState::Keep && set_aside.exists() {
             fs::rename(&set_aside, &previous).map_err(failed)?;
