@@ -1,7 +1,7 @@
 //! One dump of a folder.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     /// Grows when folders that lanes hold open are to be looked up anew.
     time: AtomicU64,
     listed: Mutex<Option<Arc<Vec<Item>>>>,
+    /// Whether the last pass went over everything.
+    passed: AtomicBool,
 }
 
 /// What to say of which path; bounded, however much goes wrong.
@@ -232,6 +234,7 @@ impl Snapshot {
             lanes: Mutex::default(),
             time: AtomicU64::new(0),
             listed: Mutex::default(),
+            passed: AtomicBool::new(false),
         }))
     }
 }
@@ -249,15 +252,18 @@ impl Source for Snapshot {
     async fn capture(&mut self) -> Result<PartStream> {
         let shared = self.0.clone();
         shared.look_anew();
+        shared.passed.store(false, Ordering::Release);
         shared.memory().begin_pass();
         *locked(&shared.ledger) = Ledger::default();
         let (sender, receiver) = mpsc::channel(256);
         tokio::task::spawn_blocking(move || {
             let stopped = |_| Error::cancelled();
-            let passed = shared.pass(&mut |part| sender.blocking_send(Ok(part)).map_err(stopped));
-            if let Err(error) = passed {
-                // Nobody listens any more if the run was stopped.
-                let _ = sender.blocking_send(Err(error));
+            match shared.pass(&mut |part| sender.blocking_send(Ok(part)).map_err(stopped)) {
+                Ok(()) => shared.passed.store(true, Ordering::Release),
+                Err(error) => {
+                    // Nobody listens any more if the run was stopped.
+                    let _ = sender.blocking_send(Err(error));
+                }
             }
         });
         Ok(stream::unfold(receiver, |mut receiver| async {
@@ -297,6 +303,9 @@ impl Source for Snapshot {
 
     async fn parts(&mut self) -> Result<PartStream> {
         let shared = self.0.clone();
+        if !shared.passed.load(Ordering::Acquire) {
+            return Err(Error::defect("the parts are listed without a pass over the whole folder"));
+        }
         let listed = tokio::task::spawn_blocking(move || listed::list(&shared)).await;
         let items =
             listed.map_err(|error| Error::defect("the list of parts broke off").with_source(error))??;

@@ -1,6 +1,7 @@
 //! Filling folders, and telling them apart by all that a restore must bring back.
 
 #![allow(unreachable_pub, dead_code, reason = "each test file uses some of it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what a test can't go on without ends it")]
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -9,6 +10,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use std::io::Read;
+use std::sync::Arc;
+
+use dumprestore_driver::{
+    ArchivedNode, ArchivedPart, BuildContext, CaptureId, CutContext, CutMode, Digest as Sha, Driver,
+    DriverConfig, Dumped, Error, Extras, Facts, LedgerEntry, NodePath, OldState, OpenContext, Part, PartName,
+    PartReader, PartSink, PartWriter, Receipt, Reference, Result, Source, StageContext, Staging, Unresolved,
+};
+use dumprestore_filesystem::FilesystemConfig;
+use futures_util::StreamExt;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags, utimensat};
 use sha2::{Digest, Sha256};
 
@@ -151,4 +162,350 @@ pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     }
     bytes.truncate(length);
     bytes
+}
+
+/// A folder with a driver for it, and a folder around it.
+pub struct Case {
+    pub around: tempfile::TempDir,
+    pub root: PathBuf,
+    runs: std::cell::Cell<u32>,
+}
+
+impl Default for Case {
+    fn default() -> Self {
+        let around = tempfile::tempdir().unwrap();
+        let root = around.path().canonicalize().unwrap().join("uploads");
+        fs::create_dir(&root).unwrap();
+        Self { around, root, runs: std::cell::Cell::new(0) }
+    }
+}
+
+impl Case {
+    pub fn build(&self) -> Builder<'_> {
+        Builder(&self.root)
+    }
+
+    pub fn driver(&self, options: serde_json::Value) -> Arc<dyn Driver> {
+        let mut all = serde_json::json!({ "path": self.root });
+        all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        let config: FilesystemConfig = serde_json::from_value(all).unwrap();
+        config.build(&BuildContext::new(NodePath::new("node").unwrap(), "/")).unwrap()
+    }
+
+    pub fn run(&self) -> String {
+        self.runs.set(self.runs.get() + 1);
+        format!("20260101t000000z-{:04}", self.runs.get())
+    }
+
+    pub async fn open(&self, options: serde_json::Value) -> Dump {
+        self.try_open(&*self.driver(options)).await.unwrap()
+    }
+
+    pub async fn try_open(&self, driver: &dyn Driver) -> Result<Dump> {
+        let source = driver.open(OpenContext::new(self.run(), self.around.path())).await?;
+        Ok(Dump { source, captured: BTreeMap::new(), next: 0 })
+    }
+
+    /// A whole dump, as quiet as the folder.
+    pub async fn dump(&self, options: serde_json::Value) -> Arc<Archive> {
+        let mut dump = self.open(options).await;
+        dump.pass().await;
+        dump.pin().await;
+        Arc::new(dump.seal().await)
+    }
+
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&self.root)
+    }
+
+    /// What is beside the folder.
+    pub fn beside(&self) -> Vec<String> {
+        let names = fs::read_dir(self.around.path()).unwrap();
+        let mut names: Vec<_> = names.map(|name| name.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    pub async fn stage(
+        &self,
+        archive: &Arc<Archive>,
+        options: serde_json::Value,
+        extras: Extras,
+    ) -> Result<Restore> {
+        let cx = StageContext::new(self.run()).with_extras(extras);
+        let driver = self.driver(options);
+        let staging = driver.stage(archive.clone(), cx).await?;
+        Ok(Restore { staging, archive: archive.clone() })
+    }
+
+    /// A whole restore.
+    pub async fn restore(
+        &self,
+        archive: &Arc<Archive>,
+        options: serde_json::Value,
+        extras: Extras,
+    ) -> Result<()> {
+        let mut restore = self.stage(archive, options, extras).await?;
+        restore.load().await?;
+        restore.staging.prepare().await?;
+        restore.staging.commit().await?;
+        restore.staging.finish(OldState::Drop).await.map(drop)
+    }
+}
+
+/// A dump that keeps everything in memory.
+pub struct Dump {
+    pub source: Box<dyn Source>,
+    pub captured: BTreeMap<u64, Vec<u8>>,
+    next: u64,
+}
+
+impl Dump {
+    /// One pass; the names of what was listed.
+    pub async fn pass(&mut self) -> Vec<String> {
+        let parts = self.list().await;
+        for part in &parts {
+            self.take(part).await;
+        }
+        parts.into_iter().map(|part| part.name.to_string()).collect()
+    }
+
+    pub async fn list(&mut self) -> Vec<Part> {
+        let mut stream = self.source.capture().await.unwrap();
+        let mut parts = Vec::new();
+        while let Some(part) = stream.next().await {
+            parts.push(part.unwrap());
+        }
+        parts
+    }
+
+    /// Dumps a part, as often as it is torn. The capture, unless it is gone.
+    pub async fn take(&mut self, part: &Part) -> Option<u64> {
+        for _try in 0..20 {
+            self.next += 1;
+            let mut sink = Memory { id: self.next, bytes: Vec::new(), finished: false };
+            let dumped = self.source.dump(part, &mut PartWriter::new(&mut sink)).await.unwrap();
+            match dumped {
+                Dumped::Whole { .. } => {
+                    self.captured.insert(sink.id, sink.bytes);
+                    return Some(sink.id);
+                }
+                Dumped::Torn => assert!(!sink.finished, "a torn part was finished"),
+                Dumped::Gone => return None,
+            }
+        }
+        panic!("{} is torn for ever", part.name);
+    }
+
+    pub async fn pin(&mut self) {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        let now = std::time::UNIX_EPOCH + std::time::Duration::new(now.tv_sec as u64, now.tv_nsec as u32);
+        self.source.pin(&CutContext::new(now, CutMode::Open)).await.unwrap();
+    }
+
+    /// Those that don't resolve, also after the parts that may mend them were dumped.
+    pub async fn resolve(&mut self, references: &[Reference]) -> Vec<Unresolved> {
+        let first = self.source.resolve(None, references).await.unwrap();
+        let parts: Vec<_> = first.iter().filter_map(|unresolved| unresolved.part.clone()).collect();
+        for part in &parts {
+            self.take(part).await;
+        }
+        if parts.is_empty() {
+            return first;
+        }
+        let again: Vec<_> = first.into_iter().map(|unresolved| unresolved.reference).collect();
+        self.source.resolve(None, &again).await.unwrap()
+    }
+
+    pub async fn seal(&mut self) -> Archive {
+        let mut stream = self.source.parts().await.unwrap();
+        let mut parts = BTreeMap::new();
+        while let Some(part) = stream.next().await {
+            let part = part.unwrap();
+            let id = match part.captured {
+                Some(id) => Some(id.0),
+                None => self.take(&part).await,
+            };
+            if let Some(id) = id {
+                assert!(
+                    parts.insert(part.name.clone(), self.captured[&id].clone()).is_none(),
+                    "{} twice",
+                    part.name
+                );
+            }
+        }
+        let ledger = self.source.ledger();
+        self.source.release().await.unwrap();
+        Archive { node: NodePath::new("node").unwrap(), parts, ledger, facts: Facts::new() }
+    }
+}
+
+struct Memory {
+    id: u64,
+    bytes: Vec<u8>,
+    finished: bool,
+}
+
+impl PartSink for Memory {
+    fn write(&mut self, data: &[u8]) -> Result<()> {
+        self.bytes.extend(data);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<Receipt> {
+        self.finished = true;
+        let digest = Sha::new(Sha256::digest(&self.bytes).into());
+        Ok(Receipt { capture: CaptureId(self.id), size: self.bytes.len() as u64, digest })
+    }
+}
+
+/// An archive in memory.
+#[derive(Clone)]
+pub struct Archive {
+    node: NodePath,
+    pub parts: BTreeMap<PartName, Vec<u8>>,
+    pub ledger: Vec<LedgerEntry>,
+    facts: Facts,
+}
+
+impl Archive {
+    /// The bytes of the file at `path`.
+    pub fn file(&self, path: &str) -> Option<&[u8]> {
+        self.parts.get(&PartName::escape(format!("files/{path}").as_bytes()).unwrap()).map(|bytes| &bytes[..])
+    }
+
+    pub fn tree(&self) -> String {
+        String::from_utf8(self.parts[&PartName::new("tree.jsonl").unwrap()].clone()).unwrap()
+    }
+
+    /// The same with another tree.
+    pub fn with_tree(&self, tree: impl Into<Vec<u8>>) -> Arc<Self> {
+        let mut other = self.clone();
+        other.parts.insert(PartName::new("tree.jsonl").unwrap(), tree.into());
+        Arc::new(other)
+    }
+
+    /// The same with one more part, or less.
+    pub fn with_part(&self, name: &str, bytes: Option<&[u8]>) -> Arc<Self> {
+        let (mut other, name) = (self.clone(), PartName::new(name).unwrap());
+        match bytes {
+            Some(bytes) => other.parts.insert(name, bytes.to_vec()),
+            None => other.parts.remove(&name),
+        };
+        Arc::new(other)
+    }
+
+    pub fn degraded(&self) -> Vec<&LedgerEntry> {
+        self.ledger.iter().filter(|entry| entry.degrades).collect()
+    }
+
+    pub fn says(&self, what: &str, why: &str) -> bool {
+        self.ledger.iter().any(|entry| entry.what == what && entry.why.contains(why))
+    }
+}
+
+impl ArchivedNode for Archive {
+    fn path(&self) -> &NodePath {
+        &self.node
+    }
+
+    fn kind(&self) -> &str {
+        "filesystem"
+    }
+
+    fn format(&self) -> u32 {
+        1
+    }
+
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn parts(&self) -> Box<dyn Iterator<Item = ArchivedPart> + Send + '_> {
+        Box::new(self.parts.iter().map(|(name, bytes)| {
+            ArchivedPart::new(name.clone(), bytes.len() as u64, Sha::new(Sha256::digest(bytes).into()))
+        }))
+    }
+
+    fn read(&self, name: &PartName) -> Result<Box<dyn Read + Send>> {
+        match self.parts.get(name) {
+            Some(bytes) => Ok(Box::new(std::io::Cursor::new(bytes.clone()))),
+            None => Err(Error::archive(format!("there is no part `{name}`"))),
+        }
+    }
+}
+
+/// A restore, by hand.
+pub struct Restore {
+    pub staging: Box<dyn Staging>,
+    archive: Arc<Archive>,
+}
+
+impl Restore {
+    pub async fn load(&mut self) -> Result<()> {
+        self.staging.begin().await?;
+        for part in self.archive.parts() {
+            let mut stream = self.archive.read(&part.name)?;
+            self.staging.load(&part, &mut PartReader::new(&mut *stream)).await?;
+        }
+        Ok(())
+    }
+
+    pub async fn commit(&mut self) -> Result<()> {
+        self.load().await?;
+        self.staging.prepare().await?;
+        self.staging.commit().await
+    }
+}
+
+/// A reference with the digest of `content`.
+pub fn holding(key: &str, content: impl AsRef<[u8]>) -> Reference {
+    Reference { digest: Some(Sha::new(Sha256::digest(content).into())), ..Reference::to(key) }
+}
+
+/// Until what was written just now is older than a tick of the clock.
+pub fn rest() {
+    std::thread::sleep(std::time::Duration::from_millis(40));
+}
+
+/// Runs a test once more, in a process of its own, by `wrapper`. Answers `true` there.
+pub fn in_child(test: &str, wrapper: &[&str]) -> bool {
+    const MARK: &str = "DUMPRESTORE_TEST_CHILD";
+    if std::env::var_os(MARK).is_some() {
+        return true;
+    }
+    let run = std::process::Command::new(wrapper[0])
+        .args(&wrapper[1..])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(MARK, "1")
+        .output()
+        .unwrap_or_else(|error| panic!("`{}` is needed: {error}", wrapper[0]));
+    let told = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success(), "{told}{}", String::from_utf8_lossy(&run.stderr));
+    assert!(told.contains("1 passed"), "the child ran no test: {told}");
+    false
+}
+
+/// For tests that mount something: a process with mounts of its own.
+pub fn with_own_mounts(test: &str) -> bool {
+    match rustix::process::geteuid().is_root() {
+        true => in_child(test, &["unshare", "--mount", "--propagation", "private"]),
+        false => in_child(test, &["unshare", "--map-root-user", "--mount", "--propagation", "private"]),
+    }
+}
+
+/// For tests of what an ordinary user may not do.
+pub fn as_ordinary_user(test: &str) -> bool {
+    match rustix::process::geteuid().is_root() {
+        true => {
+            in_child(test, &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"])
+        }
+        false => true,
+    }
+}
+
+pub fn shell(script: &str) {
+    let status = std::process::Command::new("sh").args(["-ec", script]).status().unwrap();
+    assert!(status.success(), "{script}");
 }
