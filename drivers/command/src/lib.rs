@@ -30,6 +30,12 @@
 //! `DUMPRESTORE_SHA256` tell what it is to read. Such a restore can't be undone, so this node is loaded last, after all
 //! others are prepared and committed; after a crash in the middle of it, `dumprestore recover` says so.
 //!
+//! # Freezing
+//!
+//! `freeze` is run at the cut, with all other pins, and `thaw` when this node was dumped, or as soon as something
+//! failed: also after a freeze that failed, and when the run is interrupted. A dumprestore that is killed (`kill -9`)
+//! thaws nothing: let what `freeze` does end by itself after a while.
+//!
 //! # Secrets
 //!
 //! Arguments can be seen by every user of the machine: passwords belong into `env`, from where they are also blotted

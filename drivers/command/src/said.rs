@@ -46,7 +46,8 @@ impl Said {
         // The first line may have lost its beginning, and with it a secret may have lost its own.
         let whole =
             if kept.dropped == 0 { &text } else { text.split_once('\n').map_or("", |(_, rest)| rest) };
-        let told = blot_out(whole.trim_end(), secrets);
+        // Twice: what is taken out may have stood in the middle of a secret.
+        let told = blot_out(&harmless(&blot_out(whole.trim_end(), secrets)), secrets);
         if kept.dropped == 0 { told } else { format!("… {told}") }
     }
 
@@ -67,6 +68,12 @@ impl Kept {
         self.bytes.drain(..over);
         self.dropped += over as u64;
     }
+}
+
+/// Without what moves cursors, changes colours or rings bells on the terminal of whoever reads it.
+fn harmless(text: &str) -> String {
+    let lines = text.replace("\r\n", "\n").replace('\r', "\n");
+    lines.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
 fn blot_out(text: &str, secrets: &[(String, Revealed)]) -> String {

@@ -136,6 +136,12 @@ async fn a_torrent_of_words_neither_blocks_a_dump_nor_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_command_says_does_nothing_to_a_terminal() {
+    let node = Node::new(json!({ "dump": sh("printf 'half\\r\\033[31mall\\007 red\\n' >&2; exit 1") }));
+    insta::assert_snapshot!(node.dump().await.unwrap_err(), @"the dump command failed (exit status: 1) (program: sh, it said: half | [31mall red)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dump_sees_no_input() {
     let node = Node::new(json!({ "dump": sh("cat; echo end") }));
     node.dump().await.unwrap();
