@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use dumprestore_driver::{Error, Result, Token};
 use rustix::fs::{
-    Access, AtFlags, CWD, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, accessat, chmodat, fstat,
-    mkdirat, openat, removexattr, stat, utimensat,
+    Access, AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, accessat, chmodat,
+    fstat, mkdirat, openat, removexattr, stat, utimensat,
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -267,6 +267,26 @@ impl Side {
             Ok(()) | Err(Errno::PERM | Errno::ACCESS) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Lets the owner of a folder write to it. The mode that it had, if that was otherwise.
+    pub(crate) fn lend_write(&mut self, path: &[u8]) -> Option<Mode> {
+        let stat = self.stat(path).ok()??;
+        let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        if !is_folder || mode.contains(Mode::WUSR) {
+            return None;
+        }
+        self.take_write(path, Some(mode | Mode::WUSR)).ok().map(|()| mode)
+    }
+
+    /// Gives a folder the mode that it had.
+    pub(crate) fn take_write(&mut self, path: &[u8], mode: Option<Mode>) -> Result<(), Errno> {
+        let Some(mode) = mode else { return Ok(()) };
+        let way = self.way(path);
+        let found = self.beneath.parent(&way);
+        let (folder, name) = found.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        chmodat(folder, name, mode, AtFlags::empty())
     }
 
     /// Looks folders up anew, after some were renamed.

@@ -168,7 +168,7 @@ pub fn noise(seed: u64, length: usize) -> Vec<u8> {
 pub struct Case {
     pub around: tempfile::TempDir,
     pub root: PathBuf,
-    runs: std::cell::Cell<u32>,
+    runs: std::sync::atomic::AtomicU32,
 }
 
 impl Default for Case {
@@ -176,7 +176,7 @@ impl Default for Case {
         let around = tempfile::tempdir().unwrap();
         let root = around.path().canonicalize().unwrap().join("uploads");
         fs::create_dir(&root).unwrap();
-        Self { around, root, runs: std::cell::Cell::new(0) }
+        Self { around, root, runs: Default::default() }
     }
 }
 
@@ -193,8 +193,8 @@ impl Case {
     }
 
     pub fn run(&self) -> String {
-        self.runs.set(self.runs.get() + 1);
-        format!("20260101t000000z-{:04}", self.runs.get())
+        let number = self.runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        format!("20260101t000000z-{number:04}")
     }
 
     pub async fn open(&self, options: serde_json::Value) -> Dump {
@@ -216,6 +216,18 @@ impl Case {
 
     pub fn fingerprint(&self) -> String {
         fingerprint(&self.root)
+    }
+
+    /// The same without the line of one path.
+    pub fn fingerprint_but(&self, path: &str) -> String {
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions();
+        let left_out = self.root.join(path);
+        let was = mode(&left_out);
+        fs::set_permissions(&left_out, fs::Permissions::from_mode(0o400)).unwrap();
+        let all = self.fingerprint();
+        fs::set_permissions(&left_out, was).unwrap();
+        let start = format!("{path:?} ");
+        all.lines().filter(|line| !line.starts_with(&start)).collect::<Vec<_>>().join("\n")
     }
 
     /// What is beside the folder.

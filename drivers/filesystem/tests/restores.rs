@@ -1,0 +1,434 @@
+//! Restores: what stays, what goes, what is refused, and what a rollback gives back.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what a test can't go on without ends it")]
+
+mod folder;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::sync::Arc;
+
+use dumprestore_driver::{ErrorKind, Extras, OldState, StageContext};
+use folder::{Archive, Case, as_ordinary_user, holding, shell, with_own_mounts};
+use serde_json::{Value, json};
+
+/// Both ways to swap.
+fn ways() -> [Value; 2] {
+    [json!({ "swap": "folder" }), json!({ "swap": "children" })]
+}
+
+fn with(mut options: Value, more: Value) -> Value {
+    options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    options
+}
+
+async fn archive_of(fill: impl Fn(&Case)) -> Arc<Archive> {
+    let case = Case::default();
+    fill(&case);
+    case.build().settle();
+    case.dump(json!({})).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_excluded_survives_a_restore_and_its_rollback() {
+    for way in ways() {
+        let options = with(way, json!({ "exclude": ["*.log", "/cache"] }));
+        let archive = archive_of(|case| {
+            case.build().file("a/1", "archived").file("b", "archived");
+        })
+        .await;
+        let case = Case::default();
+        case.build()
+            .file("a/1", "live")
+            .file("a/x.log", "log")
+            .file("gone/deep/y.log", "log")
+            .file("gone/z", "z");
+        case.build()
+            .file("cache/big", "cache")
+            .file("all-logs/1.log", "log")
+            .file("top.log", "log")
+            .mode("gone", 0o750);
+        case.build().settle();
+        let before = (case.fingerprint(), case.beside());
+        let inode = |path: &str| fs::metadata(case.build().at(path)).unwrap().ino();
+        let logs = ["a/x.log", "gone/deep/y.log", "cache/big", "all-logs/1.log", "top.log"];
+        let inodes = logs.map(inode);
+
+        let mut restore = case.stage(&archive, options.clone(), Extras::Remove).await.unwrap();
+        restore.commit().await.unwrap();
+        assert_eq!(logs.map(inode), inodes, "what is excluded is moved, not copied");
+        assert_eq!(fs::read_to_string(case.build().at("a/1")).unwrap(), "archived");
+        assert!(!case.build().at("gone/z").exists());
+        assert_eq!(fs::metadata(case.build().at("gone")).unwrap().permissions().mode() & 0o777, 0o750);
+        restore.staging.rollback().await.unwrap();
+        assert_eq!((case.fingerprint(), case.beside()), before);
+
+        case.restore(&archive, options, Extras::Remove).await.unwrap();
+        assert_eq!(logs.map(inode), inodes);
+        assert_eq!(case.beside(), before.1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_included_survives_a_restore() {
+    for way in ways() {
+        let options = with(way, json!({ "include": ["*.jpg"] }));
+        let archive = archive_of(|case| {
+            case.build().file("a/1.jpg", "archived");
+        })
+        .await;
+        let case = Case::default();
+        case.build()
+            .file("a/1.jpg", "live")
+            .file("a/2.jpg", "live")
+            .file("a/notes.txt", "n")
+            .file("b/c/d.txt", "d");
+        case.build().file("only/9.jpg", "9").folder("empty");
+        case.restore(&archive, options, Extras::Remove).await.unwrap();
+        assert_eq!(fs::read_to_string(case.build().at("a/1.jpg")).unwrap(), "archived");
+        for there in ["a/notes.txt", "b/c/d.txt", "empty"] {
+            assert!(case.build().at(there).exists(), "{there}");
+        }
+        for gone in ["a/2.jpg", "only/9.jpg"] {
+            assert!(!case.build().at(gone).exists(), "{gone}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn extras_stay_or_go_or_stop_the_restore() {
+    for way in ways() {
+        let archive = archive_of(|case| {
+            case.build().file("a/1", "archived").file("b", "archived");
+        })
+        .await;
+        let case = Case::default();
+        case.build()
+            .file("a/1", "live")
+            .file("a/extra", "e")
+            .file("more/deep/extra", "e")
+            .link("dangling", "x")
+            .settle();
+        let before = (case.fingerprint(), case.beside());
+        let error = case.stage(&archive, way.clone(), Extras::Fail).await.err().unwrap();
+        assert!(error.hint().unwrap().contains("--extras"), "{error}");
+
+        let mut restore = case.stage(&archive, way.clone(), Extras::Keep).await.unwrap();
+        restore.commit().await.unwrap();
+        for there in ["a/extra", "more/deep/extra"] {
+            assert_eq!(fs::read_to_string(case.build().at(there)).unwrap(), "e");
+        }
+        assert_eq!(fs::read_to_string(case.build().at("a/1")).unwrap(), "archived");
+        restore.staging.rollback().await.unwrap();
+        assert_eq!((case.fingerprint(), case.beside()), before);
+
+        let cx = StageContext::new(case.run());
+        let changes = case.driver(way.clone()).changes(archive.clone(), &cx).await.unwrap();
+        assert_eq!((changes.create, changes.replace, changes.remove, changes.unchanged), (1, 1, 3, 0));
+        case.restore(&archive, way.clone(), Extras::Remove).await.unwrap();
+        assert!(!case.build().at("more").exists() && !case.build().at("a/extra").exists());
+        let changes = case.driver(way.clone()).changes(archive.clone(), &cx).await.unwrap();
+        assert_eq!((changes.create, changes.replace, changes.remove, changes.unchanged), (0, 0, 0, 2));
+        case.restore(&archive, way, Extras::Fail).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_to_stay_where_the_archive_has_something_else_stops_the_restore() {
+    let archive = archive_of(|case| {
+        case.build().file("a", "a file");
+    })
+    .await;
+    for way in ways() {
+        let case = Case::default();
+        case.build().file("a/extra", "e").settle();
+        let before = (case.fingerprint(), case.beside());
+        let mut restore = case.stage(&archive, way, Extras::Keep).await.unwrap();
+        restore.load().await.unwrap();
+        // It is refused while nothing is swapped yet; by path.
+        match restore.staging.prepare().await {
+            Err(error) => assert!(error.to_string().contains("a"), "{error}"),
+            Ok(()) => panic!("`a/extra` can't be kept below a file"),
+        }
+        restore.staging.rollback().await.unwrap();
+        assert_eq!((case.fingerprint(), case.beside()), before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_application_adds_between_prepare_and_commit_is_not_left_behind() {
+    for way in ways() {
+        let archive = archive_of(|case| {
+            case.build().file("a", "archived");
+        })
+        .await;
+        let case = Case::default();
+        case.build().file("a", "live");
+        let options = with(way, json!({ "exclude": ["*.log"] }));
+        let mut restore = case.stage(&archive, options, Extras::Remove).await.unwrap();
+        restore.load().await.unwrap();
+        restore.staging.prepare().await.unwrap();
+        case.build().file("late", "extra").file("sub/late.log", "log");
+        restore.staging.commit().await.unwrap();
+        restore.staging.finish(OldState::Drop).await.unwrap();
+        assert!(!case.build().at("late").exists());
+        assert_eq!(fs::read_to_string(case.build().at("sub/late.log")).unwrap(), "log");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_brings_the_old_state_back_though_the_application_went_on() {
+    for way in ways() {
+        let archive = archive_of(|case| {
+            case.build().file("a", "archived").file("b", "archived");
+        })
+        .await;
+        let case = Case::default();
+        case.build().file("a", "live").file("c", "live").settle();
+        let before = (case.fingerprint(), case.beside());
+        let mut restore = case.stage(&archive, way, Extras::Remove).await.unwrap();
+        restore.commit().await.unwrap();
+        // It overwrites, and removes what was restored.
+        case.build().file("spare", "app");
+        fs::rename(case.build().at("spare"), case.build().at("a")).unwrap();
+        fs::remove_file(case.build().at("b")).unwrap();
+        for _twice in 0..2 {
+            restore.staging.rollback().await.unwrap();
+            assert_eq!((case.fingerprint(), case.beside()), before);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_trees_are_refused_and_nothing_is_written_outside() {
+    let archive = archive_of(|case| {
+        case.build().file("a/f", "evil");
+    })
+    .await;
+    let folder = r#""type":"folder","mode":"0755","uid":0,"gid":0,"mtime":[0,0]"#;
+    let file = r#""type":"file","mode":"0644","uid":0,"gid":0,"mtime":[0,0],"size":4"#;
+    let link =
+        |to: &str| format!(r#""type":"symlink","mode":"0777","uid":0,"gid":0,"mtime":[0,0],"target":"{to}""#);
+    let around = tempfile::tempdir().unwrap();
+    let out = around.path().display().to_string();
+    let root = format!(r#"{{"path":".",{folder}}}"#);
+    let trees = [
+        format!("{root}\n{{\"path\":\"a\",{}}}\n{{\"path\":\"a/f\",{file}}}\n", link(&out)),
+        format!("{root}\n{{\"path\":\"../f\",{file}}}\n"),
+        format!("{root}\n{{\"path\":\"/{out}/f\",{file}}}\n"),
+        format!("{root}\n{{\"path\":\"a\",{file}}}\n{{\"path\":\"a/f\",{file}}}\n"),
+        format!(
+            "{root}\n{{\"path\":\"a\",{folder}}}\n{{\"path\":\"a/f\",{file}}}\n{{\"path\":\"a/f\",{file}}}\n"
+        ),
+        format!("{root}\n{{\"path\":\"a\",{folder}}}\n{{\"path\":\"a/f\",{file},\"part\":\"../x\"}}\n"),
+        // Content without an entry, and an entry without content.
+        format!("{root}\n{{\"path\":\"a\",{folder}}}\n"),
+        format!(
+            "{root}\n{{\"path\":\"a\",{folder}}}\n{{\"path\":\"a/f\",{file}}}\n{{\"path\":\"g\",{file}}}\n"
+        ),
+        root.clone(),
+        String::new(),
+        "{}\n".to_owned(),
+    ];
+    for tree in trees {
+        let case = Case::default();
+        case.build().file("live", "live");
+        let before = (case.fingerprint(), case.beside());
+        let mut restore =
+            case.stage(&archive.with_tree(tree.clone()), json!({}), Extras::Remove).await.unwrap();
+        let refused = restore.commit().await.err().unwrap_or_else(|| panic!("accepted: {tree}"));
+        assert_eq!(refused.kind(), ErrorKind::Archive, "{refused}: {tree}");
+        restore.staging.rollback().await.unwrap();
+        assert_eq!((case.fingerprint(), case.beside()), before);
+        assert_eq!(fs::read_dir(around.path()).unwrap().count(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_is_missing_stops_the_restore() {
+    let archive = archive_of(|case| {
+        case.build().file("a/f", "f").file("g", "g");
+    })
+    .await;
+    let case = Case::default();
+    for (name, bytes) in
+        [("files/g", None), ("files/g", Some(&b"longer"[..])), ("files/more", Some(&b""[..]))]
+    {
+        let mut restore =
+            case.stage(&archive.with_part(name, bytes), json!({}), Extras::Remove).await.unwrap();
+        let error = restore.commit().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Archive, "{error}");
+        restore.staging.rollback().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn staged_data_answer_for_themselves_before_the_swap() {
+    let archive = archive_of(|case| {
+        case.build().file("a/f", "archived").link("l", "a/f");
+    })
+    .await;
+    let case = Case::default();
+    case.build().file("a/f", "live").file("only-live", "l");
+    let mut restore = case.stage(&archive, json!({}), Extras::Remove).await.unwrap();
+    restore.load().await.unwrap();
+    restore.staging.prepare().await.unwrap();
+    let keys = ["a/f", "only-live", "l", "a", "../x"].map(dumprestore_driver::Reference::to);
+    let more = [holding("a/f", "archived"), holding("a/f", "live")];
+    let unresolved = restore.staging.resolve(None, &[&keys[..], &more[..]].concat()).await.unwrap();
+    let keys: Vec<_> =
+        unresolved.iter().map(|u| (u.reference.key.to_string(), u.reference.digest.is_some())).collect();
+    let expected = [("only-live", false), ("l", false), ("a", false), ("../x", false), ("a/f", true)];
+    assert_eq!(keys, expected.map(|(key, digest)| (key.to_owned(), digest)));
+    restore.staging.rollback().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_folder_itself_stays_where_its_children_are_swapped() {
+    let archive = archive_of(|case| {
+        case.build().file("a", "archived").mode("", 0o750);
+    })
+    .await;
+    let case = Case::default();
+    case.build().file("a", "live").file("b", "live");
+    let open = fs::File::open(&case.root).unwrap();
+    let inode = fs::metadata(&case.root).unwrap().ino();
+    case.restore(&archive, json!({ "swap": "children" }), Extras::Remove).await.unwrap();
+    assert_eq!(fs::metadata(&case.root).unwrap().ino(), inode);
+    assert_eq!(open.metadata().unwrap().permissions().mode() & 0o777, 0o750);
+    assert_eq!(dumprestore_testkit::entries(&case.root).into_iter().collect::<Vec<_>>(), ["a"]);
+    case.restore(&archive, json!({}), Extras::Remove).await.unwrap();
+    assert_ne!(fs::metadata(&case.root).unwrap().ino(), inode);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mount_point_is_restored_child_by_child_and_what_is_mounted_below_stays() {
+    if !with_own_mounts("a_mount_point_is_restored_child_by_child_and_what_is_mounted_below_stays") {
+        return;
+    }
+    let archive = archive_of(|case| {
+        case.build().file("a/f", "archived").folder("a/mnt").file("c", "archived");
+    })
+    .await;
+    for mount_root in [true, false] {
+        let case = Case::default();
+        let at = |path: &str| case.build().at(path).display().to_string();
+        if mount_root {
+            shell(&format!("mount -t tmpfs none {}", at("")));
+        }
+        case.build()
+            .file("a/f", "live")
+            .file("a/g", "live")
+            .folder("a/mnt")
+            .file("b", "live")
+            .folder("gone/bound");
+        case.build().file("gone/h", "live").file("elsewhere/precious", "p");
+        shell(&format!("mount -t tmpfs none {0}; echo m > {0}/m", at("a/mnt")));
+        // Within one file system: no device number tells.
+        shell(&format!("mount --bind {} {}", at("elsewhere"), at("gone/bound")));
+        let before = case.fingerprint();
+        let mut restore =
+            case.stage(&archive, json!({ "exclude": ["elsewhere"] }), Extras::Remove).await.unwrap();
+        restore.commit().await.unwrap();
+        let there = |path: &str| fs::read_to_string(case.build().at(path)).ok();
+        let check = || {
+            assert_eq!(there("a/f").as_deref(), Some("archived"));
+            assert_eq!(there("c").as_deref(), Some("archived"));
+            assert_eq!(there("a/mnt/m").as_deref(), Some("m\n"));
+            assert_eq!(there("gone/bound/precious").as_deref(), Some("p"));
+            assert_eq!(there("elsewhere/precious").as_deref(), Some("p"));
+            assert!(there("a/g").is_none() && there("b").is_none() && there("gone/h").is_none());
+        };
+        check();
+        restore.staging.rollback().await.unwrap();
+        assert_eq!(case.fingerprint(), before);
+        case.restore(&archive, json!({ "exclude": ["elsewhere"] }), Extras::Remove).await.unwrap();
+        check();
+        assert!(
+            dumprestore_testkit::entries(&case.root).iter().all(|name| !name.starts_with(".dumprestore"))
+        );
+        shell(&format!("umount {} {}", at("gone/bound"), at("a/mnt")));
+        if mount_root {
+            shell(&format!("umount {}", at("")));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_gets_mounted_in_the_old_folder_is_not_removed_with_it() {
+    if !with_own_mounts("what_gets_mounted_in_the_old_folder_is_not_removed_with_it") {
+        return;
+    }
+    let archive = archive_of(|case| {
+        case.build().file("f", "archived");
+    })
+    .await;
+    let case = Case::default();
+    case.build().file("f", "live").folder("sub/mnt");
+    let elsewhere = case.around.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::write(elsewhere.join("precious"), "p").unwrap();
+    let mut restore = case.stage(&archive, json!({}), Extras::Remove).await.unwrap();
+    restore.commit().await.unwrap();
+    // By its inode, into what is the old folder by now.
+    let old = fs::read_dir(case.around.path()).unwrap().map(|entry| entry.unwrap().path());
+    let old = old.filter(|path| path.to_string_lossy().contains(".dumprestore-")).next().unwrap();
+    let mount = old.join("tree/sub/mnt");
+    shell(&format!("mount --bind {} {}", elsewhere.display(), mount.display()));
+    let error = restore.staging.finish(OldState::Drop).await.unwrap_err();
+    assert!(error.to_string().contains("sub/mnt"), "{error}");
+    assert_eq!(fs::read_to_string(elsewhere.join("precious")).unwrap(), "p");
+    // There is no way back any more, and that is said.
+    assert_eq!(restore.staging.rollback().await.unwrap_err().kind(), ErrorKind::Stuck);
+    let dropped = old.join("dropped/sub/mnt");
+    shell(&format!("umount {}", dropped.display()));
+    restore.staging.finish(OldState::Drop).await.unwrap();
+    assert_eq!(case.beside(), ["elsewhere", "uploads"]);
+    assert_eq!(fs::read_to_string(case.build().at("f")).unwrap(), "archived");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ordinary_user_restores_what_is_theirs() {
+    if !as_ordinary_user("an_ordinary_user_restores_what_is_theirs") {
+        return;
+    }
+    let case = Case::default();
+    case.build()
+        .file("a/f", "archived")
+        .file("read-only/x", "x")
+        .mode("read-only", 0o555)
+        .file("no-one/y", "y");
+    case.build().mode("a/f", 0o4750).mode("no-one/y", 0o000).settle();
+    let before = case.fingerprint_but("no-one/y");
+    let mut dump = case.open(json!({})).await;
+    case.build().mode("no-one/y", 0o400);
+    dump.pass().await;
+    dump.pin().await;
+    let archive = Arc::new(dump.seal().await);
+    case.build().mode("read-only", 0o755).file("a/f", "live").mode("read-only", 0o555);
+    for way in ways() {
+        let cx = StageContext::new(case.run());
+        let changes = case.driver(way.clone()).changes(archive.clone(), &cx).await.unwrap();
+        assert!(changes.notes.iter().any(|note| note.contains("root")), "{:?}", changes.notes);
+        case.restore(&archive, way, Extras::Remove).await.unwrap();
+        assert_eq!(case.fingerprint_but("no-one/y"), before);
+    }
+    case.build().mode("read-only", 0o755);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_others_own_is_told_before_a_restore() {
+    if !as_ordinary_user("a_folder_that_others_own_is_told_before_a_restore") {
+        return;
+    }
+    let case = Case::default();
+    let inspected = |path: &str| {
+        let driver = case.driver(json!({ "path": path }));
+        async move { driver.inspect().await.unwrap() }
+    };
+    let problems = inspected("/etc").await.problems;
+    assert!(problems.iter().any(|p| p.severity == dumprestore_driver::Severity::NoRestore), "{problems:?}");
+    assert!(inspected(&case.root.display().to_string()).await.problems.is_empty());
+    let nowhere = case.around.path().join("no/where").display().to_string();
+    assert_eq!(inspected(&nowhere).await.problems.len(), 2);
+}
