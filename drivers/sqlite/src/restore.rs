@@ -189,6 +189,9 @@ impl Restore {
             mark.reach(Reached::Undoing, &self.names.mark)?;
             swap::swap_back(self).map_err(|error| self.stuck(error))?;
         }
+        if self.entry.way == Some(Way::Pages) {
+            swap::tidy(self);
+        }
         Ok(())
     }
 
@@ -208,7 +211,7 @@ impl Restore {
             return Err(Error::defect("a restore is finished that is not committed"));
         }
         if self.entry.way == Some(Way::Pages) && self.names.mark.exists() {
-            swap::fold_log(self);
+            swap::tidy(self);
         }
         let kept = match old {
             OldState::Keep => Some(self.keep()?),

@@ -3,7 +3,9 @@
 //! Between the copy of the old state and the swap nothing may be written that would be in neither. So the live
 //! database is locked first, then it is looked whether it is still what was copied, and only then it is overwritten.
 
-use dumprestore_driver::{Error, Result};
+use std::time::Duration;
+
+use dumprestore_driver::{Cancel, Error, Result};
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
@@ -11,6 +13,7 @@ use crate::fault::{busy, failed};
 use crate::mark::{Mark, Reached};
 use crate::old::Old;
 use crate::open::{self, Patience};
+use crate::place::suffixed;
 use crate::profile::Journal;
 use crate::restore::Restore;
 
@@ -101,7 +104,7 @@ fn swap_journalled(restore: &Restore, mut old: Old, last: bool) -> Result<Outcom
     overwrite_from(restore, mark, &backup)?;
     drop(backup);
     // The swap is done. An empty journal that stays is no harm, and the lock goes with the connection.
-    let _ = open::set_journal_mode(&old.conn, "DELETE");
+    let _ = set_locking(&old.conn, "NORMAL").and_then(|()| open::set_journal_mode(&old.conn, "DELETE"));
     Ok(Outcome::Swapped)
 }
 
@@ -158,16 +161,20 @@ pub(crate) fn swap_back(restore: &Restore) -> Result<()> {
     }
 }
 
-/// Folds a log as large as the database into it, which the next writer would have to do otherwise.
-pub(crate) fn fold_log(restore: &Restore) {
+/// Tidies up after a swap: folds a log as large as the database into it, which the next writer would have to do
+/// otherwise, and removes the journal of a swap that was killed before anything depended on it.
+pub(crate) fn tidy(restore: &Restore) {
     let path = restore.place.path();
-    // All of this is a kindness: what fails here is done by SQLite later.
-    let Ok(conn) =
-        open::live(path, &Patience::new(std::time::Duration::ZERO, restore.patience.cancel.clone()))
-    else {
+    // All of this is a kindness: what fails here harms nobody, and is done by SQLite later.
+    let Ok(conn) = open::live(path, &Patience::new(Duration::from_millis(100), Cancel::default())) else {
         return;
     };
     for mode in ["PASSIVE", "TRUNCATE"] {
         let _ = conn.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()));
+    }
+    if suffixed(path, "-journal").exists() {
+        // On its way from the one mode to the other SQLite removes the file, under a lock: it may be a writer's.
+        let _ =
+            open::set_journal_mode(&conn, "TRUNCATE").and_then(|_| open::set_journal_mode(&conn, "DELETE"));
     }
 }

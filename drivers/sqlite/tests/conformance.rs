@@ -1,5 +1,13 @@
 //! A SQLite database keeps the promises of the contract, whichever way it keeps its transactions.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "what a test can't go on without ends it"
+)]
+
 use std::path::{Path, PathBuf};
 
 use dumprestore_driver::Reference;

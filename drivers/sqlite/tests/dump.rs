@@ -1,6 +1,12 @@
 //! What is in a dump, of databases of all kinds and in all states.
 
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "what a test can't go on without ends it"
+)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -202,7 +208,7 @@ async fn paths_mean_what_they_are() {
     for name in
         ["a b", "q?mode=memory", "h#ash", "100%41", "file:x", "d\u{e9}j\u{e0}.db", "-wal", "'quote\"", "a\\b"]
     {
-        let place = Place::named(name, |path| SqliteConfig::new(path));
+        let place = Place::named(name, SqliteConfig::new);
         support::seed(&place.path, Journal::Wal, Seed::Ordinary);
         let content = support::fingerprint(&place.path);
         let before = place.names();

@@ -1,6 +1,12 @@
 //! Tables that are left out of a dump.
 
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "what a test can't go on without ends it"
+)]
 
 use dumprestore_driver::{ArchivedNode, ErrorKind, Result, Severity};
 use dumprestore_sqlite::SqliteConfig;

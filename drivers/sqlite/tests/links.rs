@@ -1,6 +1,12 @@
 //! Keys that a database holds, and rows that others hold keys of.
 
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "what a test can't go on without ends it"
+)]
 
 use std::time::Instant;
 

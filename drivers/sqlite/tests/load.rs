@@ -1,6 +1,12 @@
 //! Dumps of a database that another program writes to all the while.
 
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "what a test can't go on without ends it"
+)]
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,6 +1,12 @@
 //! Restores: into live files, under open connections, and with everything in the way.
 
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "what a test can't go on without ends it"
+)]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -553,7 +559,7 @@ async fn an_older_kept_state_is_replaced_only_when_a_restore_finishes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_file_has_the_rights_of_the_one_that_was_dumped_and_a_live_one_keeps_its_own() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    let (place, _, ..) = changed(Journal::Wal).await;
+    let (place, ..) = changed(Journal::Wal).await;
     let set = |mode| std::fs::set_permissions(&place.path, std::fs::Permissions::from_mode(mode)).unwrap();
     let mode = || std::fs::metadata(&place.path).unwrap().mode() & 0o7777;
     set(0o640);

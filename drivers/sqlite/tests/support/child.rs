@@ -13,9 +13,19 @@ pub struct Other {
 }
 
 impl Other {
-    /// Starts the test `test` of this program with `task` on `path`, and waits for its first line.
+    /// Starts the test `test` of this program with `task` on `path`, and waits until it says that it is ready.
     pub fn start(test: &str, task: &str, path: &Path) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        Self::start_and_hear(test, task, path).0
+    }
+
+    /// The same, with what it says beside.
+    pub fn start_and_hear(test: &str, task: &str, path: &Path) -> (Self, String) {
+        Self::start_as(Command::new(std::env::current_exe().unwrap()), test, task, path)
+    }
+
+    /// The same, by a command that ends in this program.
+    pub fn start_as(mut command: Command, test: &str, task: &str, path: &Path) -> (Self, String) {
+        let mut child = command
             .args([test, "--exact", "--nocapture", "--test-threads=1"])
             .env(TASK, task)
             .env("DUMPRESTORE_TEST_PATH", path)
@@ -25,8 +35,8 @@ impl Other {
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut other = Self { child, lines };
-        other.line("ready");
-        other
+        let said = other.line("ready");
+        (other, said)
     }
 
     /// What follows `word` in the next line that begins with it.

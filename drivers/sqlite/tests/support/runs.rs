@@ -22,7 +22,7 @@ pub struct Place {
 
 impl Place {
     pub fn new() -> Self {
-        Self::with(|path| SqliteConfig::new(path))
+        Self::with(SqliteConfig::new)
     }
 
     pub fn with(config: impl FnOnce(PathBuf) -> SqliteConfig) -> Self {
