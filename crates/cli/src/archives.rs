@@ -89,6 +89,20 @@ fn within(folder: &Path, set: &BackupSet) -> Result<PathBuf> {
     })
 }
 
+/// What an archive is, for people who are about to restore it.
+pub(crate) fn describe(archive: &OpenArchive) -> String {
+    let manifest = archive.archive().manifest();
+    let moment = manifest.cut.unwrap_or(manifest.sealed);
+    let age = (OffsetDateTime::now_utc() - moment).try_into().unwrap_or_default();
+    format!("`{}`, as of {} ({})", archive.label(), utc(moment), crate::console::ago(age))
+}
+
+/// `2026-01-31 23:59:59 UTC`.
+pub(crate) fn utc(moment: OffsetDateTime) -> String {
+    let form = format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
+    moment.to_offset(time::UtcOffset::UTC).format(form).unwrap_or_default()
+}
+
 /// Opens the archive of that path, or the `latest` of the configured set.
 pub(crate) fn open(session: &Session, name: &Path) -> Result<OpenArchive> {
     if name == Path::new(LATEST) { latest(session, &session.load()?) } else { open_file(name) }
@@ -145,7 +159,11 @@ fn zips(folder: &Path) -> Result<Vec<PathBuf>> {
             .with_hint("name the archive's file instead of `latest`")
     };
     let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(paths),
+        entries => entries.map_err(failed)?,
+    };
+    for entry in entries {
         let path = entry.map_err(failed)?.path();
         if path.extension().is_some_and(|end| end == "zip") && path.is_file() {
             paths.push(path);

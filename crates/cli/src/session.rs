@@ -39,6 +39,15 @@ impl Session {
         self.config.as_deref().unwrap_or(Path::new(CONFIG))
     }
 
+    /// The folder of the configuration file. Absolute.
+    pub(crate) fn base(&self) -> Result<PathBuf> {
+        let here = crate::env::current_folder()?;
+        match self.config().parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            Some(parent) => Ok(here.join(parent)),
+            None => Ok(here),
+        }
+    }
+
     /// The set that the configuration file describes.
     pub(crate) fn load(&self) -> Result<BackupSet> {
         self.load_with(&[])
@@ -48,11 +57,9 @@ impl Session {
     pub(crate) fn load_with(&self, targets: &[Target]) -> Result<BackupSet> {
         let path = self.config();
         let text = std::fs::read(path).map_err(|error| self.no_config(path, error))?;
-        let here = crate::env::current_folder()?;
-        let base = here.join(path.parent().unwrap_or(Path::new("")));
-        let origin = ConfigOrigin::new(path.display().to_string(), base);
+        let origin = ConfigOrigin::new(path.display().to_string(), self.base()?);
         let targets = targets.iter().map(|target| (target.node.clone(), target.place.clone())).collect();
-        let overrides = Overrides::targets(targets, here);
+        let overrides = Overrides::targets(targets, crate::env::current_folder()?);
         BackupSet::from_yaml(&text, &origin, &self.registry, &self.environment, &overrides)
     }
 

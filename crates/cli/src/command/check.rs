@@ -19,7 +19,7 @@ Examples:
 
 Exit code 1 says that a dump or a restore would fail; warnings alone don't.";
 
-/// Check the configuration, look at every source, and say what is in the way
+/// Look at the configuration and every source, and say what is in the way
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Check {}

@@ -18,13 +18,13 @@ use crate::session::{CONFIG as CONFIG_FILE, Ended, Session};
 const EXAMPLES: &str = "\
 Examples:
   dumprestore demo            in a temporary folder, which is removed
-  dumprestore demo /tmp/shop  in this folder, which is left for you to look around";
+  dumprestore demo /tmp/shop  in this folder, which is left to look around in";
 
 const PRODUCTS: u32 = 800;
 /// How long writers go on before the dump, so that it begins in the middle of things.
 const WARM_UP: Duration = Duration::from_millis(700);
 
-/// Make a small shop, dump it while it is written to, break it, restore it, and count what dangles
+/// Make a small shop, dump it under live writes, break it, and restore it
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Demo {

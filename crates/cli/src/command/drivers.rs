@@ -10,8 +10,7 @@ const EXAMPLES: &str = "\
 Examples:
   dumprestore drivers
 
-A driver of your own is a crate, and a binary of a few lines that adds it: see examples/custom-driver. The options of
-each driver stand in `dumprestore schema`.";
+A driver of your own is a crate, and a binary of a few lines that adds it: see examples/custom-driver. The options of each driver stand in `dumprestore schema`.";
 
 /// List the drivers that this binary knows
 #[derive(Debug, Args)]

@@ -14,19 +14,15 @@ use crate::session::{Ended, Session};
 
 const EXAMPLES: &str = "\
 Examples:
-  dumprestore dump                      into the folder that `archive.to` names, as <set>-<time>.zip
-  dumprestore dump -o before-2.0.zip    into this file
-  dumprestore dump -o /backups/         into this folder, as <set>-<time>.zip
+  dumprestore dump                    to `archive.to`, as <set>-<time>.zip
+  dumprestore dump -o before-2.0.zip  into this file
+  dumprestore dump -o /backups/       into this folder, as <set>-<time>.zip
   dumprestore dump -o - | ssh host 'cat > shop.zip'
-  dumprestore dump --only db            one node, and all below it
+  dumprestore dump --only db          one node, and all below it
 
-The archive's path is printed on standard output; it appears under its name only once it is complete. Without `-o`
-and without `archive.to`, it goes into the folder of the configuration file.";
+Everything is dumped as of one moment, while the application goes on, and every declared reference is checked on it. The archive appears under its name only once it is complete; its path is printed on standard output. Without `-o` and `archive.to`, it goes into the folder of the configuration file.";
 
 /// Dump the set into one archive
-///
-/// Everything is dumped as of one moment, while the application goes on, and every declared reference is checked
-/// on it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Dump {
@@ -46,24 +42,7 @@ impl Dump {
         let console = &session.console;
         let set = session.load()?;
         let begun = Instant::now();
-        let destination = match archives::output(&set, self.output.as_deref())? {
-            Output::Stdout => {
-                if std::io::stdout().is_terminal() {
-                    return Err(Error::config("an archive is not for a terminal")
-                        .with_hint("send it into a file or a pipe: `dumprestore dump -o - > FILE`"));
-                }
-                console.give_up_stdout();
-                Destination::Stream(Box::new(archives::StdoutStream::new()?))
-            }
-            Output::File(path) => {
-                if !self.force && path.symlink_metadata().is_ok() {
-                    return Err(Error::environment(format!("`{}` exists", path.display()))
-                        .with_hint("name another file, or replace this one with `--force`"));
-                }
-                let existing = if self.force { Existing::Replace } else { Existing::Keep };
-                Destination::File { path, existing }
-            }
-        };
+        let destination = self.destination(session, archives::output(&set, self.output.as_deref())?)?;
         let mut options = DumpOptions::default();
         options.only = self.only;
         options.observer = session.observer();
@@ -75,6 +54,33 @@ impl Dump {
         console.note(summary(&report, begun));
         tell_dangling(session, &report);
         session.ended(report.outcome, &report)
+    }
+}
+
+impl Dump {
+    fn destination(&self, session: &Session, output: Output) -> Result<Destination> {
+        let Output::File(path) = output else {
+            if std::io::stdout().is_terminal() {
+                return Err(Error::config("an archive is not for a terminal")
+                    .with_hint("send it into a file or a pipe: `dumprestore dump -o - > FILE`"));
+            }
+            session.console.give_up_stdout();
+            return Ok(Destination::Stream(Box::new(archives::StdoutStream::new()?)));
+        };
+        let shown = path.display();
+        match path.metadata() {
+            // A device would be replaced by a file of its name.
+            Ok(there) if !there.is_file() => {
+                Err(Error::environment(format!("`{shown}` is there, and is not a file"))
+                    .with_hint("name a file or a folder, or write to standard output with `-o -`"))
+            }
+            Ok(_) if !self.force => Err(Error::environment(format!("`{shown}` is there already"))
+                .with_hint("name another file, or replace this one with `--force`")),
+            _ => {
+                let existing = if self.force { Existing::Replace } else { Existing::Keep };
+                Ok(Destination::File { path, existing })
+            }
+        }
     }
 }
 
@@ -103,10 +109,11 @@ fn tell_dangling(session: &Session, report: &DumpReport) {
     const SHOWN: usize = 5;
     for edge in report.edges.iter().filter(|edge| edge.dangling.total > 0) {
         let count = counted(edge.dangling.total, "reference");
+        let verb = if edge.dangling.total == 1 { "dangles" } else { "dangle" };
         let examples: Vec<_> = edge.dangling.keys.iter().take(SHOWN).map(String::as_str).collect();
-        let text = format!("{}: {count} to `{}` dangling: {}", edge.from, edge.to, examples.join(", "));
+        let text = format!("{}: {count} to `{}` {verb}: {}", edge.from, edge.to, examples.join(", "));
         session
             .console
-            .warn(text, Some("`dumprestore inspect` lists them; the application's data are at fault"));
+            .warn(text, Some("they dangle in the application's own data; `dumprestore inspect` lists them"));
     }
 }

@@ -16,14 +16,13 @@ use crate::session::{Ended, Session};
 
 const EXAMPLES: &str = "\
 Examples:
-  dumprestore extract shop.zip uploads -o /tmp/x              into /tmp/x/uploads/...
-  dumprestore extract shop.zip uploads/files/logo.png -o -    one part, to standard output
-  dumprestore extract shop.zip uploads/files/2024             all parts below that, into the current folder
+  dumprestore extract shop.zip uploads -o /tmp/x   into /tmp/x/uploads/...
+  dumprestore extract shop.zip uploads/files/2024  all parts below that
+  dumprestore extract shop.zip uploads/files/logo.png -o - > logo.png
 
-Parts are written as they stand in the archive, under the names that they have there, readable by you only. Nothing
-is written outside of the folder, nor through a symbolic link. Any unzip tool can do the same.";
+Parts are written as they stand in the archive, under the names that they have there, readable by you only. Nothing is written outside of the folder, nor through a symbolic link. Any unzip tool can do the same.";
 
-/// Take a node, or some of its parts, out of an archive, without restoring it
+/// Take a node, or parts of one, out of an archive
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Extract {

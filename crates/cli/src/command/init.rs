@@ -29,8 +29,7 @@ pub(crate) struct Init {}
 impl Init {
     pub(crate) fn run(self, session: &Session) -> Result<Ended> {
         let path = session.config();
-        let here = crate::env::current_folder()?;
-        let folder = here.join(path.parent().unwrap_or(Path::new("")));
+        let folder = session.base()?;
         let found = Discovery::look(&folder)?;
         if found.databases.is_empty() && found.folders.is_empty() {
             return Err(Error::environment("there is nothing here that `init` knows: no SQLite database, no folder of uploads")
@@ -148,16 +147,22 @@ fn node(text: &mut String, name: &str, driver: &str, path: &Path) {
 
 /// References can't be guessed, only suggested.
 fn suggest(text: &mut String, database: &Database, referent: Option<&str>) {
-    let Some(referent) = referent else { return };
-    *text += "    # If rows name files, say so: then no dump is taken in which one of them is missing.\n    # references:\n";
-    let columns = &database.names_of_files;
-    let example = [("product".to_owned(), "image".to_owned())];
-    for (table, column) in if columns.is_empty() { &example[..] } else { columns } {
-        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-        let (table, column) = (quoted(table), quoted(column));
-        let query = format!("SELECT {column} FROM {table} WHERE {column} <> ''").replace(['\n', '\r'], " ");
-        let _ = writeln!(text, "    #   - {{ to: {referent}, keys: '{}' }}", query.replace('\'', "''"));
+    let Some(referent) = referent.filter(|_| !database.names_of_files.is_empty()) else { return };
+    *text += "    # If these rows name files there, say so: every dump then proves that none of them is missing.\n";
+    *text += "    # references:\n";
+    for (table, column) in &database.names_of_files {
+        let (table, column) = (identifier(table), identifier(column));
+        let query = json!(format!("SELECT {column} FROM {table} WHERE {column} <> ''"));
+        let _ = writeln!(text, "    #   - {{ to: {referent}, keys: {query} }}");
     }
+}
+
+/// A name in SQL, in quotes if it needs them.
+fn identifier(name: &str) -> String {
+    let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && !["order", "group", "index", "table", "transaction", "values"].contains(&&*name.to_lowercase());
+    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
 /// Fit for a node or a set: letters, digits, `_` and `-`.

@@ -7,8 +7,6 @@ use clap::Args;
 use dumprestore::OpenArchive;
 use dumprestore::Result;
 use dumprestore::archive::{Edge, Manifest, Node, Status};
-use time::OffsetDateTime;
-use time::macros::format_description;
 
 use crate::archives;
 use crate::console::{bytes, count, counted, seconds};
@@ -20,8 +18,7 @@ Examples:
   dumprestore inspect shop.zip
   dumprestore inspect latest --json | jq .report.nodes
 
-Needs no configuration, except for `latest`. The manifest is also the entry `manifest.json` of the zip; `unzip -l`
-lists the rest. The content is not read: `verify` does.";
+Needs no configuration, except for `latest`. The manifest is also the entry `manifest.json` of the zip; `unzip -l` lists the rest. The content is not read: `verify` does.";
 
 /// Of each list this much is shown; the manifest has all of it.
 const SHOWN: usize = 20;
@@ -65,9 +62,9 @@ impl Summary<'_> {
         line("set", &manifest.set);
         line("run", &format!("{}, by {} {}", manifest.run, manifest.tool.name, manifest.tool.version));
         if let Some(cut) = manifest.cut {
-            line("as of", &moment(cut));
+            line("as of", &archives::utc(cut));
         }
-        line("sealed", &moment(manifest.sealed));
+        line("sealed", &archives::utc(manifest.sealed));
         line("format", &manifest.format.to_string());
         line(
             "sha256",
@@ -130,7 +127,7 @@ fn cuts(text: &mut String, manifest: &Manifest) {
         let _ = writeln!(
             text,
             "  {}, {} wide: {} dangling, {}",
-            moment(cut.from),
+            archives::utc(cut.from),
             seconds(width),
             count(cut.dangling),
             cut.outcome
@@ -152,9 +149,4 @@ fn more(text: &mut String, length: usize) {
     if length > SHOWN {
         let _ = writeln!(text, "    and {} more: `--json` has them", length - SHOWN);
     }
-}
-
-fn moment(moment: OffsetDateTime) -> String {
-    let form = format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
-    moment.to_offset(time::UtcOffset::UTC).format(form).unwrap_or_default()
 }

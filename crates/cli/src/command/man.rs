@@ -15,7 +15,7 @@ Examples:
   dumprestore man | man -l -
   dumprestore man -o /usr/local/share/man/man1";
 
-/// Print the manual page, or write one page for each command into a folder
+/// Print the manual page, or write one for each command
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Man {

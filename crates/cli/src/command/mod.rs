@@ -31,14 +31,18 @@ Before a release:  dumprestore dump
 After a bad one:   dumprestore restore latest
 To see it work:    dumprestore demo
 
-Exit codes: 0 ok, 1 failed (nothing changed), 2 usage or configuration, 3 completed but degraded, 4 archive damaged
-or not readable, 5 stuck (a restore that could not be wholly undone), 6 dangling references, 7 locked by another
-run, 130 interrupted (and rolled back).";
+Exit codes:
+  0    ok
+  1    failed, nothing changed
+  2    usage or configuration
+  3    completed, degraded
+  4    archive damaged or not readable
+  5    stuck: a restore that could not be wholly undone
+  6    dangling references
+  7    locked by another run
+  130  interrupted (and rolled back)";
 
-/// Dump and restore the whole state of an application, coherent, all or nothing.
-///
-/// One command before a release, one command after a bad one: databases, uploads and files go back together, or
-/// nothing changes at all.
+/// Dump and restore the whole state of an application, coherent, all or nothing
 #[derive(Debug, Parser)]
 #[command(name = "dumprestore", version, after_help = AFTER_HELP, max_term_width = 110)]
 pub(crate) struct Arguments {
@@ -72,11 +76,8 @@ pub(crate) struct Global {
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ColorWhen {
-    /// On a terminal
     Auto,
-    /// In any case
     Always,
-    /// Never
     Never,
 }
 

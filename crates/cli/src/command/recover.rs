@@ -12,10 +12,9 @@ const EXAMPLES: &str = "\
 Examples:
   dumprestore recover
 
-Every other command that changes something does the same first. If it exits with 5, read what it says is in the way,
-clear that, and run it again.";
+Every other command that changes something does the same first. If it exits with 5, read what it says is in the way, clear that, and run it again.";
 
-/// End what an interrupted restore has left: back, or forward once every node had committed
+/// End what an interrupted restore has left, back or forward
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Recover {

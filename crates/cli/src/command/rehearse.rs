@@ -18,7 +18,7 @@ Examples:
 
 Stages, loads, prepares and checks as a restore does, and then always rolls back. It needs the room of a restore.";
 
-/// Restore beside the live data, check it, and roll back: a restore test with no visible effect
+/// Restore beside the live data, check, and roll back: a real restore test
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Rehearse {

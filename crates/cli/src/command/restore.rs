@@ -21,16 +21,15 @@ const PREVIOUS: &str = ":previous";
 
 const EXAMPLES: &str = "\
 Examples:
-  dumprestore restore latest                     the newest archive of this set; shows a plan and asks
-  dumprestore restore shop.zip --dry-run         the plan only: what would be created, replaced, removed
-  dumprestore restore shop.zip --yes             without asking, for scripts
-  dumprestore restore shop.zip --only uploads    one node, and all below it
+  dumprestore restore latest                   shows a plan, and asks
+  dumprestore restore shop.zip --dry-run       shows the plan only
+  dumprestore restore shop.zip --yes           does not ask: for scripts
+  dumprestore restore shop.zip --only uploads  one node, and all below it
   dumprestore restore shop.zip --map db=/tmp/copy.db --only db
-  dumprestore restore latest --reversible        keep the old state...
-  dumprestore restore :previous                  ...and swap it back
+  dumprestore restore latest --reversible      keeps the old state...
+  dumprestore restore :previous                ...and swaps it back
 
-All of it is restored, or nothing: everything is staged and checked beside the live data before the first swap, and
-any failure puts back what was there. After a crash, `dumprestore recover` does.";
+Everything is staged and checked beside the live data before the first swap, and any failure puts back what was there. After a crash, `dumprestore recover` does. Extras are what a target has and the archive does not.";
 
 /// Restore the set from an archive: all of it, or nothing
 #[derive(Debug, Args)]
@@ -75,11 +74,8 @@ pub(crate) struct Choice {
 /// What becomes of things that a target has and the archive does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExtrasPolicy {
-    /// Refuse to restore
     Fail,
-    /// They stay
     Keep,
-    /// They go
     Remove,
 }
 
@@ -109,6 +105,7 @@ impl Restore {
         options.reversible = self.reversible;
         if self.dry_run {
             let plan = dumprestore::plan_restore(&set, &from, &options).await?;
+            session.console.print(about(&from))?;
             session.console.print(&plan)?;
             return session.ended(Exit::Ok, &json!({ "dry_run": true, "plan": plan }));
         }
@@ -116,6 +113,7 @@ impl Restore {
         // What a crash has left would be in the way of a plan.
         dumprestore::recover(&set, session.observer()).await?;
         let plan = dumprestore::plan_restore(&set, &from, &options).await?;
+        session.console.note(about(&from));
         if !self.confirmed(session, &plan)? {
             session.console.note("nothing was changed");
             return session.ended(Exit::Failed, &json!({ "confirmed": false, "plan": plan }));
@@ -157,6 +155,14 @@ impl Restore {
     }
 }
 
+/// What is restored, and how old it is.
+fn about(from: &RestoreFrom) -> String {
+    match from {
+        RestoreFrom::Archive(archive) => archives::describe(archive),
+        _ => "the state before the last reversible restore".to_owned(),
+    }
+}
+
 /// Before anybody is asked: the engine refuses it as well.
 fn refuse_forbidden(set: &BackupSet) -> Result<()> {
     if set.allow_restore() {
@@ -174,13 +180,11 @@ fn summary(plan: &RestorePlan, report: &RestoreReport, begun: Instant) -> String
         RestoreOutcome::Degraded => "degraded",
         RestoreOutcome::Dangling => "dangling references",
     };
-    let mut text = format!(
-        "{word}: restored `{}`, {} with {}, after {}",
-        plan.set,
-        counted(report.nodes.len() as u64, "node"),
-        bytes(content),
-        seconds(begun.elapsed()),
-    );
+    let nodes = counted(report.nodes.len() as u64, "node");
+    // What is put back from `:previous` is not read.
+    let content = if content > 0 { format!(" with {}", bytes(content)) } else { String::new() };
+    let mut text =
+        format!("{word}: restored `{}`, {nodes}{content}, after {}", plan.set, seconds(begun.elapsed()));
     if let Some(path) = &report.safety_dump {
         text += &format!("\nthe state before is in {}", path.display());
     }

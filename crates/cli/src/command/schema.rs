@@ -10,10 +10,10 @@ const EXAMPLES: &str = "\
 Examples:
   dumprestore schema > dumprestore.schema.json
 
-Begin the configuration with this line, and editors complete and check it:
+With this as its first line, editors complete and check the configuration:
   # yaml-language-server: $schema=dumprestore.schema.json";
 
-/// Print the JSON Schema of the configuration, with the options of all drivers
+/// Print the JSON Schema of the configuration
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Schema {}

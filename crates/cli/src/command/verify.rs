@@ -15,9 +15,9 @@ Examples:
   dumprestore verify shop.zip
   dumprestore verify latest && echo fine
 
-Needs no configuration, except for `latest`. Exit code 4 says that the archive is damaged, and the entry is named.";
+Needs no configuration, except for `latest`. Exit code 4 says that the archive is damaged; the entry is named.";
 
-/// Read a whole archive and compare every byte with what its manifest says
+/// Compare every byte of an archive with its manifest
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Verify {

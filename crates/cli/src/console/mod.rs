@@ -15,7 +15,7 @@ use dumprestore::{Error, ErrorKind, Event, Result, Severity};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 pub(crate) use json::JsonEvents;
-pub(crate) use measure::{bytes, count, counted, seconds};
+pub(crate) use measure::{ago, bytes, count, counted, seconds};
 pub(crate) use progress::Progress;
 
 use crate::command::{ColorWhen, Global};
@@ -170,6 +170,10 @@ impl Console {
             let _ = self.write_json(&json::failure(command, exit, error));
         } else {
             self.tell(self.render(error));
+        }
+        if command == "restore" {
+            // The first thing one wants to know then.
+            self.tell(format_args!("exit code {}: {}", exit.code(), exit.meaning()));
         }
         exit
     }

@@ -22,6 +22,7 @@ pub(crate) struct Progress {
 
 #[derive(Default)]
 struct State {
+    command: &'static str,
     nodes: HashMap<NodePath, Underway>,
     verifying: Option<ProgressBar>,
     ledger: HashMap<NodePath, u32>,
@@ -142,7 +143,8 @@ impl Progress {
             bar.finish_and_clear();
         }
         match phase {
-            "roll back" => self.console.urge("rolling back"),
+            // A rehearsal always ends so.
+            "roll back" if self.state().command != "rehearse" => self.console.urge("rolling back"),
             _ => self.console.detail(format_args!("{phase} ...")),
         }
     }
@@ -152,6 +154,7 @@ impl Observer for Progress {
     fn event(&self, event: &Event) {
         match event {
             Event::Started { run, command, set } => {
+                self.state().command = command;
                 self.console.detail(format_args!("{command} of `{set}`, run {run}"));
             }
             Event::Phase { phase } => self.phase(phase),

@@ -1,0 +1,109 @@
+//! Where archives go, which one `latest` is, and how they come apart again.
+
+mod support;
+
+use std::process::Command;
+
+use support::{CONFIG, Shop};
+
+fn archive_of(ran: &support::Ran) -> String {
+    ran.stdout.trim().to_owned()
+}
+
+#[test]
+fn an_archive_goes_where_it_is_told_to() {
+    let shop = Shop::new();
+    let given = archive_of(&shop.must(&["dump"]));
+    assert!(
+        given.starts_with(shop.path("backups/shop-").to_str().unwrap()) && given.ends_with("Z.zip"),
+        "{given}"
+    );
+    assert_eq!(archive_of(&shop.must(&["dump", "-o", "x.zip"])), shop.path("x.zip").to_str().unwrap());
+    let in_folder = archive_of(&shop.must(&["dump", "-o", "new/"]));
+    assert!(in_folder.contains("/new/shop-"), "{in_folder}");
+    shop.configure(&CONFIG.replace("archive: { to: backups }", ""));
+    let beside = archive_of(&shop.must(&["dump"]));
+    assert!(beside.starts_with(shop.path("shop-").to_str().unwrap()), "{beside}");
+    shop.configure(&CONFIG.replace("to: backups", "to: one.zip"));
+    shop.must(&["dump"]);
+    assert_eq!(shop.run(&["dump"]).code, 1);
+    shop.must(&["dump", "--force"]);
+    shop.must(&["verify", "latest"]);
+}
+
+#[test]
+fn two_dumps_in_one_second_have_two_names() {
+    let shop = Shop::new();
+    let names: std::collections::BTreeSet<_> = (0..3).map(|_| archive_of(&shop.must(&["dump"]))).collect();
+    assert_eq!(names.len(), 3);
+}
+
+#[test]
+fn latest_is_the_one_sealed_last_whatever_its_file_says() {
+    let shop = Shop::new();
+    let first = archive_of(&shop.must(&["dump"]));
+    let second = archive_of(&shop.must(&["dump"]));
+    // The older one is copied later, under a later name.
+    std::fs::copy(&first, shop.path("backups/shop-99991231T235959Z.zip")).unwrap();
+    // Others that must not count: of another set, cut off, no archive at all, and a safety dump.
+    shop.configure(&CONFIG.replace("name: shop", "name: other"));
+    shop.must(&["dump"]);
+    shop.configure(CONFIG);
+    let whole = std::fs::read(&second).unwrap();
+    std::fs::write(shop.path("backups/shop-cut.zip"), &whole[..whole.len() / 2]).unwrap();
+    std::fs::write(shop.path("backups/notes.zip"), "notes").unwrap();
+    shop.must(&["restore", "latest", "--yes", "--safety-dump"]);
+    let ran = shop.must(&["inspect", "latest"]);
+    assert!(ran.stdout.contains(&format!("archive    {second},")), "{}", ran.stdout);
+    for passed_over in ["shop-cut.zip", "notes.zip"] {
+        assert!(ran.stderr.contains(passed_over), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn an_archive_on_standard_output_is_one_that_any_tool_reads() {
+    let shop = Shop::new();
+    let output = shop.command(&["dump", "-o", "-"]).output().unwrap();
+    assert!(output.status.success());
+    std::fs::write(shop.path("piped.zip"), &output.stdout).unwrap();
+    let tested = Command::new("unzip").arg("-t").arg(shop.path("piped.zip")).output().unwrap();
+    assert!(tested.status.success(), "{}", String::from_utf8_lossy(&tested.stdout));
+    shop.must(&["verify", "piped.zip"]);
+}
+
+#[test]
+fn one_part_goes_to_standard_output_as_it_is() {
+    let shop = Shop::new();
+    shop.must(&["dump", "-o", "shop.zip"]);
+    let part = shop.must(&["extract", "shop.zip", "uploads/files/a.jpg", "-o", "-"]);
+    assert_eq!(part.stdout, "a.jpg".repeat(200));
+    let several = shop.run(&["extract", "shop.zip", "uploads", "-o", "-"]);
+    assert_eq!((several.code, several.stdout.as_str()), (2, ""), "{}", several.stderr);
+    let missing = shop.run(&["extract", "shop.zip", "uploads/files/z.jpg"]);
+    assert_eq!(missing.code, 2, "{}", missing.stderr);
+}
+
+#[test]
+fn nothing_is_extracted_over_a_file_or_through_a_link() {
+    let shop = Shop::new();
+    shop.must(&["dump", "-o", "shop.zip"]);
+    shop.must(&["extract", "shop.zip", "uploads/files/a.jpg", "-o", "out"]);
+    let again = shop.run(&["extract", "shop.zip", "uploads/files/a.jpg", "-o", "out"]);
+    assert!(again.code == 1 && again.stderr.contains("--force"), "{}", again.stderr);
+    shop.must(&["extract", "shop.zip", "uploads/files/a.jpg", "-o", "out", "--force"]);
+    std::fs::create_dir(shop.path("linked")).unwrap();
+    std::fs::create_dir(shop.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(shop.path("elsewhere"), shop.path("linked/uploads")).unwrap();
+    let linked = shop.run(&["extract", "shop.zip", "uploads", "-o", "linked", "--force"]);
+    assert_eq!(linked.code, 1, "{}", linked.stderr);
+    assert!(shop.files("elsewhere").is_empty());
+}
+
+#[test]
+fn a_device_is_never_replaced_by_an_archive() {
+    let shop = Shop::new();
+    let link = shop.path("device");
+    std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+    assert_eq!(shop.run(&["dump", "-o", "device", "--force"]).code, 1);
+    assert!(link.symlink_metadata().unwrap().is_symlink());
+}
