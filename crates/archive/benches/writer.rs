@@ -1,6 +1,7 @@
 //! The writer alone, against `tar | zstd -1` on the same files: `cargo bench -p dumprestore-archive`.
 //!
-//! 20,000 files of about 50 KB, half of them incompressible, then one large file; two lanes, output to a file.
+//! 20,000 files of about 50 KB, half of them incompressible; the same in one file; one file of text half as
+//! large. Two lanes, output to a file, flushed to disk.
 //! `-- FILES` changes the number of files, `-- FILES ROUNDS` the number of rounds as well.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a program for the terminal")]
@@ -35,6 +36,11 @@ fn main() {
         io::copy(&mut File::open(file).unwrap(), &mut large).unwrap();
     }
     measure("one large file", &list(&one), &one, folder.path(), rounds);
+    fs::remove_dir_all(&many).unwrap();
+    let megabytes = files as u64 / 40;
+    let table: Vec<u8> = (0..megabytes).flat_map(|seed| sample::text(seed, 1_000_000)).collect();
+    fs::write(one.join("large"), table).unwrap();
+    measure("one large table", &list(&one), &one, folder.path(), rounds);
 }
 
 fn make_files(folder: &Path, files: usize) {

@@ -1,6 +1,7 @@
 //! Writing an archive: many parts at once, one order of bytes.
 
 mod append;
+mod deflate_join;
 mod encode;
 mod large;
 mod part;
