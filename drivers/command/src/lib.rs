@@ -25,10 +25,12 @@
 //! Its input ends only after all of it was checked against the archive. If the content is damaged, the run is
 //! interrupted or time is up, the command and all processes it started are ended (`TERM`, and `KILL` five seconds
 //! later) while its input is still open. So a command that makes nothing final before its input ends
-//! (`cat > new && mv new data`) never makes half of a dump final. One exception is left: when dumprestore itself is
-//! killed (`kill -9`), the input just ends. A command that must know can count: `DUMPRESTORE_SIZE` and
-//! `DUMPRESTORE_SHA256` tell what it is to read. Such a restore can't be undone, so this node is loaded last, after all
-//! others are prepared and committed; after a crash in the middle of it, `dumprestore recover` says so.
+//! (`cat > new && mv new data`) never makes half of a dump final. When dumprestore itself is killed (`kill -9`), Linux
+//! kills the command at that moment; elsewhere, and for what the command has started, the input just ends. A command
+//! that must know can count: `DUMPRESTORE_SIZE` and `DUMPRESTORE_SHA256` tell what it is to read.
+//!
+//! Such a restore can't be undone, so this node is loaded last, after all others are prepared and committed; after a
+//! crash in the middle of it, `dumprestore recover` says so.
 //!
 //! # Freezing
 //!

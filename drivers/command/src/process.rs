@@ -205,6 +205,9 @@ fn command(
     env: &[(&'static str, String)],
 ) -> tokio::process::Command {
     let mut command = tokio::process::Command::new(commands.program(argv));
+    if matches!(streams, Streams::Restore(_)) {
+        die_with_us(&mut command);
+    }
     let stdin = match streams {
         Streams::Restore(input) => Stdio::from(input),
         Streams::Dump | Streams::None => Stdio::null(),
@@ -223,6 +226,29 @@ fn command(
         .envs(commands.env.iter().map(|(name, value)| (name, value.expose())));
     command
 }
+
+/// When we are killed, the input of a restore just ends, as if that were all of it. So the command is killed as well,
+/// before it can make half of a dump final.
+///
+/// The signal comes at the death of the *thread* that started the command. `load` starts it, on a thread that may
+/// block, and stays on that thread until the command has ended.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "`pre_exec` is the only way to ask for a signal at the parent's death")]
+fn die_with_us(command: &mut tokio::process::Command) {
+    use rustix::process::{getpid, getppid, set_parent_process_death_signal};
+    let parent = getpid();
+    // SAFETY: between fork and exec, this makes two system calls, allocates nothing and takes no lock.
+    unsafe {
+        command.pre_exec(move || {
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            // It may have died before that.
+            if getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+        });
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn die_with_us(_command: &mut tokio::process::Command) {}
 
 fn pid(id: u32) -> Option<Pid> {
     i32::try_from(id).ok().and_then(Pid::from_raw)

@@ -9,7 +9,7 @@ use dumprestore_command::CommandConfig;
 use dumprestore_driver::{
     BuildContext, Driver, DriverConfig, Error, ErrorKind, NodePath, OldState, Severity, StageContext,
 };
-use dumprestore_testkit::{Damage, Dumping, Faulty, Restoring, Step, StoredNode, TempDir, soon};
+use dumprestore_testkit::{Damage, Dumping, Faulty, Process, Restoring, Step, StoredNode, TempDir, soon};
 use serde_json::{Value, json};
 
 fn build(options: Value, base: &Path) -> Result<Arc<dyn Driver>, Error> {
@@ -219,6 +219,42 @@ async fn a_restore_of_damaged_content_never_sees_the_end_of_its_input() {
         assert_eq!(error.kind(), ErrorKind::Archive, "{error:?}");
         assert!(!node.path("data").exists());
     }
+}
+
+/// Run by the test below, in a process of its own.
+#[test]
+fn a_restore_that_is_killed_with_us() {
+    let Some(folder) = std::env::var_os("RESTORE_INTO") else { return };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let folder = Path::new(&folder);
+        let script = "head -c 100000 > new; echo half > marker; cat >> new; mv new data";
+        let driver = build(json!({ "dump": ["true"], "restore": ["sh", "-c", script] }), folder).unwrap();
+        let faults = Arc::new(Faulty::never());
+        let archived = Arc::new(StoredNode::open(&folder.join("archive")).with_chunk(1_000));
+        let mut restoring =
+            Restoring::stage(&*driver, archived, StageContext::new("run"), faults).await.unwrap();
+        let _ = restoring.go(Step::Load, OldState::Drop).await;
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_command_dies_with_us() {
+    let node = Node::new(json!({}));
+    let archived = node.archived(60_000_000).await;
+    archived.save();
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "a_restore_that_is_killed_with_us"]).env("RESTORE_INTO", node.folder.path());
+    let mut process = Process::start(&mut command);
+    soon("half of the restore", || node.path("marker").exists());
+    let id = process.id().cast_signed();
+    let id = rustix::process::Pid::from_raw(id).unwrap();
+    // It alone: the command is in a group of its own, as it is under any `kill -9`.
+    rustix::process::kill_process(id, rustix::process::Signal::KILL).unwrap();
+    process.wait();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(!node.path("data").exists(), "half of a dump was made final");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -41,6 +41,8 @@ impl Fixture for File {
             Seed::Large => vec![7; 3 << 20],
         };
         std::fs::write(&self.path, content).unwrap();
+        // Where a restore that can't be undone was killed.
+        let _ = std::fs::remove_file(self.path.with_file_name("new"));
     }
 
     async fn mutate(&self) {
