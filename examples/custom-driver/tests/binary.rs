@@ -30,7 +30,7 @@ fn it_knows_the_ledger_beside_the_stock_drivers_and_restores_both() {
     std::fs::write(folder.join("dumprestore.yaml"), CONFIG).unwrap();
 
     assert!(run(folder, &["drivers"]).contains("ledger "));
-    assert!(run(folder, &["schema"]).contains("one JSON value per line"));
+    assert!(run(folder, &["schema"]).contains("\"const\": \"ledger\""));
     run(folder, &["check"]);
     run(folder, &["dump", "-o", "books.zip"]);
     std::fs::write(&ledger, "lost").unwrap();
