@@ -18,6 +18,25 @@ errors go to standard error. With `--json`, every line on standard output is one
 and `event`; the last one has `event: result`, `ok`, `exit_code`, and `report` or `error`. Where standard output is
 the archive or a part (`-o -`), these lines go to standard error.
 
+| event | fields |
+|---|---|
+| `started` | `run`, `command`, `set` |
+| `phase` | `phase` |
+| `node_started` | `node`, `phase`, `bytes`, `parts` (expected; null if not known) |
+| `progress` | `node`, `bytes`, `parts` (so far) |
+| `node_finished` | `node`, `phase`, `bytes`, `parts`, `seconds` |
+| `captured` | `node`, `pass`, `parts` |
+| `verifying` | `done`, `total` (bytes) |
+| `cut` | `attempt`, `width`, `checked` (seconds), `references`, `dangling`, `outcome` |
+| `ledger` | `node`, `what`, `why`, `degrades` |
+| `hook` | `hook`, `node`, `program` |
+| `notice` | `severity`, `node`, `message`, `hint` |
+| `recovered` | `run`, `outcome` |
+| `step` | `node`, `step` |
+| `result` | `command`, `ok`, `exit_code`, `meaning`, `report` or `error` (`kind`, `node`, `message`, `context`, `causes`, `hint`) |
+
+More events and fields may be added; `schema_version` grows when one changes its meaning.
+
 ## Exit codes
 
 | code | meaning |

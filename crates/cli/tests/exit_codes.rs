@@ -2,7 +2,8 @@
 
 mod support;
 
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use support::{CONFIG, Ran, Shop};
@@ -129,20 +130,46 @@ fn locked_by_another_run_is_7() {
     ends_with(7, &shop.run(&["restore", "latest", "--yes"]));
 }
 
-fn interrupted(shop: &Shop, arguments: &[&str], signal: &str) -> Ran {
-    let running = shop.path("running");
-    let mut command = shop.command(arguments);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+fn start(shop: &Shop, arguments: &[&str]) -> Child {
+    shop.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Sends a signal as soon as a hook has made that file.
+fn signal_once(child: &Child, signal: &str, made: &Path) {
     let begun = Instant::now();
-    while !running.exists() {
+    while !made.exists() {
         assert!(begun.elapsed() < Duration::from_secs(60), "the hook never ran");
         std::thread::sleep(Duration::from_millis(10));
     }
     let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
-    let output = child.wait_with_output().unwrap();
-    std::fs::remove_file(running).unwrap();
-    shop.ran(arguments, &output)
+    std::fs::remove_file(made).unwrap();
+}
+
+fn interrupted(shop: &Shop, arguments: &[&str], signal: &str) -> Ran {
+    let child = start(shop, arguments);
+    signal_once(&child, signal, &shop.path("running"));
+    shop.ran(arguments, &child.wait_with_output().unwrap())
+}
+
+#[test]
+fn a_second_interrupt_does_not_end_the_rollback() {
+    let shop = Shop::new();
+    shop.must(&["dump", "-o", "shop.zip"]);
+    shop.break_it();
+    let broken = shop.state();
+    let swap = "pre_swap: [[sh, -c, \"touch running; exec sleep 100\"]]";
+    let failure = "on_failure: [[sh, -c, \"touch failing; sleep 1; touch failed\"]]";
+    shop.configure(&with_hooks(&format!("{swap}, {failure}")));
+    let arguments = ["restore", "shop.zip", "--yes"];
+    let child = start(&shop, &arguments);
+    signal_once(&child, "-INT", &shop.path("running"));
+    signal_once(&child, "-INT", &shop.path("failing"));
+    let ran = shop.ran(&arguments, &child.wait_with_output().unwrap());
+    ends_with(130, &ran);
+    assert!(ran.stderr.contains("still rolling back"), "{}", ran.stderr);
+    assert!(shop.path("failed").exists());
+    assert_eq!(shop.state(), broken);
 }
 
 #[test]

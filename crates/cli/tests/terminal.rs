@@ -86,6 +86,16 @@ fn colour_is_used_on_a_terminal_unless_it_is_unwanted() {
 }
 
 #[test]
+fn a_name_of_a_file_does_not_act_on_the_terminal() {
+    let shop = Shop::new();
+    let _socket = std::os::unix::net::UnixListener::bind(shop.path("uploads/\u{1b}[2Jx")).unwrap();
+    let dump = shop.must(&["dump", "-o", "shop.zip"]);
+    assert!(dump.stderr.contains("\\u{1b}[2Jx") && !dump.stderr.contains('\u{1b}'), "{}", dump.stderr);
+    let inspect = shop.must(&["inspect", "shop.zip"]);
+    assert!(inspect.stdout.contains("[2Jx") && !inspect.stdout.contains('\u{1b}'), "{}", inspect.stdout);
+}
+
+#[test]
 fn no_color_is_respected() {
     let shop = Shop::new();
     let output = shop.command(&["check"]).env("NO_COLOR", "1").output().unwrap();

@@ -1,5 +1,6 @@
 //! What people and programs see. Standard output is for data; all else goes to standard error.
 
+mod harmless;
 mod json;
 mod measure;
 mod progress;
@@ -17,6 +18,8 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 pub(crate) use json::JsonEvents;
 pub(crate) use measure::{ago, bytes, count, counted, seconds};
 pub(crate) use progress::Progress;
+
+use harmless::harmless;
 
 use crate::command::{ColorWhen, Global};
 use crate::exit::Exit;
@@ -105,21 +108,21 @@ impl Console {
         if self.is_json() {
             return Ok(());
         }
-        let text = text.to_string();
+        let text = harmless(text);
         to_stdout(&format!("{}\n", text.trim_end_matches('\n')))
     }
 
     /// What is going on, for people.
     pub(crate) fn note(&self, text: impl Display) {
         if self.verbosity >= Verbosity::Normal {
-            self.tell(text);
+            self.tell(harmless(text));
         }
     }
 
     /// What only those want to know who ask for it.
     pub(crate) fn detail(&self, text: impl Display) {
         if self.verbosity >= Verbosity::Verbose {
-            self.tell(text);
+            self.tell(harmless(text));
         }
     }
 
@@ -128,7 +131,7 @@ impl Console {
         if self.is_json() {
             self.json_notice(text);
         }
-        self.tell(text);
+        self.tell(harmless(text));
     }
 
     /// A question on standard error, without a line end.
@@ -145,7 +148,12 @@ impl Console {
             self.json_notice(&text);
         }
         if new {
-            self.tell(format_args!("{} {text}{}", self.paint(YELLOW, "warning:"), self.hint(hint)));
+            self.tell(format_args!(
+                "{} {}{}",
+                self.paint(YELLOW, "warning:"),
+                harmless(text),
+                self.hint(hint)
+            ));
         }
     }
 
@@ -179,7 +187,7 @@ impl Console {
     }
 
     fn render(&self, error: &Error) -> String {
-        let mut text = format!("{} ", self.paint(RED, "error:"));
+        let mut text = String::new();
         if let Some(node) = error.node() {
             text += &format!("{node}: ");
         }
@@ -196,12 +204,12 @@ impl Console {
         for cause in causes(error) {
             text += &format!("\n  because: {cause}");
         }
-        text + &self.hint(error.hint())
+        format!("{} {}{}", self.paint(RED, "error:"), harmless(text), self.hint(error.hint()))
     }
 
     fn hint(&self, hint: Option<&str>) -> String {
         match hint {
-            Some(hint) => format!("\n{} {hint}", self.paint(CYAN, "hint:")),
+            Some(hint) => format!("\n{} {}", self.paint(CYAN, "hint:"), harmless(hint)),
             None => String::new(),
         }
     }
