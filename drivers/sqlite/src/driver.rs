@@ -54,8 +54,15 @@ impl SqliteDriver {
         Self { setup: Setup { path, selection, busy_timeout, route }, declared: Mutex::default() }
     }
 
-    fn declare(&self, add: impl FnOnce(&mut Declared)) {
-        add(&mut self.declared.lock().unwrap_or_else(PoisonError::into_inner));
+    fn declare(&self, note: impl FnOnce(&mut Declared)) {
+        note(&mut self.declared.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// A driver may be asked more than once.
+fn add(list: &mut Vec<String>, one: String) {
+    if !list.contains(&one) {
+        list.push(one);
     }
 }
 
@@ -100,13 +107,13 @@ impl Driver for SqliteDriver {
 
     fn check_keys(&self, keys: &serde_json::Value) -> Result<()> {
         let query = keys::query_of(keys)?.to_owned();
-        self.declare(|declared| declared.keys.push(query));
+        self.declare(|declared| add(&mut declared.keys, query));
         Ok(())
     }
 
     fn check_within(&self, within: Option<&str>) -> Result<()> {
         let within = lookup::check_within(within)?.to_owned();
-        self.declare(|declared| declared.within.push(within));
+        self.declare(|declared| add(&mut declared.within, within));
         Ok(())
     }
 

@@ -76,6 +76,11 @@ pub(crate) fn busy(what: &str, path: &Path) -> Error {
         .with_hint("end what holds the lock, or raise `busy_timeout`")
 }
 
+/// Whether that is what an error is about.
+pub(crate) fn is_locked(error: &Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.is::<Locked>())
+}
+
 #[derive(Debug)]
 struct Locked;
 

@@ -10,6 +10,7 @@ use dumprestore_driver::{Claim, Error, Inspection, Problem, Result};
 use rusqlite::Connection;
 
 use crate::driver::{Declared, Setup};
+use crate::fault::is_locked;
 use crate::lookup::Column;
 use crate::open::{self, Patience};
 use crate::place::{COMPANIONS, Place, suffixed};
@@ -137,8 +138,11 @@ fn hinted(made: Problem, error: &Error) -> Problem {
     }
 }
 
-/// What keeps a dump from reading the database: all of it but a lock, which may be gone by then.
+/// What keeps a dump from reading the database. A lock may be gone by then.
 fn unseen(place: &Place, error: &Error) -> Problem {
+    if is_locked(error) {
+        return hinted(Problem::warning(error.to_string()), error);
+    }
     if !place.path().exists() {
         return Problem::no_dump(format!("there is no database `{}`", place.path().display()))
             .with_hint("check `path`; a restore creates the file");

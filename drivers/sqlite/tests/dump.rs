@@ -178,6 +178,13 @@ async fn a_locked_database_is_an_error_that_names_who_holds_it() {
         });
         support::seed(&place.path, journal, Seed::Ordinary);
         let mut other = Other::start("the_dying_program", "exclusive", &place.path);
+        let severities: Vec<_> =
+            place.driver.inspect().await.unwrap().problems.iter().map(|problem| problem.severity).collect();
+        match journal {
+            Journal::Wal => assert_eq!(severities, []),
+            // It may be gone when a dump is made.
+            Journal::Delete => assert_eq!(severities, [Severity::Warning]),
+        }
         let mut dumping = place.open().await;
         let pinned = match journal {
             // A writer keeps no reader out of a log; only a locked cut has to wait.

@@ -108,6 +108,19 @@ async fn the_query_of_keys_is_one_select_and_can_do_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn keys_can_be_read_from_virtual_tables() {
+    let (_place, mut dumping) = pinned(
+        "CREATE VIRTUAL TABLE words USING fts5 (body); INSERT INTO words VALUES ('one two'), ('three');
+         CREATE VIRTUAL TABLE boxes USING rtree (id, x0, x1); INSERT INTO boxes VALUES (7, 0, 1), (8, 5, 6);",
+    )
+    .await;
+    assert_eq!(keys(&dumping, "SELECT body FROM words WHERE words MATCH 'two'").unwrap(), [b"one two"]);
+    assert_eq!(keys(&dumping, "SELECT CAST(id AS INTEGER) FROM boxes WHERE x0 > 3").unwrap(), [b"8"]);
+    assert_eq!(unresolved(&mut dumping, "words.body", &["three", "four"]), ["four"]);
+    assert_eq!(unresolved(&mut dumping, "boxes.id", &["7", "9"]), ["9"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_are_found_by_the_column_s_own_rules() {
     let (_place, mut dumping) = pinned(
         "CREATE TABLE t (id INTEGER PRIMARY KEY, plain, txt TEXT, uuid BLOB, num NUMERIC, nc TEXT COLLATE NOCASE);
