@@ -1,21 +1,26 @@
 //! Lanes: threads that may block, each working on one part at a time.
 
+use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use dumprestore_driver::{Cancel, Error, ErrorKind, Result};
 use futures_util::{Stream, StreamExt};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore};
 
 use crate::set::BackupSet;
+
+/// Items that wait for a lane. The feed sleeps when there are so many, until half of them are gone: with small parts,
+/// waking it for each would cost more than the parts.
+const MOST_WAITING: usize = 256;
 
 /// How many lanes a group has, and the permits that all groups of a run share.
 #[derive(Clone)]
 pub(crate) struct Lanes {
     pub(crate) count: NonZeroUsize,
-    pub(crate) permits: Arc<Semaphore>,
-    pub(crate) cancel: Cancel,
+    permits: Arc<Semaphore>,
+    cancel: Cancel,
 }
 
 /// The lanes of a run of that set.
@@ -41,19 +46,16 @@ impl Lanes {
         T: Send + 'static,
         W: Fn(I) -> Result<T> + Send + Sync + 'static,
     {
-        let (sender, receiver) = mpsc::channel(self.count.get() * 4);
-        let stopped = AtomicBool::new(false);
-        let queue =
-            Arc::new(Queue { items: Mutex::new(receiver), permits: self.permits.clone(), stopped, work });
+        let queue = Arc::new(Queue::default());
+        let crew = Arc::new(Crew { queue: queue.clone(), permits: self.permits.clone(), work });
         let lanes: Vec<_> = (0..self.count.get())
             .map(|_| {
-                let queue = queue.clone();
-                tokio::task::spawn_blocking(move || queue.drain())
+                let crew = crew.clone();
+                tokio::task::spawn_blocking(move || crew.drain())
             })
             .collect();
-        // Only the lanes hold the queue: when all have ended, the feed notices.
-        drop(queue);
-        let fed = self.feed(items, sender).await;
+        let fed = self.feed(items, &queue).await;
+        queue.close();
         let mut made = Vec::new();
         let mut failed = fed.err();
         for lane in lanes {
@@ -70,14 +72,13 @@ impl Lanes {
         }
     }
 
-    async fn feed<S, I>(&self, mut items: S, sender: mpsc::Sender<I>) -> Result<()>
+    async fn feed<S, I>(&self, mut items: S, queue: &Queue<I>) -> Result<()>
     where
         S: Stream<Item = Result<I>> + Send + Unpin,
     {
         while let Some(item) = items.next().await {
             self.cancel.check()?;
-            // A closed channel means that every lane has ended; the reason comes from there.
-            if sender.send(item?).await.is_err() {
+            if !queue.push(item?).await {
                 break;
             }
         }
@@ -93,34 +94,179 @@ fn worse(first: Option<Error>, second: Error) -> Error {
     }
 }
 
-struct Queue<I, W> {
-    items: Mutex<mpsc::Receiver<I>>,
+/// What waits for a lane.
+struct Queue<I> {
+    waiting: Mutex<Waiting<I>>,
+    /// For lanes: there is something to do, or there will never be.
+    filled: Condvar,
+    /// For the feed: there is room again, or a lane has failed.
+    drained: Notify,
+    failed: AtomicBool,
+}
+
+struct Waiting<I> {
+    items: VecDeque<I>,
+    closed: bool,
+}
+
+impl<I> Default for Queue<I> {
+    fn default() -> Self {
+        let waiting = Mutex::new(Waiting { items: VecDeque::new(), closed: false });
+        Self { waiting, filled: Condvar::new(), drained: Notify::new(), failed: AtomicBool::new(false) }
+    }
+}
+
+impl<I> Queue<I> {
+    /// Adds an item once there is room. False if a lane has failed: nothing more is wanted.
+    async fn push(&self, item: I) -> bool {
+        loop {
+            if self.failed.load(Ordering::Relaxed) {
+                return false;
+            }
+            if self.lock().items.len() < MOST_WAITING {
+                break;
+            }
+            self.drained.notified().await;
+        }
+        self.lock().items.push_back(item);
+        self.filled.notify_one();
+        true
+    }
+
+    /// The next item; none if there will be no more, or a lane has failed.
+    fn next(&self) -> Option<I> {
+        let mut waiting = self.lock();
+        loop {
+            if self.failed.load(Ordering::Relaxed) {
+                return None;
+            }
+            if let Some(item) = waiting.items.pop_front() {
+                if waiting.items.len() == MOST_WAITING / 2 {
+                    self.drained.notify_one();
+                }
+                return Some(item);
+            }
+            if waiting.closed {
+                return None;
+            }
+            waiting = self.filled.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// There will be no more items.
+    fn close(&self) {
+        self.lock().closed = true;
+        self.filled.notify_all();
+    }
+
+    /// A lane has failed: the others end with what they are doing, and the feed ends.
+    fn fail(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+        self.close();
+        self.drained.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting<I>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the lanes of one group share.
+struct Crew<I, W> {
+    queue: Arc<Queue<I>>,
     permits: Arc<Semaphore>,
-    stopped: AtomicBool,
     work: W,
 }
 
-impl<I, W> Queue<I, W> {
+impl<I, W> Crew<I, W> {
     fn drain<T>(&self) -> Result<Vec<T>>
     where
         W: Fn(I) -> Result<T>,
     {
+        let unless_done = FailUnlessDone(Some(&self.queue));
         let runtime = tokio::runtime::Handle::current();
         let mut made = Vec::new();
-        while let Some(item) = self.next() {
-            let permit = runtime.block_on(self.permits.acquire());
-            let permit = permit.map_err(|_| Error::cancelled())?;
-            if self.stopped.load(Ordering::Relaxed) {
-                break;
-            }
-            let done = (self.work)(item).inspect_err(|_| self.stopped.store(true, Ordering::Relaxed));
+        while let Some(item) = self.queue.next() {
+            let permit = match self.permits.try_acquire() {
+                Ok(permit) => permit,
+                Err(_) => runtime.block_on(self.permits.acquire()).map_err(|_| Error::cancelled())?,
+            };
+            made.push((self.work)(item)?);
             drop(permit);
-            made.push(done?);
         }
+        unless_done.done();
         Ok(made)
     }
+}
 
-    fn next(&self) -> Option<I> {
-        self.items.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv()
+/// Ends the other lanes if this one ends by an error or a panic.
+struct FailUnlessDone<'a, I>(Option<&'a Queue<I>>);
+
+impl<I> FailUnlessDone<'_, I> {
+    fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl<I> Drop for FailUnlessDone<'_, I> {
+    fn drop(&mut self) {
+        if let Some(queue) = self.0 {
+            queue.fail();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    fn lanes(count: usize) -> Lanes {
+        let count = NonZeroUsize::new(count).unwrap();
+        Lanes { count, permits: Arc::new(Semaphore::new(2)), cancel: Cancel::default() }
+    }
+
+    fn numbers(count: usize) -> impl Stream<Item = Result<usize>> + Send + Unpin {
+        futures_util::stream::iter((0..count).map(Ok))
+    }
+
+    #[tokio::test]
+    async fn every_item_is_worked_on_once_and_by_one_lane_in_order() {
+        for count in [0, 1, 255, 256, 257, 5000] {
+            let mut made = lanes(4).run(numbers(count), Ok).await.unwrap();
+            made.sort_unstable();
+            assert_eq!(made, (0..count).collect::<Vec<_>>());
+            assert_eq!(lanes(1).run(numbers(count), Ok).await.unwrap(), made);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_ends_all_lanes_and_the_feed() {
+        let worked = Arc::new(AtomicUsize::new(0));
+        let count = worked.clone();
+        let work = move |item| {
+            count.fetch_add(1, Ordering::Relaxed);
+            if item == 300 { Err(Error::environment("the disk is full")) } else { Ok(item) }
+        };
+        let endless = futures_util::stream::iter((0..).map(Ok));
+        let error = lanes(3).run(endless, work).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Environment);
+        assert!(worked.load(Ordering::Relaxed) < 1000);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_and_ends_all_lanes() {
+        let endless = futures_util::stream::iter((0..).map(Ok));
+        let work = |item: usize| if item == 10 { panic!("a driver's bug") } else { Ok(item) };
+        let error = lanes(2).run(endless, work).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Defect);
+    }
+
+    #[tokio::test]
+    async fn an_error_of_the_source_is_told_after_what_came_before_it() {
+        let items = futures_util::stream::iter([Ok(1), Err(Error::config("a bad name")), Ok(2)]);
+        let error = lanes(2).run(items, Ok).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
     }
 }
