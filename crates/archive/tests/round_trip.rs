@@ -65,6 +65,23 @@ fn the_manifest_comes_back_with_all_that_was_put_in() {
 }
 
 #[test]
+fn a_large_manifest_comes_back_and_its_damage_is_found() {
+    let (maker, written) = Maker::memory();
+    maker.add("db", "a", Compression::Deflate, b"1");
+    let mut manifest = maker.manifest();
+    manifest.config = String::from_utf8(text(1, 20 << 20)).unwrap().into();
+    let config = manifest.config.clone();
+    maker.writer.seal(manifest).unwrap();
+    let mut bytes = written.bytes();
+    let archive = open(&bytes).unwrap();
+    assert!(archive.manifest().config == config);
+    assert_eq!(content(&archive, "db", "a").unwrap(), b"1");
+    bytes[10 << 20] ^= 1;
+    let error = open(&bytes).unwrap_err();
+    assert_eq!((error.kind(), error.entry()), (ErrorKind::Damaged, Some("manifest.json")));
+}
+
+#[test]
 fn content_that_does_not_compress_is_stored() {
     let (maker, _) = Maker::memory();
     for how in METHODS {

@@ -196,15 +196,18 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
+/// A manifest up to this size is read at once, which its parser is twice as fast for.
+const AT_ONCE: u64 = 16 << 20;
+
+type Parsed = serde_json::Result<Manifest>;
+
 fn read_manifest(file: &dyn RangeRead, place: &Place, sha256: Digest) -> Result<(Manifest, ManifestBytes)> {
-    let reading = |e| Error::io("reading the archive", e).at(MANIFEST);
     let inner = Stretch { file, at: place.start, left: place.len };
     let hashing = Hashing { inner, crc: crc32fast::Hasher::new(), sha256: Sha256::new() };
-    let mut reader = BufReader::with_capacity(1 << 18, hashing);
-    let manifest: serde_json::Result<Manifest> = serde_json::from_reader(&mut reader);
-    // Wherever the parser stopped: the digest decides first whether these are the bytes that were written.
-    io::copy(&mut reader, &mut io::sink()).map_err(reading)?;
-    let Hashing { crc, sha256: hash, .. } = reader.into_inner();
+    let read = if place.len <= AT_ONCE { parse_at_once(hashing) } else { parse_stream(hashing) };
+    let (manifest, hashed) = read.map_err(|e| Error::io("reading the archive", e).at(MANIFEST))?;
+    let Hashing { crc, sha256: hash, .. } = hashed;
+    // The digest decides first whether these are the bytes that were written.
     if Digest(hash.finalize().into()) != sha256 {
         return Err(Error::damaged("its SHA-256 differs from the one at the end of the file").at(MANIFEST));
     }
@@ -214,6 +217,20 @@ fn read_manifest(file: &dyn RangeRead, place: &Place, sha256: Digest) -> Result<
         return Err(Error::new(ErrorKind::Unsupported, message).at(MANIFEST).hint("update dumprestore"));
     }
     Ok((manifest, ManifestBytes { len: place.len, crc32: crc.finalize(), sha256 }))
+}
+
+fn parse_at_once<R: Read>(mut from: Hashing<R>) -> io::Result<(Parsed, Hashing<R>)> {
+    let mut bytes = Vec::new();
+    from.read_to_end(&mut bytes)?;
+    Ok((serde_json::from_slice(&bytes), from))
+}
+
+fn parse_stream<R: Read>(from: Hashing<R>) -> io::Result<(Parsed, Hashing<R>)> {
+    let mut reader = BufReader::with_capacity(1 << 18, from);
+    let manifest = serde_json::from_reader(&mut reader);
+    // Wherever the parser stopped, all is hashed.
+    io::copy(&mut reader, &mut io::sink())?;
+    Ok((manifest, reader.into_inner()))
 }
 
 /// Makes all bytes from the manifest's header on once more, and compares.

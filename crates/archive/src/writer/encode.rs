@@ -111,8 +111,8 @@ impl Encoder {
         if joinable { Ok(()) } else { self.deflate_flushed(raw, out) }
     }
 
-    /// The same with an encoder that can flush, at two thirds of the speed: should the fast one ever make
-    /// streams that are not understood.
+    /// The same with the slower encoder that can flush, should the fast one ever make streams that are not
+    /// understood.
     fn deflate_flushed(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let level = flate2::Compression::new(FLUSHED_LEVEL);
         let state = self.flushed.get_or_insert_with(|| Compress::new(level, false));
