@@ -1,6 +1,7 @@
 //! The command line as a value: drivers are added, then it runs.
 
 use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -64,7 +65,18 @@ fn run(session: Session, command: Command) -> Result<Ended> {
         .enable_all()
         .build()
         .map_err(|error| Error::io("can't start the runtime", error))?;
-    runtime.block_on(command.run(&session))
+    let changes_data = command.changes_data();
+    let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(command.run(&session))));
+    ended.unwrap_or_else(|_| Err(panicked(changes_data)))
+}
+
+/// What a panic means. It has been printed already.
+fn panicked(changes_data: bool) -> Error {
+    let message = "the program came upon a mistake of its own";
+    if changes_data {
+        return Error::stuck(message).with_hint("run `dumprestore recover`, and report the lines above");
+    }
+    Error::defect(message).with_hint("report the lines above")
 }
 
 /// A command line that is none, or one that asks for help.

@@ -5,7 +5,7 @@ mod support;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::pty::OpenptFlags;
 use support::Shop;
@@ -32,6 +32,16 @@ impl Terminal {
         // Ours must be closed, lest the screen never ends.
         drop(command);
         Self { screen: keys.try_clone().unwrap().into(), keys: keys.into(), child }
+    }
+
+    /// Waits until that is on the screen.
+    fn wait_for(&mut self, text: &str) {
+        let mut shown = String::new();
+        let mut buffer = [0; 4096];
+        while !shown.contains(text) {
+            let length = self.screen.read(&mut buffer).unwrap();
+            shown += &String::from_utf8_lossy(&buffer[..length]);
+        }
     }
 
     /// Types a line, and gives what was on the screen in the end, and the exit code.
@@ -63,6 +73,20 @@ fn a_restore_asks_and_only_yes_is_yes() {
     let (screen, code) = Terminal::run(&shop, &["restore", "shop.zip"]).type_line("yes");
     assert!(code == 0 && screen.contains("type `yes` to restore"), "{screen}");
     assert_eq!(shop.state(), "3 rows, files a.jpg b.jpg c.jpg");
+}
+
+#[test]
+fn an_interrupt_is_an_answer_too() {
+    let shop = Shop::new();
+    shop.must(&["dump", "-o", "shop.zip"]);
+    shop.break_it();
+    let broken = shop.state();
+    let mut terminal = Terminal::run(&shop, &["-q", "restore", "shop.zip"]);
+    terminal.wait_for("type `yes` to restore: ");
+    let process = terminal.child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &process]).status().unwrap().success());
+    assert_eq!(terminal.child.wait().unwrap().code(), Some(130));
+    assert_eq!(shop.state(), broken);
 }
 
 #[test]

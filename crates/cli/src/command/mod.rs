@@ -122,6 +122,11 @@ impl Command {
         }
     }
 
+    /// Whether there may be something to roll back if it stops anywhere.
+    pub(crate) fn changes_data(&self) -> bool {
+        matches!(self, Self::Restore(_) | Self::Rehearse(_) | Self::Recover(_))
+    }
+
     pub(crate) async fn run(self, session: &Session) -> Result<Ended> {
         match self {
             Self::Init(init) => init.run(session),

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use dumprestore::{
-    BackupSet, Error, Extras, RestoreFrom, RestoreOptions, RestoreOutcome, RestorePlan, RestoreReport, Result,
+    BackupSet, Cancel, Error, Extras, RestoreFrom, RestoreOptions, RestoreOutcome, RestorePlan,
+    RestoreReport, Result,
 };
 use serde_json::json;
 
@@ -103,6 +104,7 @@ impl Restore {
         };
         let mut options = self.choice.options(session);
         options.reversible = self.reversible;
+        options.cancel = crate::interrupt::watch(&session.console)?;
         if self.dry_run {
             let plan = dumprestore::plan_restore(&set, &from, &options).await?;
             session.console.print(about(&from))?;
@@ -113,13 +115,11 @@ impl Restore {
         // What a crash has left would be in the way of a plan.
         dumprestore::recover(&set, session.observer()).await?;
         let plan = dumprestore::plan_restore(&set, &from, &options).await?;
-        session.console.note(about(&from));
-        if !self.confirmed(session, &plan)? {
+        if !self.confirmed(session, &from, &plan, &options.cancel).await? {
             session.console.note("nothing was changed");
             return session.ended(Exit::Failed, &json!({ "confirmed": false, "plan": plan }));
         }
         options.safety_dump = self.safety_dump(&set)?;
-        options.cancel = crate::interrupt::watch(&session.console)?;
         let begun = Instant::now();
         let report = dumprestore::restore(&set, &from, &options).await?;
         session.console.note(summary(&plan, &report, begun));
@@ -135,24 +135,47 @@ impl Restore {
     }
 
     /// Shows the plan, and asks.
-    fn confirmed(&self, session: &Session, plan: &RestorePlan) -> Result<bool> {
+    async fn confirmed(
+        &self,
+        session: &Session,
+        from: &RestoreFrom,
+        plan: &RestorePlan,
+        cancel: &Cancel,
+    ) -> Result<bool> {
         let console = &session.console;
-        console.note(plan.to_string().trim_end());
+        let shown = format!("{}\n{}", about(from), plan.to_string().trim_end());
         // They stand in the plan; the run tells them again.
         plan.warnings.iter().for_each(|warning| console.already_told(warning));
         if self.yes {
+            console.note(shown);
             return Ok(true);
         }
-        if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        console.show(shown);
+        let somebody = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        if !somebody || console.is_json() {
             return Err(Error::config("a restore replaces data, and there is nobody to ask")
                 .with_hint("look at the plan with `--dry-run`, then say `--yes`"));
         }
         console.ask("type `yes` to restore: ");
-        let mut answer = String::new();
-        let read = std::io::stdin().lock().read_line(&mut answer);
-        read.map_err(|error| Error::io("can't read the answer", error))?;
-        Ok(answer.trim() == "yes")
+        Ok(answer(cancel).await?.trim() == "yes")
     }
+}
+
+/// A line from standard input, unless the run is to stop before it is there.
+async fn answer(cancel: &Cancel) -> Result<String> {
+    let (send, receive) = tokio::sync::oneshot::channel();
+    // On a thread of its own, for which nobody waits: it may never see a line.
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = std::io::stdin().lock().read_line(&mut line);
+        // If nobody waits for the answer any more, it does not matter.
+        let _ = send.send(read.map(|_| line));
+    });
+    let answer = tokio::select! {
+        answer = receive => answer.map_err(|error| Error::defect("asking came to no end").with_source(error))?,
+        () = cancel.cancelled() => return Err(Error::cancelled()),
+    };
+    answer.map_err(|error| Error::io("can't read the answer", error))
 }
 
 /// What is restored, and how old it is.

@@ -119,6 +119,11 @@ impl Console {
         }
     }
 
+    /// What somebody is asked about: shown however quiet.
+    pub(crate) fn show(&self, text: impl Display) {
+        self.tell(harmless(text));
+    }
+
     /// What only those want to know who ask for it.
     pub(crate) fn detail(&self, text: impl Display) {
         if self.verbosity >= Verbosity::Verbose {
