@@ -8,6 +8,7 @@ use std::time::Duration;
 use dumprestore_driver::{Cancel, Error, Result};
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
+use rusqlite::config::DbConfig;
 
 use crate::fault::{busy, failed};
 use crate::mark::{Mark, Reached};
@@ -56,6 +57,10 @@ fn swap_logged(restore: &Restore, mut old: Old, last: bool) -> Result<Outcome> {
     let mut live = open::live(path, &restore.patience)?;
     // What is committed must be on disk when the mark says so.
     live.pragma_update(None, "synchronous", "FULL").map_err(failed(WHAT, path))?;
+    // To fold the log in would double the time of the swap; that is left to `finish`.
+    for conn in [&live, &old.conn] {
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed(WHAT, path))?;
+    }
     let backup = Backup::new(&source, &mut live).map_err(failed(WHAT, path))?;
     // A step of no pages locks the destination, and does nothing else.
     match backup.step(0).map_err(failed(WHAT, path))? {

@@ -265,7 +265,7 @@ async fn a_disk_that_fills_up_within_the_swap_leaves_the_old_state() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Steps forward and back, with crashes in between and an application that writes: the live state is always the
     /// one that the last step promises.
