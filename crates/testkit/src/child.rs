@@ -1,10 +1,14 @@
 //! A run in a process of its own, which a fault kills with `kill -9`.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use dumprestore_driver::{OldState, OpenContext, Result, StageContext, Token};
+use rustix::fs::FlockOperation;
+use rustix::io::FdFlags;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -19,6 +23,7 @@ pub(crate) struct Order {
     options: Value,
     base: PathBuf,
     journal: PathBuf,
+    alive: PathBuf,
     run: String,
     task: Task,
     moment: u64,
@@ -58,6 +63,7 @@ pub(crate) fn play(kit: Kit, order: &Order) -> ! {
         .enable_all()
         .build()
         .expect("a runtime");
+    show_life(&order.alive).expect("a lock");
     let faults = Arc::new(Faulty::at(order.moment, order.fault));
     let done = runtime.block_on(async {
         let driver = kit.driver(order.options.clone(), &order.base)?;
@@ -88,6 +94,28 @@ pub(crate) fn play(kit: Kit, order: &Order) -> ! {
     std::process::exit(0)
 }
 
+/// Locks a file, for as long as this process lives, or any that it has started: they inherit the lock.
+fn show_life(path: &Path) -> std::io::Result<()> {
+    let file = File::create(path)?;
+    rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
+    rustix::io::fcntl_setfd(&file, FdFlags::empty())?;
+    std::mem::forget(file);
+    Ok(())
+}
+
+/// Waits until what a killed process has started is gone as well: it may still be writing.
+fn wait_for_the_last(path: &Path) -> Result<(), Broken> {
+    let Ok(file) = File::open(path) else { return Ok(()) };
+    let until = Instant::now() + Duration::from_secs(20);
+    while rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if Instant::now() > until {
+            return Err(Broken::new("a run was killed, and what it had started goes on and on"));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
 async fn restore(order: &Order, mut restoring: Restoring, old: OldState) -> Result<()> {
     let journal = order.journal.clone();
     restoring.set_record(Box::new(move |step, token| write_journal(&journal, step, token)));
@@ -116,13 +144,14 @@ impl World {
 
     /// Has a child process do it, with a fault at a moment of it.
     pub(crate) async fn in_a_child(&self, task: Task, moment: u64, fault: Fault) -> Result<Remains, Broken> {
-        let journal = self.fresh("journal");
+        let (journal, alive) = (self.fresh("journal"), self.fresh("alive"));
         let is_dump = matches!(task, Task::Dump { .. });
         let options = self.fixture.options();
         let order = Order {
             options,
             base: self.base(),
             journal: journal.clone(),
+            alive: alive.clone(),
             run: self.run(),
             task,
             moment,
@@ -133,6 +162,7 @@ impl World {
         let mut command = Command::new(std::env::current_exe().expect("the test program"));
         command.args(["--exact", self.test, "--nocapture", "--test-threads=1"]).env(ORDER, &path);
         let output = tokio::task::block_in_place(|| command.output()).expect("the test program starts");
+        tokio::task::block_in_place(|| wait_for_the_last(&alive))?;
         let journal =
             std::fs::read(&journal).ok().map(|text| serde_json::from_slice(&text).expect("a journal"));
         let ran = journal.is_some()

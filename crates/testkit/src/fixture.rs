@@ -25,7 +25,8 @@ pub trait Fixture: Send + Sync + 'static {
     /// The options of the node. Relative paths start from the fixture's folder.
     fn options(&self) -> Value;
 
-    /// Replaces the whole content by that of `seed`: always the same for the same seed.
+    /// Replaces the whole content by that of `seed`: always the same for the same seed. If the driver can't undo, it
+    /// removes as well what a restore leaves that is cut off.
     async fn seed(&self, seed: Seed);
 
     /// Changes a bit of everything, as an application would: adds, overwrites, deletes. Called under dumps, and

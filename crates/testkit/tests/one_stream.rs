@@ -80,6 +80,8 @@ impl Fixture for Motd {
             Seed::Large => "x".repeat(2 << 20),
         };
         std::fs::write(&self.0, text).unwrap();
+        // Where a restore that can't be undone was killed.
+        let _ = std::fs::remove_file(self.0.with_extension("new"));
     }
 
     async fn mutate(&self) {
