@@ -54,6 +54,8 @@ fn verify_alone(bytes: Vec<u8>) -> Result<Verified> {
 fn check_flip(bytes: &[u8], parts: &[(String, Range<usize>)], at: usize, mask: u8) {
     let mut flipped = bytes.to_vec();
     flipped[at] ^= mask;
+    let by_digest = open(&flipped).and_then(|archive| archive.verify_bytes(&|_| {}, &|| false));
+    assert!(by_digest.is_err(), "byte {at} ^ {mask:#x} was not found by digest");
     let Err(error) = verify_alone(flipped) else { panic!("byte {at} ^ {mask:#x} was not found") };
     if let Some((name, _)) = parts.iter().find(|(_, range)| range.contains(&at)) {
         // Some bits of deflate's and zstd's headers mean nothing. The content is sound then, the file is not.

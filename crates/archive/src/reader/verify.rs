@@ -59,6 +59,8 @@ struct Run<'a> {
     total: u64,
     stop: AtomicBool,
     next_part: AtomicUsize,
+    /// Whether damage that no part shows is outside of all content.
+    reads_parts: bool,
     /// The first error that names an entry, else the first.
     error: Mutex<Option<Error>>,
 }
@@ -75,7 +77,7 @@ impl Archive {
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Verified> {
         let parts: Vec<(&Node, &Part)> = self.manifest().parts().collect();
-        self.verify_parts(&parts, options, progress, cancelled)
+        self.verify_parts(Some(&parts), options, progress, cancelled)
     }
 
     /// Compares the digest of all bytes, and decompresses nothing: as sure to find a changed byte as
@@ -85,17 +87,19 @@ impl Archive {
         progress: &(dyn Fn(Progress) + Sync),
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Verified> {
-        self.verify_parts(&[], &VerifyOptions::default(), progress, cancelled)
+        self.verify_parts(None, &VerifyOptions::default(), progress, cancelled)
     }
 
     fn verify_parts(
         &self,
-        parts: &[(&Node, &Part)],
+        parts: Option<&[(&Node, &Part)]>,
         options: &VerifyOptions,
         progress: &(dyn Fn(Progress) + Sync),
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Verified> {
         let manifest = self.manifest();
+        let reads_parts = parts.is_some();
+        let parts = parts.unwrap_or_default();
         let content = parts.iter().fold(0u64, |sum, (_, part)| sum.saturating_add(part.size));
         let run = Run {
             archive: self,
@@ -105,6 +109,7 @@ impl Archive {
             total: content.saturating_add(manifest.preceding.bytes),
             stop: AtomicBool::new(false),
             next_part: AtomicUsize::new(0),
+            reads_parts,
             error: Mutex::new(None),
         };
         thread::scope(|scope| {
@@ -177,11 +182,14 @@ impl Run<'_> {
             }
         }
         if Digest(hash.finalize().into()) != preceding.sha256 {
-            let message = format!(
-                "the SHA-256 of the {} bytes before `manifest.json` differs, though all content is sound: the damage \
-                 is in an entry that was superseded or abandoned, or in bits that do not matter",
-                preceding.bytes
-            );
+            let place = if self.reads_parts {
+                ", though all content is sound: the damage is in an entry that was superseded or abandoned, or in \
+                 bits that do not matter"
+            } else {
+                ""
+            };
+            let bytes = preceding.bytes;
+            let message = format!("the SHA-256 of the {bytes} bytes before `manifest.json` differs{place}");
             return Err(Error::damaged(message));
         }
         Ok(())
