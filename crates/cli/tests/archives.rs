@@ -1,5 +1,7 @@
 //! Where archives go, which one `latest` is, and how they come apart again.
 
+#![allow(clippy::unwrap_used, reason = "a surrounding that fails ends the test")]
+
 mod support;
 
 use std::process::Command;

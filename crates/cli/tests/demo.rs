@@ -1,5 +1,7 @@
 //! The demo shows what it says, and the pages for the shell and for `man` are made.
 
+#![allow(clippy::unwrap_used, reason = "a surrounding that fails ends the test")]
+
 mod support;
 
 use support::Shop;

@@ -1,5 +1,7 @@
 //! Each exit code, reached for real. What they mean stands in `Exit`.
 
+#![allow(clippy::unwrap_used, reason = "a surrounding that fails ends the test")]
+
 mod support;
 
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! `init`: what it finds, what it writes, and that it can be used at once.
 
+#![allow(clippy::unwrap_used, reason = "a surrounding that fails ends the test")]
+
 mod support;
 
 use insta::assert_snapshot;

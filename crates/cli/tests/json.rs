@@ -1,5 +1,7 @@
 //! `--json`: one object per line, and the last is the result.
 
+#![allow(clippy::unwrap_used, reason = "a surrounding that fails ends the test")]
+
 mod support;
 
 use support::{CONFIG, Shop, json_lines};

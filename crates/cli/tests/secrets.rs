@@ -1,5 +1,7 @@
 //! What comes from the environment is never seen again.
 
+#![allow(clippy::unwrap_used, reason = "a surrounding that fails ends the test")]
+
 mod support;
 
 use support::{CONFIG, Shop};

@@ -1,5 +1,7 @@
 //! On a terminal: a restore asks, and bars and colour are used.
 
+#![allow(clippy::unwrap_used, reason = "a surrounding that fails ends the test")]
+
 mod support;
 
 use std::fs::File;

@@ -1,5 +1,7 @@
 //! What people see: each command's ordinary run, and the messages that matter at three in the morning.
 
+#![allow(clippy::unwrap_used, reason = "a surrounding that fails ends the test")]
+
 mod support;
 
 use insta::assert_snapshot;

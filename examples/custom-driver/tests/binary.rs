@@ -1,5 +1,7 @@
 //! The binary with the driver of one's own does all that the stock one does.
 
+#![allow(clippy::unwrap_used, reason = "a surrounding that fails ends the test")]
+
 use std::path::Path;
 use std::process::Command;
 

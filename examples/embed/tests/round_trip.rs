@@ -1,5 +1,7 @@
 //! The example does what it shows.
 
+#![allow(clippy::unwrap_used, reason = "a surrounding that fails ends the test")]
+
 use std::path::Path;
 use std::process::Command;
 

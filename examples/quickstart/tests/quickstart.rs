@@ -1,5 +1,7 @@
 //! What the README of the quickstart says.
 
+#![allow(clippy::unwrap_used, reason = "a surrounding that fails ends the test")]
+
 use std::path::Path;
 use std::process::Command;
 

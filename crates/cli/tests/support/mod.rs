@@ -1,5 +1,10 @@
 //! A shop in a temporary folder, and the real binary run in it.
-#![allow(dead_code, reason = "each test file uses some of it")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "each test file uses some of it; what fails ends the test"
+)]
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
