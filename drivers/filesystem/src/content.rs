@@ -40,16 +40,20 @@ pub(crate) struct Lane {
 const BUFFER: usize = 256 * 1024;
 /// From here on the kernel is told that all will be read.
 const LARGE: u64 = 1 << 20;
-/// A file that changes all the time is not waited for any longer than this.
+/// A file that was just changed is waited for so often, and so long at most.
+const MOST_PAUSES: u32 = 3;
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
+/// From that reading on, it is read twice.
+const TWICE_FROM: u32 = 2;
 
 /// What to read, and how sure to be.
 pub(crate) struct Job<'a> {
     pub(crate) root: &'a std::path::Path,
     pub(crate) path: &'a [u8],
     pub(crate) clock: Clock,
-    /// Whether to read it twice and compare: for a file that changes at each reading, such as a log that grows.
-    pub(crate) twice: bool,
+    /// How often it has changed while it was read. A file that does so each time, such as a log that grows, is then
+    /// read twice and compared.
+    pub(crate) torn: u32,
 }
 
 impl Lane {
@@ -91,7 +95,7 @@ impl Lane {
 
     fn read_open(&mut self, job: &Job<'_>, file: &OwnedFd, out: &mut PartWriter<'_>) -> Result<Reading> {
         let fail = |error: Errno| Ok(Reading::Unreadable(error.into()));
-        let (before, read_at) = match settled(file, job.clock) {
+        let (before, read_at) = match settled(file, job) {
             Ok(found) => found,
             Err(error) => return fail(error),
         };
@@ -101,7 +105,7 @@ impl Lane {
         };
         let size = before.st_size.max(0) as u64;
         let sparse = is_sparse(&before);
-        let mut first = job.twice.then(Sha256::new);
+        let mut first = (job.torn >= TWICE_FROM).then(Sha256::new);
         let mut sink = |data: &[u8]| -> Result<()> {
             if let Some(hash) = &mut first {
                 hash.update(data);
@@ -164,19 +168,18 @@ fn capture_of(
 /// The state of an open file, once it is old enough to be proof of the content; and when that was.
 ///
 /// What changes all the time is not waited for: its state is then no proof, and nobody takes it for one.
-fn settled(file: &OwnedFd, clock: Clock) -> Result<(Stat, Stamp), Errno> {
-    let mut waited = Duration::ZERO;
+fn settled(file: &OwnedFd, job: &Job<'_>) -> Result<(Stat, Stamp), Errno> {
+    let mut pauses = if job.torn > 0 { 0 } else { MOST_PAUSES };
     loop {
         let read_at = Stamp::now();
         let before = fstat(file)?;
-        let wait = clock.wait_before_reading(Stamp::ctime(&before));
-        if wait.is_zero() || waited > LONGEST_WAIT {
+        let wait = job.clock.wait_before_reading(Stamp::ctime(&before));
+        if wait.is_zero() || pauses == 0 {
             return Ok((before, read_at));
         }
         // The clock of the stamps goes by ticks: it may be some milliseconds behind after any sleep.
-        let pause = (wait + Duration::from_millis(1)).min(LONGEST_WAIT);
-        std::thread::sleep(pause);
-        waited += pause.max(LONGEST_WAIT / 20);
+        std::thread::sleep((wait + Duration::from_millis(1)).min(LONGEST_WAIT));
+        pauses -= 1;
     }
 }
 

@@ -27,8 +27,6 @@ use crate::xattr;
 
 /// So often a file is read again that changes while it is read.
 const MOST_TORN: u32 = 5;
-/// From that reading on, it is read twice.
-const TWICE_FROM: u32 = 2;
 
 /// The cut, as far as a folder is concerned.
 #[derive(Debug, Clone, Copy)]
@@ -152,9 +150,9 @@ impl Shared {
 
     fn dump_file(&self, path: &[u8], out: &mut PartWriter<'_>) -> Result<Dumped> {
         self.cancel.check()?;
-        let twice = self.memory().torn(path) >= TWICE_FROM;
+        let torn = self.memory().torn(path);
         let mut lane = self.lane();
-        let job = Job { root: &self.root.path, path, clock: self.root.clock, twice };
+        let job = Job { root: &self.root.path, path, clock: self.root.clock, torn };
         let reading = lane.read(&job, out)?;
         let dumped = match reading {
             Reading::Whole(capture) => {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use dumprestore_driver::{CutContext, CutMode, Extras, Reference, Unresolved, Why};
-use folder::{Archive, Case, Dump, holding, rest};
+use folder::{Archive, Case, Dump, StopAtEnd, holding, rest};
 use serde_json::json;
 
 async fn captured(case: &Case) -> Dump {
@@ -260,6 +260,7 @@ async fn what_a_cut_certified_is_whole_in_the_archive_under_a_busy_application()
     std::thread::scope(|scope| {
         let live = &case;
         let busy = scope.spawn(move || application(live, rows, stop));
+        let stopping = StopAtEnd(stop);
         let handle = tokio::runtime::Handle::current();
         tokio::task::block_in_place(|| {
             handle.block_on(async {
@@ -268,7 +269,7 @@ async fn what_a_cut_certified_is_whole_in_the_archive_under_a_busy_application()
                 }
             })
         });
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         assert!(busy.join().unwrap() > 100);
     });
 }

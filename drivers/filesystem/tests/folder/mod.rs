@@ -521,3 +521,12 @@ pub fn shell(script: &str) {
     let status = std::process::Command::new("sh").args(["-ec", script]).status().unwrap();
     assert!(status.success(), "{script}");
 }
+
+/// Tells a busy thread to stop, also when the test fails: else the test would wait for it for ever.
+pub struct StopAtEnd<'a>(pub &'a std::sync::atomic::AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
