@@ -5,9 +5,10 @@
 mod support;
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use support::{CONFIG, Ran, Shop};
 
 fn with_hooks(hooks: &str) -> String {
@@ -137,18 +138,17 @@ fn start(shop: &Shop, arguments: &[&str]) -> Child {
 }
 
 /// Sends a signal as soon as a hook has made that file.
-fn signal_once(child: &Child, signal: &str, made: &Path) {
+fn signal_once(child: &Child, signal: Signal, made: &Path) {
     let begun = Instant::now();
     while !made.exists() {
         assert!(begun.elapsed() < Duration::from_secs(60), "the hook never ran");
         std::thread::sleep(Duration::from_millis(10));
     }
-    let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
-    assert!(killed.success());
+    kill_process(Pid::from_child(child), signal).unwrap();
     std::fs::remove_file(made).unwrap();
 }
 
-fn interrupted(shop: &Shop, arguments: &[&str], signal: &str) -> Ran {
+fn interrupted(shop: &Shop, arguments: &[&str], signal: Signal) -> Ran {
     let child = start(shop, arguments);
     signal_once(&child, signal, &shop.path("running"));
     shop.ran(arguments, &child.wait_with_output().unwrap())
@@ -165,8 +165,8 @@ fn a_second_interrupt_does_not_end_the_rollback() {
     shop.configure(&with_hooks(&format!("{swap}, {failure}")));
     let arguments = ["restore", "shop.zip", "--yes"];
     let child = start(&shop, &arguments);
-    signal_once(&child, "-INT", &shop.path("running"));
-    signal_once(&child, "-INT", &shop.path("failing"));
+    signal_once(&child, Signal::INT, &shop.path("running"));
+    signal_once(&child, Signal::INT, &shop.path("failing"));
     let ran = shop.ran(&arguments, &child.wait_with_output().unwrap());
     ends_with(130, &ran);
     assert!(ran.stderr.contains("still rolling back"), "{}", ran.stderr);
@@ -182,9 +182,9 @@ fn an_interrupt_is_130_and_everything_is_as_before() {
     let broken = shop.state();
     let wait = "[\"sh\", \"-c\", \"touch running; exec sleep 100\"]";
     for (hook, arguments, signal) in [
-        ("after_dump", &["dump", "-o", "new.zip"][..], "-INT"),
-        ("pre_swap", &["restore", "shop.zip", "--yes"][..], "-INT"),
-        ("pre_swap", &["restore", "shop.zip", "--yes"][..], "-TERM"),
+        ("after_dump", &["dump", "-o", "new.zip"][..], Signal::INT),
+        ("pre_swap", &["restore", "shop.zip", "--yes"][..], Signal::INT),
+        ("pre_swap", &["restore", "shop.zip", "--yes"][..], Signal::TERM),
     ] {
         shop.configure(&with_hooks(&format!("{hook}: [{wait}]")));
         let ran = interrupted(&shop, arguments, signal);

@@ -7,8 +7,9 @@ mod support;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::OpenptFlags;
 use support::Shop;
 
@@ -85,8 +86,7 @@ fn an_interrupt_is_an_answer_too() {
     let broken = shop.state();
     let mut terminal = Terminal::run(&shop, &["-q", "restore", "shop.zip"]);
     terminal.wait_for("type `yes` to restore: ");
-    let process = terminal.child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &process]).status().unwrap().success());
+    kill_process(Pid::from_child(&terminal.child), Signal::INT).unwrap();
     assert_eq!(terminal.child.wait().unwrap().code(), Some(130));
     assert_eq!(shop.state(), broken);
 }

@@ -169,15 +169,17 @@ impl Observer for Progress {
             }
             Event::Verifying { done, total } => self.verifying(*done, *total),
             Event::Cut { attempt, width, checked, references, dangling, outcome } => {
-                let checks = match references {
-                    0 => String::new(),
-                    _ => format!(", {} of them dangling", count(*dangling)),
-                };
+                let width = seconds(*width);
+                if *outcome == "unchecked" {
+                    return self
+                        .console
+                        .note(format_args!("cut      {attempt}: {width} wide, no references to check"));
+                }
                 self.console.note(format_args!(
-                    "cut      {attempt}: {} wide, checked in {}: {}{checks}: {outcome}",
-                    seconds(*width),
+                    "cut      {attempt}: {width} wide, checked in {}: {}, {} of them dangling: {outcome}",
                     seconds(*checked),
                     counted(*references, "reference"),
+                    count(*dangling),
                 ));
             }
             Event::Ledger { node, entry } => self.ledger(node, entry),
