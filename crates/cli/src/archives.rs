@@ -27,6 +27,10 @@ pub(crate) enum Output {
 pub(crate) fn output(set: &BackupSet, asked: Option<&Path>) -> Result<Output> {
     match asked {
         Some(path) if path == Path::new("-") => Ok(Output::Stdout),
+        Some(path) if path.to_string_lossy().contains("://") => {
+            Err(Error::config("archives go to a local file or folder, not to a URL")
+                .with_hint("name a file, or pipe it on: `dumprestore dump -o - | ...`"))
+        }
         Some(path) if path.is_dir() || ends_in_slash(path) => within(path, set).map(Output::File),
         Some(path) => Ok(Output::File(path.to_owned())),
         None => match usual(set) {

@@ -69,6 +69,7 @@ fn usage_and_configuration_are_2() {
     ends_with(2, &shop.run(&["dmup"]));
     ends_with(2, &shop.run(&["dump", "-c", "missing.yaml"]));
     ends_with(2, &shop.run(&["dump", "--only", "nothing"]));
+    ends_with(2, &shop.run(&["dump", "-o", "s3://bucket/shop.zip"]));
     ends_with(2, &shop.run(&["restore", "shop.zip"]));
     ends_with(2, &shop.run(&["restore", ":previous", "--yes"]));
     ends_with(2, &shop.run(&["extract", "shop.zip", "nothing"]));
