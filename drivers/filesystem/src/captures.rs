@@ -7,7 +7,7 @@ use dumprestore_driver::{CaptureId, Digest};
 
 use crate::entry::Meta;
 use crate::filter::Part;
-use crate::state::{Clock, Signature, Stamp};
+use crate::state::Signature;
 
 /// A relative path, shared.
 pub(crate) type Path = Arc<[u8]>;
@@ -19,16 +19,17 @@ pub(crate) struct Capture {
     pub(crate) digest: Digest,
     /// The state of the file when it was read; equal before and after.
     pub(crate) signature: Signature,
-    /// When the reading began.
-    pub(crate) read_at: Stamp,
+    /// Whether a change since the reading would surely have made it another state. If not, it may have been changed
+    /// within the same tick of the clock.
+    pub(crate) is_proof: bool,
     pub(crate) sparse: bool,
     pub(crate) meta: Meta,
 }
 
 impl Capture {
     /// Whether the content is that of any file in this state.
-    pub(crate) fn stands_for(&self, state: &Signature, clock: Clock) -> bool {
-        self.signature == *state && clock.tells_changes_since(self.read_at, state.ctime)
+    pub(crate) fn stands_for(&self, state: &Signature) -> bool {
+        self.is_proof && self.signature == *state
     }
 }
 
@@ -37,12 +38,18 @@ impl Capture {
 pub(crate) struct File {
     /// The pass that saw it last; 0 if none did.
     pub(crate) pass: u32,
-    /// The state in which it was seen last.
-    pub(crate) seen: Option<Signature>,
-    /// Where it is a further name of a file that the same pass came by before: that file's path.
-    pub(crate) twin: Option<Path>,
+    /// Where it is a further name of a file that the same pass came by before.
+    pub(crate) twin: Option<Box<Twin>>,
     /// Captures under this path, the newest last.
     pub(crate) captures: Vec<Capture>,
+}
+
+/// Another name of the same file.
+#[derive(Debug)]
+pub(crate) struct Twin {
+    path: Path,
+    /// Device and inode of both.
+    inode: (u64, u64),
 }
 
 /// A folder or a symbolic link.
@@ -98,20 +105,18 @@ impl Captures {
     }
 
     /// Notes a file that a pass came by, and answers whether it has to be read.
-    pub(crate) fn see_file(&mut self, path: &[u8], state: Signature, links: u64, clock: Clock) -> bool {
+    pub(crate) fn see_file(&mut self, path: &[u8], state: Signature, links: u64) -> bool {
         let path = self.shared(path);
         let twin = if links > 1 { self.first_name(&path, &state) } else { None };
         let pass = self.pass;
         let file = self.files.entry(path).or_insert_with(File::unseen);
         file.pass = pass;
-        file.seen = Some(state);
-        file.twin = twin;
-        file.twin.is_none() && !file.captures.iter().any(|capture| capture.stands_for(&state, clock))
+        file.twin = twin.map(|path| Box::new(Twin { path, inode: state.inode() }));
+        file.twin.is_none() && !file.captures.iter().any(|capture| capture.stands_for(&state))
     }
 
     fn first_name(&mut self, path: &Path, state: &Signature) -> Option<Path> {
-        let first =
-            self.first_names.entry((state.dev, state.ino)).or_insert_with(|| (path.clone(), self.pass));
+        let first = self.first_names.entry(state.inode()).or_insert_with(|| (path.clone(), self.pass));
         if first.1 == self.pass && first.0 != *path {
             let first = first.0.clone();
             self.shared_paths.insert(first.clone());
@@ -169,11 +174,12 @@ impl Captures {
         let own =
             file.into_iter().flat_map(|(key, file)| file.captures.iter().map(move |capture| (key, capture)));
         let twin = file.and_then(|(_, file)| {
-            let (holder, twin) = self.files.get_key_value(file.twin.as_ref()?)?;
-            Some((holder, twin, file.seen?))
+            let twin = file.twin.as_ref()?;
+            let (holder, first) = self.files.get_key_value(&twin.path)?;
+            Some((holder, first, twin.inode))
         });
-        let shared = twin.into_iter().flat_map(|(holder, twin, seen)| {
-            let same = twin.captures.iter().filter(move |capture| capture.signature.is_inode(&seen));
+        let shared = twin.into_iter().flat_map(|(holder, first, inode)| {
+            let same = first.captures.iter().filter(move |capture| capture.signature.inode() == inode);
             same.map(move |capture| (holder, capture))
         });
         own.chain(shared)
@@ -226,15 +232,15 @@ impl Captures {
     }
 
     fn pick_from_twin(&self, file: &File) -> Option<(&Path, &Capture)> {
-        let (twin, seen) = (file.twin.as_ref()?, file.seen?);
+        let Twin { path: twin, inode } = &**file.twin.as_ref()?;
         let first = self.files.get(twin)?;
         let picked = if self.is_wanted(twin, first) || self.claimed.contains_key(twin) {
             self.pick(twin)
         } else {
-            let same = first.captures.iter().rfind(|capture| capture.signature.is_inode(&seen));
+            let same = first.captures.iter().rfind(|capture| capture.signature.inode() == *inode);
             self.files.get_key_value(twin).map(|(key, _)| key).zip(same)
         };
-        picked.filter(|(_, capture)| capture.signature.is_inode(&seen))
+        picked.filter(|(_, capture)| capture.signature.inode() == *inode)
     }
 
     /// The capture of that name under that path.
@@ -255,6 +261,56 @@ impl Captures {
 
 impl File {
     fn unseen() -> Self {
-        Self { pass: 0, seen: None, twin: None, captures: Vec::new() }
+        Self { pass: 0, twin: None, captures: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::Stamp;
+
+    fn state(ino: u64, ctime: i64) -> Signature {
+        let time = Stamp { seconds: ctime, nanos: 1 };
+        Signature { dev: 1, ino, size: 1, mtime: time, ctime: time }
+    }
+
+    fn capture(id: u64, signature: Signature, is_proof: bool) -> Capture {
+        let meta = Meta { mode: 0, uid: 0, gid: 0, mtime: signature.mtime, xattrs: None };
+        let digest = Digest::new([id as u8; 32]);
+        Capture { id: CaptureId(id), digest, signature, is_proof, sparse: false, meta }
+    }
+
+    #[test]
+    fn a_racily_clean_capture_is_made_again_by_the_next_pass() {
+        let mut captures = Captures::default();
+        captures.begin_pass();
+        assert!(captures.see_file(b"f", state(7, 100), 1));
+        captures.keep(b"f", capture(1, state(7, 100), false));
+        captures.begin_pass();
+        assert!(captures.see_file(b"f", state(7, 100), 1));
+        captures.keep(b"f", capture(2, state(7, 100), true));
+        captures.begin_pass();
+        assert!(!captures.see_file(b"f", state(7, 100), 1));
+        assert!(captures.see_file(b"f", state(7, 101), 1));
+    }
+
+    #[test]
+    fn a_name_that_one_capture_was_chosen_for_takes_no_other() {
+        let mut captures = Captures::default();
+        captures.begin_pass();
+        captures.see_file(b"a", state(7, 100), 2);
+        captures.see_file(b"b", state(7, 100), 2);
+        captures.keep(b"a", capture(1, state(7, 100), true));
+        captures.keep(b"a", capture(2, state(8, 200), true));
+        let choice = |id| Choice { holder: b"a"[..].into(), id: CaptureId(id) };
+        // `b` is another name of what `a` was: its content lies under the name of `a`.
+        assert_eq!(captures.of(b"b").map(|(_, capture)| capture.id.0).collect::<Vec<_>>(), [1]);
+        assert!(captures.choose(b"b", choice(1)));
+        assert!(!captures.choose(b"a", choice(2)), "an archive has one part of a name");
+        assert!(captures.choose(b"a", choice(1)));
+        captures.forget_choices();
+        assert!(captures.choose(b"a", choice(2)));
+        assert!(captures.pick(b"b").is_none(), "its content must be read anew, under its own name");
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use dumprestore_driver::{PartWriter, Receipt, Result};
+use dumprestore_driver::{PartWriter, Result};
 use rustix::fs::{Advice, AtFlags, FileType, OFlags, SeekFrom, Stat, fadvise, fstat, seek, statat};
 use rustix::io::{Errno, read};
 use sha2::{Digest as _, Sha256};
@@ -125,7 +125,15 @@ impl Lane {
             return Ok(Reading::Torn);
         }
         let receipt = out.finish()?;
-        Ok(Reading::Whole(Box::new(capture_of(&before, xattrs, read_at, sparse, &receipt))))
+        let signature = Signature::of(&before);
+        Ok(Reading::Whole(Box::new(Capture {
+            id: receipt.capture,
+            digest: receipt.digest,
+            is_proof: job.clock.tells_changes_since(read_at, signature.ctime),
+            signature,
+            sparse,
+            meta: Meta::of(&before, xattrs),
+        })))
     }
 
     /// Whether the same bytes are read once more. If so, they were all in the file at the moment between the two
@@ -145,23 +153,6 @@ impl Lane {
         // What is beyond the end reads as a hole: a file that was cut short must not pass for one with zeros.
         let still_as_long = fstat(file).is_ok_and(|now| now.st_size >= before.st_size);
         Ok(still_as_long && matches!(poured, Poured::All) && first.finalize() == second.finalize())
-    }
-}
-
-fn capture_of(
-    before: &Stat,
-    xattrs: Option<Box<xattr::Xattrs>>,
-    read_at: Stamp,
-    sparse: bool,
-    receipt: &Receipt,
-) -> Capture {
-    Capture {
-        id: receipt.capture,
-        digest: receipt.digest,
-        signature: Signature::of(before),
-        read_at,
-        sparse,
-        meta: Meta::of(before, xattrs),
     }
 }
 

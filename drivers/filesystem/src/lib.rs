@@ -40,6 +40,7 @@ mod remove;
 mod resolve;
 mod root;
 mod snapshot;
+mod staged;
 mod staging;
 mod stamp;
 mod state;

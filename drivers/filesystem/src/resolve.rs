@@ -156,8 +156,7 @@ impl Resolver<'_> {
     fn other_content(&self, path: &[u8], reference: &Reference, stat: &Stat) -> Unresolved {
         let state = Signature::of(stat);
         let memory = self.shared.memory();
-        let clock = self.shared.root.clock;
-        let known = memory.of(path).find(|(_, capture)| capture.stands_for(&state, clock));
+        let known = memory.of(path).find(|(_, capture)| capture.stands_for(&state));
         match known {
             Some((_, capture)) if Some(capture.digest) != reference.digest => {
                 Unresolved::new(reference.clone(), Why::Differs(capture.digest))
@@ -185,7 +184,7 @@ impl Resolver<'_> {
         let mut memory = self.shared.memory();
         let fitting: Vec<_> = memory
             .of(path)
-            .filter(|(_, capture)| capture.stands_for(&state, clock))
+            .filter(|(_, capture)| capture.stands_for(&state))
             .map(|(holder, capture)| Choice { holder: holder.clone(), id: capture.id })
             .collect();
         if fitting.iter().any(|choice| memory.choose(path, choice.clone())) {

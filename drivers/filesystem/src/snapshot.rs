@@ -113,8 +113,7 @@ impl Shared {
         match &found.what {
             What::File(stat) => {
                 let state = Signature::of(stat);
-                let to_read =
-                    self.memory().see_file(path, state, u64::from(stat.st_nlink as u32), self.root.clock);
+                let to_read = self.memory().see_file(path, state, u64::from(stat.st_nlink as u32));
                 return if to_read { self.part_of(path, state.size) } else { None };
             }
             What::Link(stat, folder, name) => match rustix::fs::readlinkat(folder, *name, Vec::new()) {

@@ -1,6 +1,5 @@
 //! One restore of a folder.
 
-use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,22 +7,19 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use dumprestore_driver::{
-    ArchivedNode, ArchivedPart, Cancel, Digest, Error, ErrorKind, Links, OldState, PartReader, Reference,
-    Result, Secret, StageContext, Staging, Token, Unresolved, Why,
+    ArchivedNode, ArchivedPart, Error, ErrorKind, Links, OldState, PartReader, Reference, Result, Secret,
+    StageContext, Staging, Token, Unresolved,
 };
-use rustix::fs::{CWD, FileType, OFlags, RenameFlags, renameat, renameat_with};
+use rustix::fs::{CWD, RenameFlags, renameat, renameat_with};
 use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
 
-use crate::container::{ABSENT, DROPPED, PLAN, Place, STAGED, Side, time_of};
+use crate::container::{ABSENT, DROPPED, PLAN, Place, STAGED, time_of};
 use crate::filter::Filter;
-use crate::listing::open_quietly;
 use crate::load::{Load, sync_all};
 use crate::plan::{Planner, Step};
 use crate::remove::remove_tree;
-use crate::resolve::{not_a_file, path_of_key};
+use crate::staged::unresolved_in;
 use crate::stamp::Finishing;
-use crate::state::type_of;
 use crate::swap::{self, Swap};
 
 /// A restore, wherever it stands: all of that is on the disk.
@@ -123,47 +119,6 @@ impl Links for Restore {
             }
         }
         Ok(unresolved)
-    }
-}
-
-fn unresolved_in(staged: &mut Side, reference: &Reference, cancel: &Cancel) -> Result<Option<Why>> {
-    let path = match path_of_key(reference.key.as_bytes()) {
-        Ok(path) => path,
-        Err(why) => return Ok(Some(Why::Unreadable(why))),
-    };
-    let stat = match staged.stat(&path) {
-        Ok(Some(stat)) => stat,
-        Ok(None) => return Ok(Some(Why::Missing)),
-        Err(error) => return Ok(Some(Why::Unreadable(error.to_string()))),
-    };
-    if type_of(&stat) != FileType::RegularFile {
-        return Ok(Some(Why::Unreadable(not_a_file(&stat).to_owned())));
-    }
-    let Some(wanted) = reference.digest else { return Ok(None) };
-    Ok(match digest_of(staged, &path, cancel)? {
-        Ok(found) if found == wanted => None,
-        Ok(found) => Some(Why::Differs(found)),
-        Err(error) => Some(Why::Unreadable(error.to_string())),
-    })
-}
-
-fn digest_of(staged: &mut Side, path: &[u8], cancel: &Cancel) -> Result<std::io::Result<Digest>> {
-    let way = staged.way(path);
-    let opened =
-        staged.beneath().parent(&way).and_then(|(folder, name)| open_quietly(folder, name, OFlags::NONBLOCK));
-    let mut file: std::fs::File = match opened {
-        Ok(file) => file.into(),
-        Err(error) => return Ok(Err(error)),
-    };
-    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 256 * 1024]);
-    loop {
-        cancel.check()?;
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(Ok(Digest::new(hash.finalize().into()))),
-            Ok(length) => hash.update(&buffer[..length]),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Ok(Err(error)),
-        }
     }
 }
 

@@ -94,8 +94,9 @@ impl Signature {
         }
     }
 
-    pub(crate) fn is_inode(&self, other: &Signature) -> bool {
-        (self.dev, self.ino) == (other.dev, other.ino)
+    /// What tells a file from all others, whatever its names.
+    pub(crate) fn inode(&self) -> (u64, u64) {
+        (self.dev, self.ino)
     }
 }
 

@@ -372,7 +372,7 @@ async fn what_gets_mounted_in_the_old_folder_is_not_removed_with_it() {
     restore.commit().await.unwrap();
     // By its inode, into what is the old folder by now.
     let old = fs::read_dir(case.around.path()).unwrap().map(|entry| entry.unwrap().path());
-    let old = old.filter(|path| path.to_string_lossy().contains(".dumprestore-")).next().unwrap();
+    let old = { old }.find(|path| path.to_string_lossy().contains(".dumprestore-")).unwrap();
     let mount = old.join("tree/sub/mnt");
     shell(&format!("mount --bind {} {}", elsewhere.display(), mount.display()));
     let error = restore.staging.finish(OldState::Drop).await.unwrap_err();
