@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """dumprestore beside tar, zip, unzip and sqlite3, in one run, on the same data.
 
-usage: side_by_side.py DUMPRESTORE [--files N] [--megabytes N] [--database-megabytes N] [--rounds N] [--folder DIR]
+usage: side_by_side.py DUMPRESTORE [--files N] [--megabytes N] [--database-megabytes N] [--rounds N] [--folder DIR] [--keep]
 
 Prints the median wall time of each way, its ratio to the peer that it is measured against, the peak memory of its
 largest process, and the size of what it wrote. Rounds are interleaved, so that a slow minute of the machine strikes
@@ -9,9 +9,9 @@ all alike. Nothing is asserted. Page caches are warm; `sync` runs between rounds
 """
 
 import argparse
+import multiprocessing
 import os
 import random
-import resource
 import shutil
 import sqlite3
 import statistics
@@ -62,13 +62,22 @@ def make_database(path, megabytes):
 def run(command, folder):
     """Wall seconds and peak memory in MB of a shell command."""
     begun = time.monotonic()
-    process = subprocess.Popen(["bash", "-ec", "set -o pipefail; " + command], cwd=folder, stderr=subprocess.PIPE)
+    command = ["bash", "-ec", "set -o pipefail; " + command]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     told = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.monotonic() - begun
     if status != 0:
-        sys.exit(f"failed: {command}\n{told.decode(errors='replace')}")
+        sys.exit(f"failed: {command[-1]}\n{told.decode(errors='replace')}")
     return wall, usage.ru_maxrss / 1024
+
+
+def apart(work, *arguments):
+    process = multiprocessing.Process(target=work, args=arguments)
+    process.start()
+    process.join()
+    if process.exitcode != 0:
+        sys.exit("the data could not be made")
 
 
 class Way:
@@ -148,18 +157,21 @@ def main():
     parser.add_argument("--database-megabytes", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", default=None)
+    parser.add_argument("--keep", action="store_true", help="leave the data behind, to look at")
     asked = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="dumprestore-bench-", dir=asked.folder)
     try:
-        make_files(os.path.join(folder, "files"), asked.files, asked.megabytes)
-        make_database(os.path.join(folder, "bench.db"), asked.database_megabytes)
+        # In processes of their own: what this one has held in memory would count as its children's peak.
+        apart(make_files, os.path.join(folder, "files"), asked.files, asked.megabytes)
+        apart(make_database, os.path.join(folder, "bench.db"), asked.database_megabytes)
         for title, rows in ways(os.path.abspath(asked.tool), folder).items():
             for _ in range(asked.rounds):
                 for way in rows:
                     way.go(folder)
             report(title, rows, folder)
     finally:
-        shutil.rmtree(folder)
+        if not asked.keep:
+            shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

@@ -126,29 +126,52 @@ fn open_file(path: &Path) -> Result<OpenArchive> {
 }
 
 /// The archive of this set that was sealed last, as its manifest says.
+///
+/// # Errors
+/// If a file that was written later has a name that archives of this set get, and can't be used: an older state is
+/// never restored without somebody having asked for it by name.
 fn latest(session: &Session, set: &BackupSet) -> Result<OpenArchive> {
     let folder = match usual(set) {
         Usual::File(path) => return open_file(&path),
         Usual::Folder(folder) => folder,
     };
-    let mut newest: Option<OpenArchive> = None;
+    let mut newest: Option<(OpenArchive, PathBuf)> = None;
+    let mut unusable = Vec::new();
     for path in zips(&folder)? {
         match OpenArchive::open(&path) {
-            Err(error) => {
-                session.console.warn(format_args!("passed over, for it can't be used: {error}"), None);
-            }
+            Err(error) => unusable.push((path, error)),
             Ok(archive) if archive.archive().manifest().set != set.name() => {}
-            Ok(archive) if newest.as_ref().is_none_or(|newest| is_newer(&archive, newest)) => {
-                newest = Some(archive)
+            Ok(archive) if newest.as_ref().is_none_or(|(newest, _)| is_newer(&archive, newest)) => {
+                newest = Some((archive, path))
             }
             Ok(_) => {}
         }
     }
-    newest.ok_or_else(|| {
+    for (path, error) in unusable {
+        if is_named_for(&path, set)
+            && newest.as_ref().is_none_or(|(_, newest)| written(&path) >= written(newest))
+        {
+            return Err(error
+                .with_kind(ErrorKind::Archive)
+                .with_hint("`latest` would mean an older archive: name the one that you mean"));
+        }
+        session.console.warn(format_args!("passed over, for it can't be used: {error}"), None);
+    }
+    newest.map(|(archive, _)| archive).ok_or_else(|| {
         Error::config(format!("there is no archive of the set `{}`", set.name()))
             .with_context("folder", folder.display())
             .with_hint("name the archive's file instead of `latest`")
     })
+}
+
+/// Whether `dump` gives such a name to archives of this set.
+fn is_named_for(path: &Path, set: &BackupSet) -> bool {
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    stem.strip_prefix(set.name()).is_some_and(|rest| rest.starts_with('-'))
+}
+
+fn written(path: &Path) -> Option<std::time::SystemTime> {
+    path.metadata().and_then(|meta| meta.modified()).ok()
 }
 
 fn is_newer(a: &OpenArchive, b: &OpenArchive) -> bool {

@@ -33,3 +33,8 @@ mod stock;
 
 pub use cli::Cli;
 pub use exit::Exit;
+
+/// The samples of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -52,14 +52,24 @@ fn latest_is_the_one_sealed_last_whatever_its_file_says() {
     shop.must(&["dump"]);
     shop.configure(CONFIG);
     let whole = std::fs::read(&second).unwrap();
-    std::fs::write(shop.path("backups/shop-cut.zip"), &whole[..whole.len() / 2]).unwrap();
+    let cut = shop.path("backups/cut.zip");
+    std::fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
     std::fs::write(shop.path("backups/notes.zip"), "notes").unwrap();
     shop.must(&["restore", "latest", "--yes", "--safety-dump"]);
     let ran = shop.must(&["inspect", "latest"]);
     assert!(ran.stdout.contains(&format!("archive    {second},")), "{}", ran.stdout);
-    for passed_over in ["shop-cut.zip", "notes.zip"] {
+    for passed_over in ["cut.zip", "notes.zip"] {
         assert!(ran.stderr.contains(passed_over), "{}", ran.stderr);
     }
+    // An archive of this set that came later and can't be used is not passed over: `latest` never means an older one.
+    std::fs::rename(&cut, shop.path("backups/shop-20990101T000000Z.zip")).unwrap();
+    let ran = shop.run(&["restore", "latest", "--yes"]);
+    assert_eq!(ran.code, 4, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("shop-20990101T000000Z.zip") && ran.stderr.contains("hint:"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
