@@ -53,17 +53,25 @@ pub(crate) enum Swap {
 pub(crate) struct Inode {
     dev: u64,
     number: u64,
+    /// When it was made, where the file system tells, in nanoseconds: the number of a removed file is soon given to
+    /// another one.
+    born: Option<u64>,
 }
 
 impl Inode {
     /// Of the file at `path`, if there is one.
     pub(crate) fn of(path: &Path) -> Result<Option<Self>> {
         match path.symlink_metadata() {
-            Ok(meta) => Ok(Some(Self { dev: meta.dev(), number: meta.ino() })),
+            Ok(meta) => Ok(Some(Self { dev: meta.dev(), number: meta.ino(), born: born(&meta) })),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io_failed("can't look at a file", path)(error)),
         }
     }
+}
+
+fn born(meta: &std::fs::Metadata) -> Option<u64> {
+    let since = meta.created().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_nanos()).ok()
 }
 
 impl Mark {

@@ -99,23 +99,25 @@ pub(crate) fn move_back(restore: &Restore) -> Result<()> {
         return Ok(());
     };
     let (there, aside) = (Inode::of(live)?, Inode::of(&names.previous)?);
-    if new.is_some() && there == new {
-        remove_companions(live)?;
-        if old.is_none() {
+    let is_new = new.is_some() && there == new;
+    // The file that was set aside may be the only copy: it goes back, or stays. That it is the old one is known by its
+    // name; some file systems give a file another number when it gets a second name.
+    match aside {
+        Some(_) if there == aside => remove(&names.previous)?,
+        Some(_) if is_new || there.is_none() => {
+            remove_companions(live)?;
+            fs::rename(&names.previous, live).map_err(io_failed("can't put the old file back", live))?;
+        }
+        Some(_) => return Err(replaced(restore)),
+        None if is_new && old.is_none() => {
+            remove_companions(live)?;
             remove(live)?;
         }
-    }
-    if old.is_some() && aside == old {
-        if there.is_some() && there != new && there != old {
-            return Err(replaced(restore));
-        }
-        fs::rename(&names.previous, live).map_err(io_failed("can't put the old file back", live))?;
-        // Two names of one file: renaming one to the other does nothing.
-        remove(&names.previous)?;
+        None => {}
     }
     move_companions(&names.previous, live)?;
     sync_folder(live)?;
-    if wal && there != old {
+    if wal {
         reopen_log(restore)?;
     }
     Ok(())

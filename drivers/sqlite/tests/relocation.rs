@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use dumprestore_driver::{Driver, OldState};
+use dumprestore_driver::{Driver, ErrorKind, OldState};
 use dumprestore_sqlite::SqliteConfig;
 use dumprestore_testkit::{Seed, Step, StoredNode};
 
@@ -183,4 +183,31 @@ async fn a_folder_that_is_missing_is_an_error_and_not_created() {
     assert!(staging.begin().await.unwrap_err().to_string().contains("folder"));
     staging.rollback().await.unwrap();
     assert!(!place.root().join("no").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_set_aside_is_never_lost() {
+    let (place, dumped, ..) = changed(Journal::Delete).await;
+    std::fs::write(&place.path, b"encrypted".repeat(500)).unwrap();
+    let mut restoring = place.staged(&dumped, Step::Commit).await;
+    let token = restoring.staging().journal();
+    // Somebody has put yet another file there.
+    std::fs::write(place.root().join("another"), "another").unwrap();
+    std::fs::rename(place.root().join("another"), &place.path).unwrap();
+    let error = restoring.staging().rollback().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Stuck);
+    let aside = place.names().into_iter().find(|name| name.ends_with(".previous")).unwrap();
+    let aside = place.path.with_file_name(aside);
+    assert!(error.to_string().contains(aside.to_str().unwrap()), "{error}");
+    assert_eq!(std::fs::read(&aside).unwrap(), b"encrypted".repeat(500));
+    assert_eq!(std::fs::read(&place.path).unwrap(), b"another");
+    // The number of the file that was removed may go to the next one, which is still another one.
+    std::fs::remove_file(&place.path).unwrap();
+    std::fs::write(&place.path, "a third one").unwrap();
+    assert_eq!(place.resume(&token).await.rollback().await.unwrap_err().kind(), ErrorKind::Stuck);
+    // As the hint says.
+    std::fs::remove_file(&place.path).unwrap();
+    place.resume(&token).await.rollback().await.unwrap();
+    assert_eq!(std::fs::read(&place.path).unwrap(), b"encrypted".repeat(500));
+    assert_eq!(place.names(), ["shop.db"]);
 }
