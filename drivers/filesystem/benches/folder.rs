@@ -135,6 +135,8 @@ async fn main() {
             run(&format!("tar -C {0} -c . | cat > /dev/null", root.display()))
         });
         restore(base.path(), &root, tree).await;
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        println!("  {}", status.lines().find(|line| line.starts_with("VmHWM")).unwrap());
         let archive = base.path().join("tar");
         run(&format!("tar -C {} -cf {} .", root.display(), archive.display()));
         run("sync");

@@ -32,6 +32,7 @@
 //! memory map may do so late), and the clock does not run backwards between `T` and now.
 
 use std::collections::HashMap;
+use std::io;
 
 use dumprestore_driver::{Error, Part, Reference, Result, Unresolved, Why};
 use rustix::fs::{FileType, Stat, fstat};
@@ -43,6 +44,9 @@ use crate::filter;
 use crate::path::{ancestors, components, split};
 use crate::snapshot::{Cut, Shared};
 use crate::state::{Signature, Stamp, type_of};
+
+/// So many files are looked at before they are judged.
+const AT_ONCE: usize = 20_000;
 
 /// Why a key can't be the path of a file of ours.
 type Refused = String;
@@ -98,9 +102,16 @@ impl Shared {
             let plain = |at: usize| references[at].digest.is_none();
             (plain(a.1), &a.0).cmp(&(plain(b.1), &b.0))
         });
-        for (path, at) in asked {
+        for some in asked.chunks(AT_ONCE) {
             self.cancel.check()?;
-            unresolved.extend(resolver.resolve(&path, &references[at])?);
+            // All are looked at before any is judged: the sooner after the cut, the fewer have changed since.
+            let states: Vec<_> = some
+                .iter()
+                .map(|(path, at)| references[*at].digest.is_none().then(|| resolver.beneath.stat(path)))
+                .collect();
+            for ((path, at), state) in some.iter().zip(states) {
+                unresolved.extend(resolver.resolve(path, &references[*at], state)?);
+            }
         }
         Ok(unresolved)
     }
@@ -115,7 +126,12 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    fn resolve(&mut self, path: &[u8], reference: &Reference) -> Result<Option<Unresolved>> {
+    fn resolve(
+        &mut self,
+        path: &[u8],
+        reference: &Reference,
+        state: Option<io::Result<Option<Stat>>>,
+    ) -> Result<Option<Unresolved>> {
         let unresolved = |why| Ok(Some(Unresolved::new(reference.clone(), why)));
         if self.shared.filter.part_from_root(path, false) != filter::Part::Ours {
             return unresolved(Why::Unreadable(
@@ -125,7 +141,7 @@ impl Resolver<'_> {
         if self.choose_by_digest(path, reference) {
             return Ok(None);
         }
-        let stat = match self.beneath.stat(path) {
+        let stat = match state.unwrap_or_else(|| self.beneath.stat(path)) {
             Ok(Some(stat)) => stat,
             Ok(None) => return unresolved(self.absent(path)),
             Err(error) if is_absent(&error) => return unresolved(self.absent(path)),
