@@ -1,10 +1,10 @@
-//! A `dumprestore` that knows ledgers, beside all that the stock one knows.
+//! A `dumprestore` that knows feature flags, beside all that the stock one knows.
 
 use std::process::ExitCode;
 
 use dumprestore_cli::Cli;
-use dumprestore_ledger::LedgerConfig;
+use dumprestore_flags::FlagsConfig;
 
 fn main() -> ExitCode {
-    Cli::new().driver::<LedgerConfig>().run()
+    Cli::new().driver::<FlagsConfig>().run()
 }

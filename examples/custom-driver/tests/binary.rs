@@ -7,14 +7,15 @@ use std::process::Command;
 
 const CONFIG: &str = "\
 version: 1
-name: books
+name: shop
 set:
-  - { name: ledger, driver: ledger, path: ledger.jsonl }
-  - { name: receipts, driver: filesystem, path: receipts }
+  - { name: flags, driver: flags, path: flags.jsonl }
+  - { name: pictures, driver: filesystem, path: pictures }
 ";
+const FLAGS: &str = "{\"flag\":\"new-checkout\",\"on\":true}\n{\"flag\":\"dark\",\"on\":false}\n";
 
 fn run(folder: &Path, arguments: &[&str]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dumprestore-ledger"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dumprestore-flags"));
     let output = command.args(arguments).current_dir(folder).output().unwrap();
     let (said, told) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{arguments:?}\n{said}{told}");
@@ -22,22 +23,22 @@ fn run(folder: &Path, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn it_knows_the_ledger_beside_the_stock_drivers_and_restores_both() {
+fn it_knows_the_flags_beside_the_stock_drivers_and_restores_both() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
-    let ledger = folder.join("ledger.jsonl");
-    std::fs::create_dir(folder.join("receipts")).unwrap();
-    std::fs::write(folder.join("receipts/1.txt"), "paid").unwrap();
-    std::fs::write(&ledger, "{\"id\":1}\n").unwrap();
+    let flags = folder.join("flags.jsonl");
+    std::fs::create_dir(folder.join("pictures")).unwrap();
+    std::fs::write(folder.join("pictures/1.txt"), "a cat").unwrap();
+    std::fs::write(&flags, FLAGS).unwrap();
     std::fs::write(folder.join("dumprestore.yaml"), CONFIG).unwrap();
 
-    assert!(run(folder, &["drivers"]).contains("ledger "));
-    assert!(run(folder, &["schema"]).contains("\"const\": \"ledger\""));
+    assert!(run(folder, &["drivers"]).contains("flags "));
+    assert!(run(folder, &["schema"]).contains("The file with the flags: one JSON object per line."));
     run(folder, &["check"]);
-    run(folder, &["dump", "-o", "books.zip"]);
-    std::fs::write(&ledger, "lost").unwrap();
-    std::fs::remove_file(folder.join("receipts/1.txt")).unwrap();
-    run(folder, &["restore", "books.zip", "--yes"]);
-    assert_eq!(std::fs::read_to_string(&ledger).unwrap(), "{\"id\":1}\n");
-    assert_eq!(std::fs::read_to_string(folder.join("receipts/1.txt")).unwrap(), "paid");
+    run(folder, &["dump", "-o", "shop.zip"]);
+    std::fs::write(&flags, "lost").unwrap();
+    std::fs::remove_file(folder.join("pictures/1.txt")).unwrap();
+    run(folder, &["restore", "shop.zip", "--yes"]);
+    assert_eq!(std::fs::read_to_string(&flags).unwrap(), FLAGS);
+    assert_eq!(std::fs::read_to_string(folder.join("pictures/1.txt")).unwrap(), "a cat");
 }

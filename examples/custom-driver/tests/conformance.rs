@@ -1,59 +1,72 @@
-//! The ledger driver keeps the promises of the contract.
+//! The flags driver keeps the promises of the contract.
 
 #![allow(clippy::unwrap_used, reason = "a fixture that fails ends the test")]
 
-use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use dumprestore_ledger::LedgerConfig;
-use dumprestore_testkit::{Fixture, Seed, async_trait};
+use dumprestore_flags::FlagsConfig;
+use dumprestore_testkit::{Fixture, Seed, async_trait, entries};
 use serde_json::{Value, json};
 
-struct Ledger {
-    file: PathBuf,
+struct Flags {
+    folder: PathBuf,
+}
+
+impl Flags {
+    fn file(&self) -> PathBuf {
+        self.folder.join("flags.jsonl")
+    }
+
+    /// As the application does it: by a rename.
+    fn write(&self, lines: &str) {
+        let new = self.folder.join("flags.jsonl.app");
+        std::fs::write(&new, lines).unwrap();
+        std::fs::rename(&new, self.file()).unwrap();
+    }
 }
 
 #[async_trait]
-impl Fixture for Ledger {
-    type Config = LedgerConfig;
+impl Fixture for Flags {
+    type Config = FlagsConfig;
 
     async fn new(folder: &Path) -> Self {
-        Self { file: folder.join("ledger.jsonl") }
+        Self { folder: folder.to_owned() }
     }
 
     fn options(&self) -> Value {
-        json!({ "path": "ledger.jsonl" })
+        json!({ "path": "flags.jsonl" })
     }
 
     async fn seed(&self, seed: Seed) {
-        let mut lines = String::new();
-        match seed {
-            Seed::Empty => {}
-            Seed::Ordinary => {
-                (0..200).for_each(|id| writeln!(lines, r#"{{"id":{id},"amount":{}}}"#, id * 7).unwrap())
+        let flag = |id| format!("{{\"flag\":\"feature-{id}\",\"on\":{}}}\n", id % 3 == 0);
+        self.write(&match seed {
+            Seed::Empty => String::new(),
+            Seed::Ordinary => (0..200).map(flag).collect(),
+            Seed::Hostile => {
+                "{}\r\n { \"\u{202e}\\u0000\\ud83d\\ude00\": [null, 1e999] }\n{\"\":\"\\ud800\"}\n{\"no\":\"end\"}".to_owned()
             }
-            Seed::Hostile => lines.push_str("\"\u{202e}\\u0000 \u{1f600}\"\n\n17\n{not json\nnull\n"),
-            Seed::Large => {
-                (0..60_000).for_each(|id| writeln!(lines, r#"{{"id":{id},"what":"deposit"}}"#).unwrap())
-            }
+            Seed::Large => (0..60_000).map(flag).collect(),
+        });
+        // What a restore that was killed left, as it can't be undone.
+        for left in entries(&self.folder).iter().filter(|name| name.starts_with(".flags-")) {
+            std::fs::remove_file(self.folder.join(left)).unwrap();
         }
-        std::fs::write(&self.file, lines).unwrap();
     }
 
     async fn mutate(&self) {
-        let mut file = std::fs::OpenOptions::new().append(true).open(&self.file).unwrap();
-        file.write_all(b"{\"id\":\"later\"}\n").unwrap();
+        let lines = self.fingerprint().await;
+        let kept = lines.split_inclusive('\n').skip(1).collect::<String>();
+        self.write(&format!("{kept}{{\"flag\":\"later\",\"on\":true,\"left\":{}}}\n", kept.len()));
     }
 
     async fn fingerprint(&self) -> String {
-        std::fs::read_to_string(&self.file).unwrap()
+        std::fs::read_to_string(self.file()).unwrap()
     }
 
     async fn remove(&self) -> bool {
-        std::fs::remove_file(&self.file).unwrap();
+        std::fs::remove_file(self.file()).unwrap();
         true
     }
 }
 
-dumprestore_testkit::conformance!(Ledger);
+dumprestore_testkit::conformance!(Flags);
