@@ -7,9 +7,9 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    ArchivedNode, ArchivedPart, BuildContext, Capabilities, Changes, CutContext, Dumped, Error, Facts, Formats,
-    Inspection, LedgerEntry, Links, OpenContext, Part, PartReader, PartStream, PartWriter, Result, Secret,
-    StageContext,
+    ArchivedNode, ArchivedPart, BuildContext, Capabilities, Changes, CutContext, Dumped, Error, Facts,
+    Formats, Inspection, LedgerEntry, Links, OpenContext, Part, PartReader, PartStream, PartWriter, Result,
+    Secret, StageContext,
 };
 
 /// What a staging writes into the journal: enough for [`Driver::resume`] to commit or roll back after a crash.

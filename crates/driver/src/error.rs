@@ -52,7 +52,14 @@ impl Error {
     /// An error of that kind. The message is lower case, without a full stop, with literals in backticks, and
     /// without secrets.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, node: None, message: message.into(), context: Vec::new(), hint: None, source: None }))
+        Self(Box::new(Inner {
+            kind,
+            node: None,
+            message: message.into(),
+            context: Vec::new(),
+            hint: None,
+            source: None,
+        }))
     }
 
     /// Something in the configuration is wrong.

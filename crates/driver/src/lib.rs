@@ -45,8 +45,8 @@ pub use link::{Edge, Key, KeySink, Links, Reference, Unresolved, Why};
 pub use name::{NodePath, PartName};
 pub use one_stream::{OneStream, OneStreamDriver};
 pub use part::{
-    ArchivedNode, ArchivedPart, CaptureId, Digest, Dumped, Facts, Part, PartReader, PartSink, PartStream, PartWriter,
-    Receipt, part_stream,
+    ArchivedNode, ArchivedPart, CaptureId, Digest, Dumped, Facts, Part, PartReader, PartSink, PartStream,
+    PartWriter, Receipt, part_stream,
 };
 pub use secret::{Revealed, Secret};
 

@@ -140,7 +140,8 @@ pub trait Links: Send + Sync {
     /// Hands over all keys of an edge of which this node is the referrer, from the pinned or staged data. A key may
     /// come more than once. Null and empty keys are the query's business: what comes is checked.
     async fn references(&self, edge: &Edge, _keys: &mut KeySink<'_>) -> Result<()> {
-        Err(Error::unsupported("this node has no keys that refer to other nodes").with_context("to", &edge.to))
+        Err(Error::unsupported("this node has no keys that refer to other nodes")
+            .with_context("to", &edge.to))
     }
 
     /// Says which of `references` do not resolve here, in the pinned, captured or staged data.

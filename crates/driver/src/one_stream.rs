@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 
 use crate::{
-    ArchivedNode, ArchivedPart, Capabilities, Changes, CutContext, Driver, Dumped, Error, Formats, Inspection, Links,
-    OldState, OpenContext, Part, PartName, PartReader, PartStream, PartWriter, Result, Source, StageContext, Staging,
-    Token, part_stream,
+    ArchivedNode, ArchivedPart, Capabilities, Changes, CutContext, Driver, Dumped, Error, Formats,
+    Inspection, Links, OldState, OpenContext, Part, PartName, PartReader, PartStream, PartWriter, Result,
+    Source, StageContext, Staging, Token, part_stream,
 };
 
 /// A source that is dumped as one stream and restored from one.
@@ -85,7 +85,8 @@ impl<S: OneStream> OneStreamDriver<S> {
 
     /// The same as the answer of [`DriverConfig::build`](crate::DriverConfig::build).
     pub fn boxed(stream: S) -> Result<Arc<dyn Driver>> {
-        PartName::new(S::PART).map_err(|error| Error::defect("the name of the stream is unfit").with_source(error))?;
+        PartName::new(S::PART)
+            .map_err(|error| Error::defect("the name of the stream is unfit").with_source(error))?;
         Ok(Arc::new(Self::new(stream)))
     }
 }
@@ -128,8 +129,9 @@ impl<S: OneStream> Driver for OneStreamDriver<S> {
     }
 
     async fn resume(&self, token: &Token, _cx: StageContext) -> Result<Box<dyn Staging>> {
-        let state = serde_json::from_value(token.clone())
-            .map_err(|error| Error::defect("the journal's token is not one of this driver").with_source(error))?;
+        let state = serde_json::from_value(token.clone()).map_err(|error| {
+            Error::defect("the journal's token is not one of this driver").with_source(error)
+        })?;
         Ok(Box::new(Incoming { stream: self.0.clone(), state }))
     }
 }
@@ -195,10 +197,9 @@ impl<S: OneStream> Staging for Incoming<S> {
 
     async fn load(&self, _part: &ArchivedPart, from: &mut PartReader<'_>) -> Result<()> {
         // A driver's restore is foreign code: a panic in it must not take the rollback of the others along.
-        std::panic::AssertUnwindSafe(self.stream.restore(from))
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_| Err(Error::defect(format!("the `{}` driver panicked in its restore", S::KIND))))
+        std::panic::AssertUnwindSafe(self.stream.restore(from)).catch_unwind().await.unwrap_or_else(|_| {
+            Err(Error::defect(format!("the `{}` driver panicked in its restore", S::KIND)))
+        })
     }
 
     async fn prepare(&mut self) -> Result<()> {

@@ -46,7 +46,8 @@ impl Secret {
 fn read_secret_file(path: &std::path::Path) -> Result<String> {
     use std::io::Read;
     let mut value = String::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(LONGEST_SECRET_FILE + 1).read_to_string(&mut value));
+    let read = std::fs::File::open(path)
+        .and_then(|file| file.take(LONGEST_SECRET_FILE + 1).read_to_string(&mut value));
     match read {
         Err(error) => Err(Error::config("can't read a secret from its file")
             .with_context("file", path.display())
