@@ -19,7 +19,7 @@
 //!
 //! - It follows no symbolic link below the folder, on no side: links are dumped and restored as links.
 //! - Sockets, fifos and devices are left out, with a line in the ledger.
-//! - File flags (`chattr`), birth times and access times are not kept.
+//! - File flags (`chattr`), birth times, access times and attributes of symbolic links are not kept.
 
 mod beneath;
 mod captures;

@@ -12,8 +12,8 @@
 //! *A reference without one* resolves to a capture of that path if
 //!
 //! 1. the state of the file now equals that of the capture, and a change since the reading would have made it
-//!    another ([`Clock::tells_changes_since`]): so the capture is what the file holds now; and
-//! 2. its time of change is before `T` ([`Clock::is_before`]): any write, rename, link or new mode of that inode
+//!    another (`Clock::tells_changes_since`): so the capture is what the file holds now; and
+//! 2. its time of change is before `T` (`Clock::is_before`): any write, rename, link or new mode of that inode
 //!    since `T` would have moved it to `T` or later. So the file has held this content since before S; and
 //! 3. the folders it is in were there under the same names before `T`: either the last pass saw the same inodes
 //!    there, or their own time of change is before `T`. (To rename a folder does not touch the files in it.)

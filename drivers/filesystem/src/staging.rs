@@ -220,14 +220,24 @@ impl Work {
                 .with_context("path", self.place.container.display())
                 .with_hint("the restored data are in place; remove that folder to be done"));
         }
-        if let Some(steps) = swap::read(&self.place).map_err(stuck)? {
-            Swap::new(&self.place, Arc::new(container), steps).and_then(Swap::back).map_err(stuck)?;
+        if let Some(steps) = swap::read(&self.place).map_err(|error| self.stuck(error))? {
+            Swap::new(&self.place, Arc::new(container), steps)
+                .and_then(Swap::back)
+                .map_err(|error| self.stuck(error))?;
         }
         if self.place.from_previous {
             return self.put_previous_back();
         }
         self.remove_container()?;
         self.place.set_root_time(self.place.root_time)
+    }
+
+    fn stuck(&self, error: Error) -> Error {
+        let hint = format!(
+            "remove the cause, then run `dumprestore recover`; `{}` has what is not in place, and the plan of it",
+            self.place.container.display()
+        );
+        error.with_kind(ErrorKind::Stuck).with_hint(hint)
     }
 
     fn put_previous_back(&self) -> Result<()> {
@@ -327,13 +337,6 @@ impl Work {
 
     fn remove_older(&self) -> Result<()> {
         remove_tree(&self.older())
-    }
-}
-
-fn stuck(error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::Cancelled => error,
-        _ => error.with_kind(ErrorKind::Stuck),
     }
 }
 

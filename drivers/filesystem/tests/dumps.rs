@@ -43,7 +43,9 @@ async fn a_file_overwritten_in_place_all_the_time_is_never_torn() {
     let overwrite = |turn: u64| {
         hot.write_all_at(&turn.to_be_bytes(), 0).unwrap();
         hot.write_all_at(&turn.to_be_bytes(), size as u64 - 8).unwrap();
-        std::thread::sleep(std::time::Duration::from_micros(turn * 7919 % 6_000));
+        // Now and then it rests for long enough to be read.
+        let pause = if turn.is_multiple_of(40) { 60_000 } else { turn * 7919 % 6_000 };
+        std::thread::sleep(std::time::Duration::from_micros(pause));
     };
     let mut whole = 0;
     while_busy(overwrite, async || {
