@@ -3,6 +3,8 @@
 //!
 //! `DUMPRESTORE_LOAD` says how many operations a second are asked for (300 by default).
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests: what they can't go on without ends them")]
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -3,6 +3,8 @@
 //!
 //! `DUMPRESTORE_FAULTS` says how many moments are tried of each run (40 by default, `all` for every one).
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests: what they can't go on without ends them")]
+
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Whole sets, from outside: what a restore brings back, what it keeps, and what it refuses.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests: what they can't go on without ends them")]
+
 use std::sync::{Arc, Mutex};
 
 use dumprestore::{
@@ -152,7 +154,7 @@ async fn extras_are_kept_removed_or_refused_as_asked() {
     scene.dump().await;
     let extra = scene.shop.folder().join("exports/extra.csv");
     std::fs::write(&extra, "mine").unwrap();
-    let with = |extras| options(|options| options.extras = extras);
+    let with = |extras| options(|options| options.extras = Some(extras));
     let error = scene.restore(with(Extras::Fail)).await.unwrap_err();
     assert!(error.hint().is_some_and(|hint| hint.contains("--extras")), "{error:?}");
     scene.restore(with(Extras::Keep)).await.unwrap();

@@ -135,13 +135,14 @@ fn latest(session: &Session, set: &BackupSet) -> Result<OpenArchive> {
         Usual::File(path) => return open_file(&path),
         Usual::Folder(folder) => folder,
     };
+    // One that holds a part of the set only, made with `--only`, is not meant as long as there is a whole one.
     let mut newest: Option<(OpenArchive, PathBuf)> = None;
     let mut unusable = Vec::new();
     for path in zips(&folder)? {
         match OpenArchive::open(&path) {
             Err(error) => unusable.push((path, error)),
             Ok(archive) if archive.archive().manifest().set != set.name() => {}
-            Ok(archive) if newest.as_ref().is_none_or(|(newest, _)| is_newer(&archive, newest)) => {
+            Ok(archive) if newest.as_ref().is_none_or(|(newest, _)| is_newer(set, &archive, newest)) => {
                 newest = Some((archive, path))
             }
             Ok(_) => {}
@@ -164,6 +165,12 @@ fn latest(session: &Session, set: &BackupSet) -> Result<OpenArchive> {
     })
 }
 
+/// Whether an archive holds all nodes of the set.
+fn is_complete(archive: &OpenArchive, set: &BackupSet) -> bool {
+    let manifest = archive.archive().manifest();
+    set.dump_order().iter().all(|node| manifest.node(node.as_str()).is_some())
+}
+
 /// Whether `dump` gives such a name to archives of this set.
 fn is_named_for(path: &Path, set: &BackupSet) -> bool {
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
@@ -174,9 +181,12 @@ fn written(path: &Path) -> Option<std::time::SystemTime> {
     path.metadata().and_then(|meta| meta.modified()).ok()
 }
 
-fn is_newer(a: &OpenArchive, b: &OpenArchive) -> bool {
-    let (a, b) = (a.archive().manifest(), b.archive().manifest());
-    (a.sealed, &a.run) > (b.sealed, &b.run)
+fn is_newer(set: &BackupSet, a: &OpenArchive, b: &OpenArchive) -> bool {
+    let rank = |archive: &OpenArchive| {
+        let manifest = archive.archive().manifest();
+        (is_complete(archive, set), manifest.sealed, manifest.run.clone())
+    };
+    rank(a) > rank(b)
 }
 
 fn zips(folder: &Path) -> Result<Vec<PathBuf>> {

@@ -55,8 +55,18 @@ impl Cli {
         let console = Arc::new(Console::new(&global));
         let name = command.name();
         let session = Session::new(self.registry, console.clone(), &global);
-        let ended = run(session, command).and_then(|ended| console.finish(name, &ended).map(|()| ended.exit));
-        ended.unwrap_or_else(|error| console.fail(name, &error))
+        let ended = match run(session, command) {
+            Ok(ended) => ended,
+            Err(error) => return console.fail(name, &error),
+        };
+        match console.finish(name, &ended) {
+            Ok(()) => ended.exit,
+            // What was done is done: a result that can't be printed must not make it look as if it were not.
+            Err(error) => {
+                console.warn(format_args!("done, but the result can't be printed: {error}"), None);
+                if ended.exit == Exit::Ok { Exit::Degraded } else { ended.exit }
+            }
+        }
     }
 }
 

@@ -46,6 +46,9 @@ impl Section {
     pub(crate) fn new(archive: &Arc<archive::Archive>, at: usize) -> Result<Self> {
         let node = archive.manifest().nodes.get(at).ok_or_else(|| Error::defect("there is no such node"))?;
         let path = NodePath::new(node.path.as_str()).map_err(|error| error.with_kind(ErrorKind::Archive))?;
+        for part in &node.parts {
+            PartName::new(&*part.name).map_err(|error| error.with_node(&path))?;
+        }
         Ok(Self { archive: archive.clone(), path, at })
     }
 

@@ -14,6 +14,8 @@ use crate::{Hook, HookPoint, OnError};
 
 /// As many of a hook's last lines as an error can bear.
 const LINES_TOLD: usize = 10;
+/// How long a hook that runs whatever happens may still take once the run was interrupted.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 /// A line longer than this is cut: hooks may print anything.
 const LINE_TOLD: usize = 400;
 
@@ -32,17 +34,20 @@ pub(crate) struct HookScope<'a> {
 impl HookScope<'_> {
     /// Runs the hooks of a point: before something the set's first, after something the set's last.
     pub(crate) async fn run(&self, point: HookPoint) -> Result<()> {
-        let set_first = matches!(point, HookPoint::BeforeDump | HookPoint::BeforeRestore);
-        if set_first {
-            self.run_all(point, None, self.set.hooks().at(point)).await?;
+        let mut groups: Vec<(Option<&NodePath>, &[Hook])> = vec![(None, self.set.hooks().at(point))];
+        let nodes = self.set.nodes().iter().filter(|node| self.takes_part(node.path()));
+        groups.extend(nodes.map(|node| (Some(node.path()), node.hooks().at(point))));
+        if !matches!(point, HookPoint::BeforeDump | HookPoint::BeforeRestore) {
+            groups.rotate_left(1);
         }
-        for node in self.set.nodes().iter().filter(|node| self.takes_part(node.path())) {
-            self.run_all(point, Some(node.path()), node.hooks().at(point)).await?;
+        let mut failed = None;
+        for (node, hooks) in groups {
+            match self.run_all(point, node, hooks).await {
+                Err(error) if runs_whatever_happens(point) => failed = failed.or(Some(error)),
+                ended => ended?,
+            }
         }
-        if !set_first {
-            self.run_all(point, None, self.set.hooks().at(point)).await?;
-        }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// Runs the hooks at the end of a run: of success or failure, and those that always run. All of them, even if
@@ -58,6 +63,7 @@ impl HookScope<'_> {
     }
 
     async fn run_all(&self, point: HookPoint, node: Option<&NodePath>, hooks: &[Hook]) -> Result<()> {
+        let mut failed = None;
         for hook in hooks {
             let Err(error) = self.run_one(point, node, hook).await else { continue };
             let error = match node {
@@ -65,13 +71,14 @@ impl HookScope<'_> {
                 None => error,
             };
             match hook.on_error {
+                OnError::Fail if runs_whatever_happens(point) => failed = failed.or(Some(error)),
                 OnError::Fail => return Err(error),
                 OnError::Continue => {
                     warn(&*self.run.observer, node, error.message(), Some(error.to_string()))
                 }
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     async fn run_one(&self, point: HookPoint, node: Option<&NodePath>, hook: &Hook) -> Result<()> {
@@ -110,14 +117,34 @@ impl HookScope<'_> {
         // A grandchild may hold the pipes open for ever; what it prints later concerns nobody.
         let told = tokio::time::timeout(std::time::Duration::from_millis(500), lines).await;
         let (out, err) = told.ok().and_then(std::result::Result::ok).unwrap_or_default();
-        let told = if err.is_empty() { out } else { err };
+        let told = self.without_secrets(hook, if err.is_empty() { out } else { err })?;
         let error = failed(format!("failed ({status})"));
         Err(if told.is_empty() { error } else { error.with_context("it said", told.join(" | ")) })
     }
 
+    /// What a hook said, without what it was told in confidence.
+    fn without_secrets(&self, hook: &Hook, lines: Vec<String>) -> Result<Vec<String>> {
+        let mut secrets: Vec<String> = hook.env.values().map(|value| value.expose().to_owned()).collect();
+        for (node, address) in &self.staged {
+            let cx = dumprestore_driver::BuildContext::new(node.clone(), self.set.base());
+            secrets.push(address.reveal(&cx)?.expose().to_owned());
+        }
+        // A path is an address as well, and no secret; what is this short would blot out half of any text.
+        secrets.retain(|secret| secret.len() > 3 && !secret.starts_with('/'));
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        let scrub =
+            |line: String| secrets.iter().fold(line, |line, secret| line.replace(secret.as_str(), "***"));
+        Ok(lines.into_iter().map(scrub).collect())
+    }
+
     async fn wait(&self, point: HookPoint, hook: &Hook, child: &mut Child) -> Result<Ended> {
         let cancel = &self.run.cancel;
-        let last = matches!(point, HookPoint::OnSuccess | HookPoint::OnFailure | HookPoint::Always);
+        let last = runs_whatever_happens(point);
+        let patience = async {
+            cancel.cancelled().await;
+            tokio::time::sleep(PATIENCE).await;
+            PATIENCE
+        };
         let timeout = async {
             match hook.timeout {
                 Some(after) => {
@@ -130,6 +157,7 @@ impl HookScope<'_> {
         let ended = tokio::select! {
             status = child.wait() => Ended::Exit(status),
             after = timeout => Ended::TimedOut(after),
+            after = patience, if last => Ended::TimedOut(after),
             () = cancel.cancelled(), if !last => return Err(Error::cancelled()),
         };
         if let Ended::TimedOut(_) = ended {
@@ -166,9 +194,14 @@ impl HookScope<'_> {
             command.env("DUMPRESTORE_ARCHIVE", archive);
         }
         for (staged, address) in &self.staged {
+            let variable = staged_variable(staged);
+            // `a-b` and `a_b` would share a variable: a migration must not run on the wrong one.
+            let shared = self.staged.keys().filter(|other| staged_variable(other) == variable).count() > 1;
             let cx = dumprestore_driver::BuildContext::new(staged.clone(), self.set.base());
             let address = address.reveal(&cx)?;
-            command.env(staged_variable(staged), address.expose());
+            if !shared {
+                command.env(variable, address.expose());
+            }
             if node.is_some_and(|node| node == staged) {
                 command.env("DUMPRESTORE_STAGED", address.expose());
             }
@@ -176,6 +209,12 @@ impl HookScope<'_> {
         command.envs(hook.env.iter().map(|(name, value)| (name, value.expose())));
         Ok(command)
     }
+}
+
+/// Hooks that bring an application back up, or tell somebody: they run even if the run was interrupted, and one that
+/// fails does not keep the others from running.
+fn runs_whatever_happens(point: HookPoint) -> bool {
+    matches!(point, HookPoint::AfterRestore | HookPoint::OnSuccess | HookPoint::OnFailure | HookPoint::Always)
 }
 
 /// `DUMPRESTORE_STAGED_SHOP_DB` for `shop.db`.

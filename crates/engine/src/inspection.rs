@@ -1,6 +1,6 @@
 //! What inspections mean for a run.
 
-use dumprestore_driver::{Error, Inspection, NodePath, Problem, Result, Severity};
+use dumprestore_driver::{Claim, Error, Inspection, NodePath, Problem, Result, Severity};
 
 use crate::event::{Event, Observer};
 
@@ -21,6 +21,19 @@ pub(crate) fn refuse(
         }
     }
     Ok(())
+}
+
+/// Whether two nodes restore into one place.
+pub(crate) fn overlap(a: &Inspection, b: &Inspection) -> bool {
+    a.claims.iter().any(|a| b.claims.iter().any(|b| claims_overlap(a, b)))
+}
+
+/// Whether two claims are on one place, or one within the other.
+pub(crate) fn claims_overlap(a: &Claim, b: &Claim) -> bool {
+    match (a, b) {
+        (Claim::Path(a), Claim::Path(b)) => a.starts_with(b) || b.starts_with(a),
+        (a, b) => a == b,
+    }
 }
 
 fn as_error(problem: &Problem) -> Error {

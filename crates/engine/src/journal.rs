@@ -56,6 +56,8 @@ enum Record {
     AllCommitted,
     /// A node has finished; what it kept, if anything.
     Finished { node: NodePath, kept: Option<Token> },
+    /// From here on it only goes back, whatever stands before.
+    RollingBack,
     /// A node is as it was before the restore.
     RolledBack { node: NodePath },
 }
@@ -65,6 +67,8 @@ enum Record {
 pub(crate) struct Journal {
     path: PathBuf,
     file: File,
+    /// How long it is, up to the last record that is whole and on disk.
+    length: u64,
 }
 
 /// A journal that an earlier process left.
@@ -87,7 +91,7 @@ impl Journal {
     pub(crate) fn create(path: PathBuf, header: &Header) -> Result<Self> {
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path);
         let file = file.map_err(|error| failed(&path, error))?;
-        let mut journal = Self { path, file };
+        let mut journal = Self { path, file, length: 0 };
         journal.append(header)?;
         journal.sync_folder()?;
         Ok(journal)
@@ -101,7 +105,8 @@ impl Journal {
             opened => opened.map_err(|error| failed(&path, error))?,
         };
         let lines = whole_lines(&file).map_err(|error| failed(&path, error))?;
-        let journal = Self { path, file };
+        let length = lines.iter().map(|line| line.len() as u64).sum();
+        let journal = Self { path, file, length };
         let Some((first, records)) = lines.split_first() else {
             journal.remove()?;
             return Ok(None);
@@ -150,6 +155,11 @@ impl Journal {
         self.append(&Record::Finished { node: node.clone(), kept })
     }
 
+    /// The restore is about to be rolled back.
+    pub(crate) fn rolling_back(&mut self) -> Result<()> {
+        self.append(&Record::RollingBack)
+    }
+
     /// A node is as it was.
     pub(crate) fn rolled_back(&mut self, node: &NodePath) -> Result<()> {
         self.append(&Record::RolledBack { node: node.clone() })
@@ -169,8 +179,15 @@ impl Journal {
     fn append(&mut self, line: &impl Serialize) -> Result<()> {
         let mut text = serde_json::to_vec(line).map_err(|error| failed(&self.path, error.into()))?;
         text.push(b'\n');
-        let written = self.file.write_all(&text).and_then(|()| self.file.sync_data());
-        written.map_err(|error| failed(&self.path, error))
+        if let Err(error) = self.file.write_all(&text).and_then(|()| self.file.sync_data()) {
+            // What is not surely on disk must not be there at all: neither half a line, to which the next record
+            // would be glued, nor a record whose step was not taken. If that fails as well, the file is cut off where
+            // it is read, and `rolling_back` outweighs what stands before it.
+            let _cut = self.file.set_len(self.length).and_then(|()| self.file.sync_data());
+            return Err(failed(&self.path, error));
+        }
+        self.length += text.len() as u64;
+        Ok(())
     }
 
     fn sync_folder(&self) -> Result<()> {
@@ -186,6 +203,7 @@ impl Left {
                 self.tokens.insert(node, token);
             }
             Record::AllCommitted => self.all_committed = true,
+            Record::RollingBack => self.all_committed = false,
             Record::Finished { node, kept } => {
                 self.finished.insert(node, kept);
             }
@@ -260,9 +278,10 @@ mod tests {
                     let token = left.tokens.get(&node()).and_then(Token::as_u64);
                     assert_eq!(token, [None, None, Some(1), Some(2), Some(2)][records], "at {length}");
                     assert_eq!(left.all_committed, records == 4);
+                    left.journal.rolling_back().unwrap();
                     left.journal.rolled_back(&node()).unwrap();
                     let again = Journal::open(path.clone()).unwrap().unwrap();
-                    assert!(again.tokens.is_empty(), "at {length}");
+                    assert!(again.tokens.is_empty() && !again.all_committed, "at {length}");
                 }
             }
         }

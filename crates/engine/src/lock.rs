@@ -52,7 +52,10 @@ fn held(file: &mut File, set: &str) -> Error {
 
 /// Makes the folder for locks and journals, readable by its owner only.
 pub(crate) fn create_state_folder(folder: &Path) -> Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    // A journal is worth nothing in a folder that a power cut takes away.
+    let kept = made.and_then(|()| File::open(folder.parent().unwrap_or(folder))?.sync_all());
+    kept.map_err(|error| {
         Error::io("can't create the state folder", error)
             .with_context("folder", folder.display())
             .with_hint("set `state:` to a folder that can be written")

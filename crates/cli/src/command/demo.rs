@@ -84,7 +84,7 @@ struct Story<'a> {
 
 impl Story<'_> {
     async fn tell(&self) -> Result<Ended> {
-        let cancel = crate::interrupt::watch(&self.session.console)?;
+        let cancel = crate::interrupt::watch(&self.session.console, crate::interrupt::Second::Waits)?;
         let mut shop = Shop::create(self.folder, PRODUCTS)?;
         let made = shop.count()?;
         self.say(format_args!("a small shop in {}: {}", self.folder.display(), words(&made)))?;

@@ -46,7 +46,7 @@ impl Dump {
         let mut options = DumpOptions::default();
         options.only = self.only;
         options.observer = session.observer();
-        options.cancel = crate::interrupt::watch(console)?;
+        options.cancel = crate::interrupt::watch(console, crate::interrupt::Second::Ends)?;
         let report = dumprestore::dump(&set, destination, options).await?;
         if let Some(path) = &report.archive {
             console.print(path.display())?;
@@ -112,8 +112,13 @@ fn tell_dangling(session: &Session, report: &DumpReport) {
         let verb = if edge.dangling.total == 1 { "dangles" } else { "dangle" };
         let examples: Vec<_> = edge.dangling.keys.iter().take(SHOWN).map(String::as_str).collect();
         let text = format!("{}: {count} to `{}` {verb}: {}", edge.from, edge.to, examples.join(", "));
-        session
-            .console
-            .warn(text, Some("they dangle in the application's own data; `dumprestore inspect` lists them"));
+        let hint = match report.verdict.as_str() {
+            "known" => "they dangle in the application's own data; `dumprestore inspect` lists them",
+            "degraded" => {
+                "the application changed too much for any cut to be certified; `dumprestore inspect` lists them"
+            }
+            _ => "`dumprestore inspect` lists them",
+        };
+        session.console.warn(text, Some(hint));
     }
 }

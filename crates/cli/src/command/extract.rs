@@ -46,7 +46,7 @@ impl Extract {
         if to_stdout {
             session.console.give_up_stdout();
         }
-        let cancel = crate::interrupt::watch(&session.console)?;
+        let cancel = crate::interrupt::watch(&session.console, crate::interrupt::Second::Ends)?;
         let folder = self.output.clone();
         let work = tokio::task::spawn_blocking(move || {
             if to_stdout { self.to_stdout(&archive, &cancel) } else { self.to_folder(&archive, &cancel) }

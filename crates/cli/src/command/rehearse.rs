@@ -34,7 +34,7 @@ impl Rehearse {
         let archive = archives::open_for(session, &set, &self.archive)?;
         let label = archive.label().to_owned();
         let mut options = self.choice.options(session);
-        options.cancel = crate::interrupt::watch(&session.console)?;
+        options.cancel = crate::interrupt::watch(&session.console, crate::interrupt::Second::Waits)?;
         let begun = Instant::now();
         let report = dumprestore::rehearse(&set, archive, &options).await?;
         let content: u64 = report.nodes.iter().map(|node| node.bytes).sum();

@@ -67,9 +67,12 @@ pub(crate) struct Choice {
     /// Restore a node to another place; may be given several times
     #[arg(long, value_name = "NODE=TARGET")]
     pub(crate) map: Vec<Target>,
-    /// What becomes of things that a target has and the archive does not
-    #[arg(long, value_name = "POLICY", default_value = "remove")]
-    pub(crate) extras: ExtrasPolicy,
+    /// What becomes of things that a target has and the archive does not: `remove`, but `keep` where the dump was degraded, if nothing is said
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) extras: Option<ExtrasPolicy>,
+    /// Take an archive of a set of another name
+    #[arg(long)]
+    pub(crate) other_set: bool,
 }
 
 /// What becomes of things that a target has and the archive does not.
@@ -84,11 +87,12 @@ impl Choice {
     pub(crate) fn options(&self, session: &Session) -> RestoreOptions {
         let mut options = RestoreOptions::default();
         options.only.clone_from(&self.only);
-        options.extras = match self.extras {
+        options.extras = self.extras.map(|policy| match policy {
             ExtrasPolicy::Fail => Extras::Fail,
             ExtrasPolicy::Keep => Extras::Keep,
             ExtrasPolicy::Remove => Extras::Remove,
-        };
+        });
+        options.other_set = self.other_set;
         options.observer = session.observer();
         options
     }
@@ -104,7 +108,7 @@ impl Restore {
         };
         let mut options = self.choice.options(session);
         options.reversible = self.reversible;
-        options.cancel = crate::interrupt::watch(&session.console)?;
+        options.cancel = crate::interrupt::watch(&session.console, crate::interrupt::Second::Waits)?;
         if self.dry_run {
             let plan = dumprestore::plan_restore(&set, &from, &options).await?;
             session.console.print(about(&from))?;
@@ -114,12 +118,12 @@ impl Restore {
         refuse_forbidden(&set)?;
         // What a crash has left would be in the way of a plan.
         dumprestore::recover(&set, session.observer()).await?;
+        options.safety_dump = self.safety_dump(&set)?;
         let plan = dumprestore::plan_restore(&set, &from, &options).await?;
         if !self.confirmed(session, &from, &plan, &options.cancel).await? {
             session.console.note("nothing was changed");
             return session.ended(Exit::Failed, &json!({ "confirmed": false, "plan": plan }));
         }
-        options.safety_dump = self.safety_dump(&set)?;
         let begun = Instant::now();
         let report = dumprestore::restore(&set, &from, &options).await?;
         session.console.note(summary(&plan, &report, begun));

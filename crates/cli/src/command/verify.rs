@@ -28,7 +28,7 @@ pub(crate) struct Verify {
 impl Verify {
     pub(crate) async fn run(self, session: &Session) -> Result<Ended> {
         let archive = archives::open(session, &self.archive)?;
-        let cancel = crate::interrupt::watch(&session.console)?;
+        let cancel = crate::interrupt::watch(&session.console, crate::interrupt::Second::Ends)?;
         let report = dumprestore::verify(&archive, session.observer(), cancel).await?;
         session.console.print(format_args!(
             "`{}` is whole: {}, {} in {} with {} of content",

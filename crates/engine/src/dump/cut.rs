@@ -19,6 +19,9 @@ use crate::run::coarse_now;
 
 /// A pass shorter than this is not worth another: what it missed, the certificate finds.
 const SHORT_PASS: Duration = Duration::from_millis(250);
+/// As many bytes are captured late while writers wait. What is beyond it is captured once they go on, and counts if
+/// it has not changed since.
+const LATE_UNDER_LOCK: u64 = 32 << 20;
 /// As many keys as a message can bear.
 const KEYS_TOLD: usize = 5;
 
@@ -42,19 +45,25 @@ enum Verdict {
 /// Captures what is live, in passes, until a pass was short.
 pub(super) async fn capture(run: &mut DumpRun<'_>) -> Result<()> {
     run.phase("capture");
-    for at in 0..run.nodes.len() {
-        if run.nodes[at].capabilities.view != View::Captured {
-            continue;
-        }
-        for _ in 0..run.set.coherence().max_passes.get() {
-            let begun = Instant::now();
-            let captured = run.nodes[at].capture(&run.run, &run.archive).await?;
-            if captured == 0 || begun.elapsed() < SHORT_PASS {
-                break;
-            }
+    for _ in 0..run.set.coherence().max_passes.get() {
+        // In rounds: else the first folder would be as old as all others take.
+        let begun = Instant::now();
+        if capture_all(run).await? == 0 || begun.elapsed() < SHORT_PASS {
+            break;
         }
     }
     Ok(())
+}
+
+/// One pass over each live node. Gives how many parts were captured.
+async fn capture_all(run: &mut DumpRun<'_>) -> Result<u64> {
+    let mut captured = 0;
+    for node in &mut run.nodes {
+        if node.capabilities.view == View::Captured {
+            captured += node.capture(&run.run, &run.archive).await?;
+        }
+    }
+    Ok(captured)
 }
 
 /// Cuts until the certificate holds, or the policy says what else to do.
@@ -66,11 +75,14 @@ pub(super) async fn cut(run: &mut DumpRun<'_>) -> Result<Cutting> {
         run.phase("cut");
         let begun = Instant::now();
         let (from, to) = pin_all(run, mode).await?;
-        let checks = certify(run).await;
+        let checks = certify(run, mode).await;
         if mode == CutMode::Locked {
             unlock_all(run).await?;
         }
-        let checks = checks?;
+        let mut checks = checks?;
+        if mode == CutMode::Locked {
+            capture_late(run, &mut checks, u64::MAX).await?;
+        }
         let attempt = tries.len() as u32 + 1;
         let verdict = judge(run, &checks, &mut known, attempt, mode);
         let outcome = match verdict {
@@ -126,9 +138,13 @@ fn judge(run: &DumpRun<'_>, checks: &[EdgeCheck], known: &mut Known, attempt: u3
 }
 
 async fn pin_all(run: &mut DumpRun<'_>, mode: CutMode) -> Result<(OffsetDateTime, OffsetDateTime)> {
+    // What can't be pinned may take its time to freeze: that must not widen the cut of the others.
+    for node in run.nodes.iter_mut().filter(|node| node.capabilities.view == View::Streamed) {
+        node.pin(&CutContext::new(coarse_now(), mode)).await?;
+    }
     let cut = CutContext::new(coarse_now(), mode);
     let from = OffsetDateTime::now_utc();
-    for node in &mut run.nodes {
+    for node in run.nodes.iter_mut().filter(|node| node.capabilities.view != View::Streamed) {
         run.run.cancel.check()?;
         node.pin(&cut).await?;
     }
@@ -151,15 +167,10 @@ async fn again(run: &mut DumpRun<'_>, after: Duration) -> Result<()> {
         () = tokio::time::sleep(after) => {}
         () = run.run.cancel.cancelled() => return Err(Error::cancelled()),
     }
-    for node in &mut run.nodes {
-        if node.capabilities.view == View::Captured {
-            node.capture(&run.run, &run.archive).await?;
-        }
-    }
-    Ok(())
+    capture_all(run).await.map(drop)
 }
 
-async fn certify(run: &mut DumpRun<'_>) -> Result<Vec<EdgeCheck>> {
+async fn certify(run: &mut DumpRun<'_>, mode: CutMode) -> Result<Vec<EdgeCheck>> {
     if run.edges.is_empty() {
         return Ok(Vec::new());
     }
@@ -169,15 +180,20 @@ async fn certify(run: &mut DumpRun<'_>) -> Result<Vec<EdgeCheck>> {
         let (from, to) = (source(&run.nodes, &edge.from)?, source(&run.nodes, &edge.to)?);
         checks.push(reference_check::check(edge, &from, &to, &run.run.cancel).await?);
     }
-    capture_late(run, &mut checks).await?;
+    let most = if mode == CutMode::Locked { LATE_UNDER_LOCK } else { u64::MAX };
+    capture_late(run, &mut checks, most).await?;
     Ok(checks)
 }
 
 /// Captures what a referent said would mend a reference, and asks again.
-async fn capture_late(run: &mut DumpRun<'_>, checks: &mut [EdgeCheck]) -> Result<()> {
+async fn capture_late(run: &mut DumpRun<'_>, checks: &mut [EdgeCheck], most: u64) -> Result<()> {
     let mut late: BTreeMap<NodePath, Vec<Part>> = BTreeMap::new();
+    let mut bytes: u64 = 0;
     for (edge, check) in run.edges.iter().zip(checks.iter()) {
-        let parts = check.unresolved.iter().filter_map(|bad| bad.part.clone());
+        let parts = check.unresolved.iter().filter_map(|bad| bad.part.clone()).filter(|part| {
+            bytes = bytes.saturating_add(part.size.unwrap_or(0));
+            bytes <= most
+        });
         late.entry(edge.to.clone()).or_default().extend(parts);
     }
     late.retain(|_, parts| !parts.is_empty());

@@ -52,7 +52,15 @@ pub async fn dump(set: &BackupSet, destination: Destination, options: DumpOption
     });
     let _lock = SetLock::acquire(set.state_dir(), set.name(), &run.name)?;
     crate::restore::recover_left(set, &run).await?;
-    dump_locked(set, destination, &options, run).await
+    dump_locked(set, destination, &options, run, RunHooks::Yes).await
+}
+
+/// Whether a dump runs the set's hooks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RunHooks {
+    Yes,
+    /// It is a part of another run, whose hooks run.
+    No,
 }
 
 /// The same, by a run that holds the lock already.
@@ -61,6 +69,7 @@ pub(crate) async fn dump_locked(
     destination: Destination,
     options: &DumpOptions,
     run: Run,
+    hooks: RunHooks,
 ) -> Result<DumpReport> {
     let job = Job { set, options, run: &run, chosen: choose(set, &options.only)?, path: destination.path() };
     for (from, to) in crate::selection::broken(set, &job.chosen) {
@@ -69,16 +78,20 @@ pub(crate) async fn dump_locked(
         );
         warn(&*job.run.observer, None, message, None);
     }
-    let hooks = job.hooks();
-    let dumped = match hooks.run(HookPoint::BeforeDump).await {
-        Ok(()) => job.perform(destination).await,
+    if hooks == RunHooks::No {
+        return job.perform(destination, hooks).await;
+    }
+    let scope = job.hooks();
+    let dumped = match scope.run(HookPoint::BeforeDump).await {
+        Ok(()) => job.perform(destination, hooks).await,
         Err(error) => Err(error),
     };
-    let last = hooks.run_last(dumped.is_ok()).await;
-    let report = dumped?;
+    let last = scope.run_last(dumped.is_ok()).await;
+    let mut report = dumped?;
     // The archive is published: a hook that fails now must not make it look as if there were none.
     if let Err(error) = last {
         warn(&*run.observer, None, format!("the archive is complete, but {error}"), None);
+        report.outcome = report.outcome.max(DumpOutcome::Degraded);
     }
     Ok(report)
 }
@@ -105,9 +118,9 @@ impl Job<'_> {
         }
     }
 
-    async fn perform(&self, destination: Destination) -> Result<DumpReport> {
+    async fn perform(&self, destination: Destination, hooks: RunHooks) -> Result<DumpReport> {
         let workspace = Workspace::create(self.set, self.path.as_deref())?;
-        let dumped = self.write_archive(destination, &workspace).await;
+        let dumped = self.write_archive(destination, &workspace, hooks).await;
         let removed = workspace.remove();
         let report = dumped?;
         if let Err(error) = removed {
@@ -117,7 +130,12 @@ impl Job<'_> {
         Ok(report)
     }
 
-    async fn write_archive(&self, destination: Destination, workspace: &Workspace) -> Result<DumpReport> {
+    async fn write_archive(
+        &self,
+        destination: Destination,
+        workspace: &Workspace,
+        hooks: RunHooks,
+    ) -> Result<DumpReport> {
         let (output, mut ours) = destination.open()?;
         ours.push(self.set.state_dir().to_owned());
         let mut writing = archive::WriterOptions::default();
@@ -128,7 +146,9 @@ impl Job<'_> {
         let released = dump.release().await;
         let cutting = dumped?;
         released?;
-        self.hooks().run(HookPoint::AfterDump).await?;
+        if hooks == RunHooks::Yes {
+            self.hooks().run(HookPoint::AfterDump).await?;
+        }
         self.run.cancel.check()?;
         let (manifest, mut report) = seal::conclude(&mut dump, cutting, self.path.clone())?;
         report.bytes = dump.seal(manifest).await?;
@@ -202,6 +222,20 @@ impl<'a> DumpRun<'a> {
             let Some(driver) = node.driver() else { continue };
             let inspection = driver.inspect().await.map_err(|error| error.with_node(path))?;
             crate::inspection::refuse(&*self.run.observer, path, &inspection, self.refused)?;
+            for other in &self.nodes {
+                if crate::inspection::overlap(&other.inspection, &inspection) {
+                    let message = format!(
+                        "`{}` and `{path}` restore into the same place: only one can be restored",
+                        other.path
+                    );
+                    warn(
+                        &*self.run.observer,
+                        Some(path),
+                        message,
+                        Some("give each its own place".to_owned()),
+                    );
+                }
+            }
             let cx = OpenContext::new(&self.run.name, workspace.scratch())
                 .with_ours(ours.clone())
                 .with_cancel(self.run.stop.clone());

@@ -102,10 +102,13 @@ pub struct DumpReport {
     pub edges: Vec<dumprestore_archive::Edge>,
     /// How many cuts were made.
     pub cuts: usize,
+    /// How the last of them was judged: `certified`, `locked` (certified while writers waited), `known` (all that
+    /// dangles is the application's own), `degraded` (no cut could be certified) or `unchecked`.
+    pub verdict: String,
 }
 
 /// How a dump ended, if it ended with an archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DumpOutcome {
     /// All is in it, and every certified reference resolves.

@@ -26,6 +26,7 @@ pub(super) fn conclude(
     manifest.cut = Some(cutting.cut);
     manifest.edges = edges(run, &cutting.checks);
     let cuts = cutting.tries.len();
+    let verdict = cutting.tries.last().map(|cut| cut.outcome.clone()).unwrap_or_default();
     manifest.cuts = cutting.tries;
     let mut nodes = Vec::new();
     for node in &mut run.nodes {
@@ -41,8 +42,16 @@ pub(super) fn conclude(
         DumpOutcome::Ok
     };
     let edges = manifest.edges.clone();
-    let report =
-        DumpReport { run: run.run.name.clone(), outcome, archive: path, bytes: 0, nodes, edges, cuts };
+    let report = DumpReport {
+        run: run.run.name.clone(),
+        outcome,
+        archive: path,
+        bytes: 0,
+        nodes,
+        edges,
+        cuts,
+        verdict,
+    };
     Ok((manifest, report))
 }
 

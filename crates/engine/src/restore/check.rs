@@ -17,7 +17,7 @@ use crate::set::BackupSet;
 pub(super) async fn references(
     set: &BackupSet,
     transaction: &Transaction,
-    manifest: &Manifest,
+    manifest: Option<&Manifest>,
     run: &Run,
 ) -> Result<u64> {
     let mut dangling = 0;
@@ -58,8 +58,9 @@ fn end(transaction: &Transaction, edge: &Edge, referrer: bool) -> Option<LinkEnd
 }
 
 /// Whether the archive says that all references of this edge resolve.
-fn certified(manifest: &Manifest, edge: &Edge) -> bool {
-    manifest.edges.iter().any(|archived| {
+fn certified(manifest: Option<&Manifest>, edge: &Edge) -> bool {
+    let edges = manifest.map_or(&[][..], |manifest| &manifest.edges);
+    edges.iter().any(|archived| {
         archived.certified
             && archived.from == edge.from.as_str()
             && archived.to == edge.to.as_str()

@@ -20,7 +20,7 @@ pub use recover::{RecoverOutcome, Recovered, recover};
 pub use verify::{VerifyReport, verify};
 
 use crate::HookPoint;
-use crate::dump::{Destination, DumpOptions, dump_locked};
+use crate::dump::{Destination, DumpOptions, RunHooks, dump_locked};
 use crate::event::{Event, warn};
 use crate::hook::HookScope;
 use crate::journal::{self, Header};
@@ -89,6 +89,17 @@ pub async fn rehearse(
     run_locked(set, &RestoreFrom::Archive(archive), options, Aim::Rehearse, "rehearse").await
 }
 
+/// Drops what reversible restores of this set have kept as `:previous`. Gives how many nodes that were.
+///
+/// # Errors
+/// If some can't be dropped: they stay listed.
+pub async fn discard_previous(set: &BackupSet) -> Result<usize> {
+    let run = Run::new(std::sync::Arc::new(()), dumprestore_driver::Cancel::default());
+    let _lock = SetLock::acquire(set.state_dir(), set.name(), &run.name)?;
+    recover_left(set, &run).await?;
+    previous::discard(set).await
+}
+
 async fn run_locked(
     set: &BackupSet,
     from: &RestoreFrom,
@@ -124,14 +135,11 @@ async fn choose_and_plan(
             Ok((chosen, plan))
         }
         RestoreFrom::Previous => {
-            let kept = kept(set)?;
-            let chosen = plan::choose_previous(set, &kept, options)?;
-            let name = (PREVIOUS, kept.run.as_str());
-            let warnings = vec![format!("this is the state before the restore of {}", kept.archive)];
+            let (chosen, warnings, made_by) = plan::choose_previous(set, &kept(set)?, options)?;
             // It can be swapped back again: what is there now is kept in its stead.
             let mut options = options.clone();
             options.reversible = true;
-            let plan = plan::plan(set, run, name, &chosen, warnings, &options, None).await?;
+            let plan = plan::plan(set, run, (PREVIOUS, &made_by), &chosen, warnings, &options, None).await?;
             Ok((chosen, plan))
         }
     }
@@ -156,20 +164,16 @@ struct Restoring<'a> {
 }
 
 impl Restoring<'_> {
+    /// Whatever happens, the last hooks run: a restore that is refused is a failure as well. A rehearsal runs none.
     async fn perform(&self) -> Result<RestoreReport> {
-        self.verify().await?;
-        let (mut chosen, plan) = choose_and_plan(self.set, self.from, self.options, self.run).await?;
-        for warning in &plan.warnings {
-            warn(&*self.run.observer, None, warning, None);
-        }
         if self.aim == Aim::Rehearse {
-            chosen.retain(|chosen| chosen.undo() != dumprestore_driver::Undo::Never);
-            return self.rehearse(chosen).await;
+            self.verify().await?;
+            let (chosen, plan) = self.plan().await?;
+            return self.rehearse(chosen, plan).await;
         }
-        let safety_dump = self.safety_dump(&chosen).await?;
-        let nodes: Vec<NodePath> = chosen.iter().map(|chosen| chosen.node.clone()).collect();
-        let restored = match self.hooks(&nodes, BTreeMap::new()).run(HookPoint::BeforeRestore).await {
-            Ok(()) => self.swap(chosen, &nodes, plan.reversible).await,
+        let nodes = crate::selection::choose(self.set, &self.options.only)?;
+        let restored = match self.verify().await {
+            Ok(()) => self.perform_planned().await,
             Err(error) => Err(error),
         };
         let last = self.hooks(&nodes, BTreeMap::new()).run_last(restored.is_ok()).await;
@@ -177,7 +181,28 @@ impl Restoring<'_> {
         if let Err(error) = last {
             // The data are in place: a hook that fails now must not make it look as if they were not.
             warn(&*self.run.observer, None, format!("the restore is complete, but {error}"), None);
-            report.outcome = RestoreOutcome::Degraded;
+            report.outcome = report.outcome.max(RestoreOutcome::Degraded);
+        }
+        Ok(report)
+    }
+
+    async fn plan(&self) -> Result<(Vec<Chosen>, RestorePlan)> {
+        let (chosen, plan) = choose_and_plan(self.set, self.from, self.options, self.run).await?;
+        for warning in &plan.warnings {
+            warn(&*self.run.observer, None, warning, None);
+        }
+        Ok((chosen, plan))
+    }
+
+    async fn perform_planned(&self) -> Result<RestoreReport> {
+        let (chosen, plan) = self.plan().await?;
+        let nodes: Vec<NodePath> = chosen.iter().map(|chosen| chosen.node.clone()).collect();
+        let degraded = chosen.iter().any(|chosen| chosen.degraded);
+        self.hooks(&nodes, BTreeMap::new()).run(HookPoint::BeforeRestore).await?;
+        let safety_dump = self.safety_dump(&chosen).await?;
+        let mut report = self.swap(chosen, &nodes, plan.reversible).await?;
+        if degraded {
+            report.outcome = report.outcome.max(RestoreOutcome::Degraded);
         }
         report.safety_dump = safety_dump;
         Ok(report)
@@ -225,12 +250,20 @@ impl Restoring<'_> {
         options.cancel = self.options.cancel.clone();
         options.if_uncertified = Some(crate::IfUncertified::Degraded);
         let run = Run::new(options.observer.clone(), options.cancel.clone());
-        dump_locked(self.set, Destination::new_file(path), &options, run).await?;
+        dump_locked(self.set, Destination::new_file(path), &options, run, RunHooks::No).await?;
         Ok(Some(path.clone()))
     }
 
-    async fn rehearse(&self, chosen: Vec<Chosen>) -> Result<RestoreReport> {
-        let mut transaction = self.stage(chosen, false).await?;
+    async fn rehearse(&self, chosen: Vec<Chosen>, plan: RestorePlan) -> Result<RestoreReport> {
+        let (tried, left_out): (Vec<_>, Vec<_>) =
+            chosen.into_iter().partition(|chosen| chosen.undo() != dumprestore_driver::Undo::Never);
+        for left_out in left_out {
+            warn(&*self.run.observer, Some(&left_out.node), "not rehearsed, for it can't be undone", None);
+        }
+        if tried.is_empty() {
+            return Err(Error::unsupported(format!("nothing of {} can be rehearsed", plan.from)));
+        }
+        let mut transaction = self.stage(tried, false).await?;
         let checked = match transaction.load_and_prepare().await {
             Ok(()) => self.check(&transaction).await,
             Err(error) => Err(error),
@@ -274,19 +307,18 @@ impl Restoring<'_> {
             nodes: chosen.iter().map(Step::header).collect(),
         };
         let journal = journal::path(self.set.state_dir(), self.set.name());
-        let cx = plan::stage_context(self.run, self.options);
+        let cx = |chosen: &Chosen| plan::stage_context(self.run, chosen, self.options);
         let lanes = crate::lanes::of(self.set, &self.run.stop);
-        Transaction::stage(chosen, header, journal, self.run, &cx, &lanes).await
+        Transaction::stage(chosen, header, journal, self.run, cx, &lanes).await
     }
 
     async fn check(&self, transaction: &Transaction) -> Result<u64> {
-        match self.from {
-            RestoreFrom::Archive(archive) => {
-                self.run.observer.event(&Event::Phase { phase: "check" });
-                check::references(self.set, transaction, archive.archive().manifest(), self.run).await
-            }
-            RestoreFrom::Previous => Ok(0),
-        }
+        self.run.observer.event(&Event::Phase { phase: "check" });
+        let manifest = match self.from {
+            RestoreFrom::Archive(archive) => Some(archive.archive().manifest()),
+            RestoreFrom::Previous => None,
+        };
+        check::references(self.set, transaction, manifest, self.run).await
     }
 
     /// All has committed: whatever fails from here on, the data are in place.
@@ -298,19 +330,19 @@ impl Restoring<'_> {
         keep: bool,
     ) -> RestoreReport {
         let old = if keep { dumprestore_driver::OldState::Keep } else { dumprestore_driver::OldState::Drop };
-        let kept = |nodes| match keep {
-            true => {
-                previous::write(self.set, Kept { run: self.run.name.clone(), archive: self.label(), nodes })
-            }
-            false => Ok(()),
+        let mut kept_previous = false;
+        let kept = |nodes: Vec<previous::KeptNode>| {
+            kept_previous = !nodes.is_empty();
+            if kept_previous { previous::write(self.set, nodes) } else { Ok(()) }
         };
-        let mut errors = transaction.finish(old, kept).await;
-        report.kept_previous = keep && errors.is_empty();
-        errors.extend(self.hooks(nodes, BTreeMap::new()).run(HookPoint::AfterRestore).await.err());
-        for error in errors {
-            let hint = Some("the data are restored; `dumprestore recover` cleans up what is left".to_owned());
-            warn(&*self.run.observer, error.node(), error.to_string(), hint);
-            report.outcome = RestoreOutcome::Degraded;
+        let unfinished = transaction.finish(old, &self.label(), kept).await;
+        report.kept_previous = kept_previous && unfinished.is_empty();
+        let hint = "the data are restored; `dumprestore recover` cleans up what is left".to_owned();
+        let unfinished = unfinished.into_iter().map(|error| (error, Some(hint.clone())));
+        let after = self.hooks(nodes, BTreeMap::new()).run(HookPoint::AfterRestore).await.err();
+        for (error, hint) in unfinished.chain(after.map(|error| (error, None))) {
+            warn(&*self.run.observer, error.node(), format!("the data are restored, but {error}"), hint);
+            report.outcome = report.outcome.max(RestoreOutcome::Degraded);
         }
         report
     }

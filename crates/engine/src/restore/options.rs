@@ -16,8 +16,11 @@ use crate::archived::archive_error;
 pub struct RestoreOptions {
     /// Selectors of the nodes to restore; all if there is none.
     pub only: Vec<String>,
-    /// What becomes of things that a target has and the archive does not.
-    pub extras: Extras,
+    /// What becomes of things that a target has and the archive does not. If nothing is said they are removed, but
+    /// kept in nodes that are degraded in the archive: what a dump could not read must not be lost to its restore.
+    pub extras: Option<Extras>,
+    /// Whether an archive of a set of another name may be restored.
+    pub other_set: bool,
     /// Whether the old state of the whole set is kept as `:previous`.
     pub reversible: bool,
     /// Where the present state is dumped to, before anything else.
@@ -32,7 +35,8 @@ impl Default for RestoreOptions {
     fn default() -> Self {
         Self {
             only: Vec::new(),
-            extras: Extras::Remove,
+            extras: None,
+            other_set: false,
             reversible: false,
             safety_dump: None,
             observer: Arc::new(()),
@@ -100,7 +104,7 @@ pub struct RestoreReport {
 }
 
 /// How a restore ended, if it did not fail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RestoreOutcome {
     /// All is as in the archive.

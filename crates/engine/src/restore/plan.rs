@@ -1,7 +1,8 @@
 //! The plan of a restore: what would be done, in order, and what stands against it.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dumprestore_archive::Status;
@@ -18,6 +19,9 @@ use crate::inspection;
 use crate::run::Run;
 use crate::set::BackupSet;
 
+/// As many entries of a ledger as a warning can bear.
+const LEDGER_TOLD: usize = 5;
+
 /// What a restore would do.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
@@ -28,8 +32,6 @@ pub struct RestorePlan {
     pub from: String,
     /// The run that made it.
     pub made_by: String,
-    /// What becomes of extras.
-    pub extras: Extras,
     /// Whether the old state is kept.
     pub reversible: bool,
     /// The nodes, in the order in which they are committed.
@@ -50,12 +52,16 @@ pub struct PlannedNode {
     pub target: String,
     /// Until when it can be undone.
     pub undo: Undo,
+    /// What becomes of extras.
+    pub extras: Extras,
     /// What changes there. Not counted where a previous state is put back.
     pub changes: Option<Changes>,
 }
 
 /// A node that will be restored.
 pub(super) struct Chosen {
+    /// Whether the dump of it was degraded.
+    pub(super) degraded: bool,
     pub(super) node: NodePath,
     pub(super) driver: Arc<dyn Driver>,
     pub(super) content: Content,
@@ -83,8 +89,14 @@ pub(super) fn choose(
     let mut warnings = Vec::new();
     let wanted = crate::selection::choose(set, &options.only)?;
     let manifest = archive.archive().manifest();
-    if manifest.set != set.name() {
-        warnings.push(format!("the archive is of the set `{}`, not of `{}`", manifest.set, set.name()));
+    if manifest.set != set.name() && !options.other_set {
+        return Err(Error::config(format!(
+            "the archive is of the set `{}`, not of `{}`",
+            manifest.set,
+            set.name()
+        ))
+        .with_context("archive", &archive.label)
+        .with_hint("say `--other-set` if that is what you want"));
     }
     for node in &manifest.nodes {
         if !set.dump_order().iter().any(|path| path.as_str() == node.path) {
@@ -150,19 +162,21 @@ fn choose_node(
         .with_context("readable here", format!("{} to {}", formats.reads.start(), formats.reads.end()))
         .with_hint("use the version of dumprestore that wrote the archive, or a newer one"));
     }
-    match archived.status {
-        Status::Ok => {}
-        Status::Degraded => warnings.push(format!(
-            "`{path}` is degraded in the archive: {} ledger entries, see `inspect`",
-            archived.ledger.len()
-        )),
-        Status::Failed => {
-            return Err(Error::archive("this node failed when it was dumped: there is nothing to restore")
-                .with_node(&path)
-                .with_hint("take another archive, or leave the node out with `--only`"));
-        }
+    let degraded = archived.status == Status::Degraded;
+    if archived.status == Status::Failed {
+        return Err(Error::archive("this node failed when it was dumped: there is nothing to restore")
+            .with_node(&path)
+            .with_hint("take another archive, or leave the node out with `--only`"));
     }
-    Ok(Chosen { node: path, driver, content: Content::Section(Arc::new(section)) })
+    if degraded {
+        let ledger =
+            archived.ledger.iter().take(LEDGER_TOLD).map(|entry| format!("`{}`: {}", entry.path, entry.why));
+        let ledger: Vec<_> = ledger.collect();
+        let more = archived.ledger.len().saturating_sub(LEDGER_TOLD);
+        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+        warnings.push(format!("`{path}` is degraded in the archive: {}{more}", ledger.join(", ")));
+    }
+    Ok(Chosen { degraded, node: path, driver, content: Content::Section(Arc::new(section)) })
 }
 
 pub(super) fn driver_of(set: &BackupSet, path: &NodePath) -> Result<Arc<dyn Driver>> {
@@ -170,26 +184,48 @@ pub(super) fn driver_of(set: &BackupSet, path: &NodePath) -> Result<Arc<dyn Driv
     driver.cloned().ok_or_else(|| Error::config("the set has no such node with a driver").with_node(path))
 }
 
-/// The nodes whose previous state is kept, in commit order.
-pub(super) fn choose_previous(set: &BackupSet, kept: &Kept, options: &RestoreOptions) -> Result<Vec<Chosen>> {
-    let wanted = crate::selection::choose(set, &options.only)?;
-    let mut chosen = Vec::new();
-    for path in wanted.into_iter().rev() {
-        let Some(node) = kept.nodes.iter().find(|node| node.node == path) else {
+/// The nodes whose previous state is kept, in commit order, and what a person should know of them.
+///
+/// # Errors
+/// If they come from several restores, and it was not said which of them are meant: states of different moments are
+/// no state that the application was ever in.
+pub(super) fn choose_previous(
+    set: &BackupSet,
+    kept: &Kept,
+    options: &RestoreOptions,
+) -> Result<(Vec<Chosen>, Vec<String>, String)> {
+    let (mut chosen, mut warnings) = (Vec::new(), Vec::new());
+    let mut runs = BTreeMap::new();
+    for path in crate::selection::choose(set, &options.only)?.into_iter().rev() {
+        let driver = driver_of(set, &path)?;
+        let Some(node) = kept.find(&path, &*driver) else {
             if options.only.is_empty() {
+                warnings.push(format!("of `{path}` no previous state is kept: it stays as it is"));
                 continue;
             }
             return Err(Error::config("no previous state of this node is kept").with_node(&path));
         };
-        let driver = driver_of(set, &path)?;
-        super::recover::same_target(&path, &*driver, &node.driver, &node.target)?;
-        chosen.push(Chosen { node: path, driver, content: Content::Previous(node.token.clone()) });
+        runs.insert(node.run.clone(), (path.clone(), node.archive.clone()));
+        chosen.push(Chosen {
+            degraded: false,
+            node: path,
+            driver,
+            content: Content::Previous(node.token.clone()),
+        });
     }
-    if chosen.is_empty() {
+    let told: Vec<_> =
+        runs.values().map(|(path, archive)| format!("`{path}` before the restore of {archive}")).collect();
+    if runs.len() > 1 && options.only.is_empty() {
+        return Err(Error::config("the previous states of this set are of different moments")
+            .with_context("kept", told.join(", "))
+            .with_hint("say with `--only` which nodes you mean"));
+    }
+    let Some(run) = runs.keys().next_back().cloned() else {
         return Err(Error::config("no previous state of this set is kept"));
-    }
+    };
+    warnings.push(format!("this is the state of {}", told.join(", ")));
     chosen.sort_by_key(|chosen| commit_rank(chosen.undo()));
-    Ok(chosen)
+    Ok((chosen, warnings, run))
 }
 
 /// Looks at all targets, and refuses what can't work.
@@ -202,6 +238,11 @@ pub(super) async fn plan(
     options: &RestoreOptions,
     archive: Option<&Path>,
 ) -> Result<RestorePlan> {
+    let ours = [
+        ("the archive", archive),
+        ("the safety dump", options.safety_dump.as_deref()),
+        ("the state folder", Some(set.state_dir())),
+    ];
     let mut claims: Vec<(NodePath, Claim)> = Vec::new();
     let mut steps = Vec::new();
     for chosen in chosen {
@@ -209,7 +250,7 @@ pub(super) async fn plan(
         let node = &chosen.node;
         let inspection = chosen.driver.inspect().await.map_err(|error| error.with_node(node))?;
         inspection::refuse(&*run.observer, node, &inspection, &[Severity::NoRestore])?;
-        refuse_clash(set, node, &inspection, &claims, archive)?;
+        refuse_clash(node, &inspection, &claims, &ours)?;
         claims.extend(inspection.claims.into_iter().map(|claim| (node.clone(), claim)));
         let changes = changes(chosen, run, options).await.map_err(|error| error.with_node(node))?;
         if chosen.undo() == Undo::Never {
@@ -220,14 +261,17 @@ pub(super) async fn plan(
             driver: chosen.driver.kind().to_owned(),
             target: chosen.driver.target(),
             undo: chosen.undo(),
+            extras: extras(chosen, options),
             changes,
         });
+        if options.reversible && chosen.undo() == Undo::Never {
+            warnings.push(format!("of `{node}` no previous state is kept"));
+        }
     }
     Ok(RestorePlan {
         set: set.name().to_owned(),
         from: from.to_owned(),
         made_by: made_by.to_owned(),
-        extras: options.extras,
         reversible: options.reversible,
         steps,
         warnings,
@@ -236,9 +280,9 @@ pub(super) async fn plan(
 
 async fn changes(chosen: &Chosen, run: &Run, options: &RestoreOptions) -> Result<Option<Changes>> {
     let Content::Section(section) = &chosen.content else { return Ok(None) };
-    let cx = stage_context(run, options);
+    let cx = stage_context(run, chosen, options);
     let changes = chosen.driver.changes(section.clone(), &cx).await?;
-    if options.extras == Extras::Fail && changes.remove > 0 {
+    if cx.extras == Extras::Fail && changes.remove > 0 {
         return Err(Error::environment(format!(
             "the target has {} {} that the archive does not have",
             changes.remove, changes.unit
@@ -256,28 +300,33 @@ async fn changes(chosen: &Chosen, run: &Run, options: &RestoreOptions) -> Result
     Ok(Some(changes))
 }
 
-pub(super) fn stage_context(run: &Run, options: &RestoreOptions) -> StageContext {
-    StageContext::new(&run.name).with_extras(options.extras).with_cancel(run.stop.clone())
+pub(super) fn stage_context(run: &Run, chosen: &Chosen, options: &RestoreOptions) -> StageContext {
+    StageContext::new(&run.name).with_extras(extras(chosen, options)).with_cancel(run.stop.clone())
+}
+
+/// What becomes of a node's extras.
+fn extras(chosen: &Chosen, options: &RestoreOptions) -> Extras {
+    options.extras.unwrap_or(if chosen.degraded { Extras::Keep } else { Extras::Remove })
 }
 
 /// Two nodes must not restore into one target, and no restore may replace the archive or the journal it depends on.
 fn refuse_clash(
-    set: &BackupSet,
     node: &NodePath,
     inspection: &Inspection,
     claims: &[(NodePath, Claim)],
-    archive: Option<&Path>,
+    ours: &[(&str, Option<&Path>)],
 ) -> Result<()> {
     for claim in &inspection.claims {
-        if let Some((other, _)) = claims.iter().find(|(other, held)| other != node && overlap(held, claim)) {
+        if let Some((other, _)) =
+            claims.iter().find(|(other, held)| other != node && inspection::claims_overlap(held, claim))
+        {
             return Err(Error::config(format!("`{other}` and `{node}` restore into the same place"))
                 .with_node(node)
                 .with_hint("give each its own target"));
         }
         let Claim::Path(claimed) = claim else { continue };
-        for (what, path) in [("the archive", archive), ("the state folder", Some(set.state_dir()))] {
-            let Some(path) = path else { continue };
-            let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        for (what, path) in ours {
+            let Some(path) = path.map(resolved) else { continue };
             if path.starts_with(claimed) {
                 return Err(Error::new(ErrorKind::Config, format!("{what} lies in what would be replaced"))
                     .with_node(node)
@@ -289,10 +338,13 @@ fn refuse_clash(
     Ok(())
 }
 
-fn overlap(a: &Claim, b: &Claim) -> bool {
-    match (a, b) {
-        (Claim::Path(a), Claim::Path(b)) => a.starts_with(b) || b.starts_with(a),
-        (a, b) => a == b,
+/// The path with all links resolved, as far as it exists.
+fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let exists = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    match exists {
+        Some((above, real)) => path.strip_prefix(above).map_or(path.clone(), |rest| real.join(rest)),
+        None => path,
     }
 }
 
@@ -302,7 +354,7 @@ impl fmt::Display for RestorePlan {
         for (at, step) in self.steps.iter().enumerate() {
             writeln!(f, "{:>3}. {} ({}) -> {}", at + 1, step.node, step.driver, step.target)?;
             if let Some(changes) = &step.changes {
-                fmt_changes(f, changes, self.extras)?;
+                fmt_changes(f, changes, step.extras)?;
             }
             let undo = match step.undo {
                 Undo::AfterCommit => continue,

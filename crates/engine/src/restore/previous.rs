@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use dumprestore_driver::{Error, NodePath, Result, Token};
+use dumprestore_driver::{Driver, Error, NodePath, Result, Token};
 use serde::{Deserialize, Serialize};
 
 use crate::set::BackupSet;
@@ -13,18 +13,27 @@ use crate::set::BackupSet;
 /// What is kept, node by node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Kept {
-    /// The run that kept it.
-    pub(crate) run: String,
-    /// What that run restored, for people.
-    pub(crate) archive: String,
-    /// The nodes.
+    /// The nodes. Of one node there may be several, in different places.
     pub(crate) nodes: Vec<KeptNode>,
+}
+
+impl Kept {
+    /// What is kept of that node where its driver would restore it to.
+    pub(crate) fn find(&self, node: &NodePath, driver: &dyn Driver) -> Option<&KeptNode> {
+        let mut nodes = self.nodes.iter();
+        nodes
+            .find(|kept| kept.node == *node && kept.driver == driver.kind() && kept.target == driver.target())
+    }
 }
 
 /// What is kept of one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KeptNode {
     pub(crate) node: NodePath,
+    /// The run that kept it.
+    pub(crate) run: String,
+    /// What that run restored, for people.
+    pub(crate) archive: String,
     pub(crate) driver: String,
     pub(crate) target: String,
     pub(crate) token: Token,
@@ -32,6 +41,33 @@ pub(crate) struct KeptNode {
 
 fn path(set: &BackupSet) -> PathBuf {
     set.state_dir().join(format!("{}.previous.json", set.name()))
+}
+
+/// Drops everything that is kept as `:previous`, and gives how many nodes that were.
+pub(crate) async fn discard(set: &BackupSet) -> Result<usize> {
+    let Some(kept) = read(set)? else { return Ok(0) };
+    let mut left = Vec::new();
+    let mut failed = None;
+    let count = kept.nodes.len();
+    for node in kept.nodes {
+        let driver = super::plan::driver_of(set, &node.node);
+        let dropped = match driver {
+            Ok(driver) if driver.kind() == node.driver => driver.discard_previous(&node.token).await,
+            Ok(_) => Err(Error::config("the node has another driver now")),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = dropped {
+            failed.get_or_insert(error.with_node(&node.node).with_context("target", &node.target));
+            left.push(node);
+        }
+    }
+    let path = path(set);
+    if left.is_empty() {
+        std::fs::remove_file(&path).map_err(|error| self::failed(&path, error))?;
+    } else {
+        store(&path, &Kept { nodes: left })?;
+    }
+    failed.map_or(Ok(count), Err)
 }
 
 /// What an earlier restore has kept, if anything.
@@ -45,17 +81,21 @@ pub(crate) fn read(set: &BackupSet) -> Result<Option<Kept>> {
     Ok(Some(kept))
 }
 
-/// Writes down what is kept, durably. What an older restore kept of nodes that this one did not touch stays.
-pub(crate) fn write(set: &BackupSet, mut kept: Kept) -> Result<()> {
+/// Writes down what is kept, durably. What an older restore kept in places that this one did not touch stays.
+pub(crate) fn write(set: &BackupSet, mut nodes: Vec<KeptNode>) -> Result<()> {
     if let Some(older) = read(set)? {
-        let untouched =
-            older.nodes.into_iter().filter(|old| kept.nodes.iter().all(|new| new.node != old.node));
+        let same =
+            |a: &KeptNode, b: &KeptNode| (&a.node, &a.driver, &a.target) == (&b.node, &b.driver, &b.target);
+        let untouched = older.nodes.into_iter().filter(|old| !nodes.iter().any(|new| same(old, new)));
         let untouched: Vec<_> = untouched.collect();
-        kept.nodes.extend(untouched);
+        nodes.extend(untouched);
     }
-    let path = path(set);
-    let text = serde_json::to_vec_pretty(&kept).map_err(|error| failed(&path, error.into()))?;
-    replace(&path, &text).map_err(|error| failed(&path, error))
+    store(&path(set), &Kept { nodes })
+}
+
+fn store(path: &Path, kept: &Kept) -> Result<()> {
+    let text = serde_json::to_vec_pretty(kept).map_err(|error| failed(path, error.into()))?;
+    replace(path, &text).map_err(|error| failed(path, error))
 }
 
 fn replace(path: &Path, text: &[u8]) -> std::io::Result<()> {

@@ -6,7 +6,7 @@ use dumprestore_driver::{Cancel, Driver, Error, NodePath, Result, StageContext, 
 use serde::Serialize;
 
 use super::plan::driver_of;
-use super::previous::{self, Kept, KeptNode};
+use super::previous::{self, KeptNode};
 use super::transaction::end_rollback;
 use crate::Observer;
 use crate::event::Event;
@@ -76,24 +76,33 @@ pub(crate) async fn recover_left(set: &BackupSet, run: &Run) -> Result<Option<Re
     Ok(Some(Recovered { run: earlier, archive, outcome }))
 }
 
+/// Goes on past a node that fails: all have committed, and the others need not wait for it.
 async fn finish(set: &BackupSet, mut left: Left) -> Result<()> {
-    let mut kept = Vec::new();
+    let (mut kept, mut failed) = (Vec::new(), Vec::new());
     for node in left.header.nodes.clone() {
         let token = match left.finished.remove(&node.node) {
-            Some(token) => token,
-            None => {
-                finish_node(set, &mut left, &node.node).await.map_err(|error| error.with_node(&node.node))?
-            }
+            Some(token) => Ok(token),
+            None => finish_node(set, &mut left, &node.node).await,
         };
-        kept.extend(token.map(|token| KeptNode {
-            node: node.node.clone(),
-            driver: node.driver.clone(),
-            target: node.target.clone(),
-            token,
-        }));
+        match token {
+            Ok(token) => kept.extend(token.map(|token| KeptNode {
+                node: node.node,
+                run: left.header.run.clone(),
+                archive: left.header.archive.clone(),
+                driver: node.driver,
+                target: node.target,
+                token,
+            })),
+            Err(error) => failed.push(error.with_node(&node.node)),
+        }
+    }
+    if let Some(first) = failed.first() {
+        let message = format!("an interrupted restore is committed, and could not be finished: {first}");
+        let hint = first.hint().map_or_else(|| "remove the cause".to_owned(), str::to_owned);
+        return Err(Error::stuck(message).with_hint(format!("{hint}; then run `dumprestore recover`")));
     }
     if left.header.keep {
-        previous::write(set, Kept { run: left.header.run, archive: left.header.archive, nodes: kept })?;
+        previous::write(set, kept)?;
     }
     left.journal.remove()
 }

@@ -51,13 +51,14 @@ impl Transaction {
         header: Header,
         journal: std::path::PathBuf,
         run: &Run,
-        cx: &StageContext,
+        cx: impl Fn(&Chosen) -> StageContext,
         lanes: &Lanes,
     ) -> Result<Self> {
         let mut steps = Vec::new();
         for chosen in chosen {
             let node = chosen.node.clone();
-            steps.push(Step::stage(chosen, cx.clone(), lanes).await.map_err(|error| error.with_node(&node))?);
+            let cx = cx(&chosen);
+            steps.push(Step::stage(chosen, cx, lanes).await.map_err(|error| error.with_node(&node))?);
         }
         let journal = Journal::create(journal, &header)?;
         Ok(Self { steps, run: run.clone(), journal })
@@ -124,6 +125,7 @@ impl Transaction {
     pub(super) async fn finish(
         mut self,
         old: OldState,
+        archive: &str,
         keep: impl FnOnce(Vec<KeptNode>) -> Result<()>,
     ) -> Vec<Error> {
         self.phase("finish");
@@ -133,7 +135,7 @@ impl Transaction {
             let finished = step.staging.write().await.finish(old).await;
             let journalled = finished.and_then(|token| {
                 self.journal.finished(&step.node, token.clone())?;
-                kept.extend(token.map(|token| step.kept(token)));
+                kept.extend(token.map(|token| step.kept((&self.run.name, archive), token)));
                 Ok(())
             });
             match journalled {
@@ -153,6 +155,9 @@ impl Transaction {
     /// [`ErrorKind::Stuck`] with all that is stuck. The journal then stays, for `recover`.
     pub(super) async fn roll_back(mut self) -> Result<()> {
         self.phase("roll back");
+        // It outweighs `all_committed`, which may be on disk although writing it failed. Without it nothing is lost:
+        // this process goes on, and another would read a journal that says no more than what is true.
+        let _noted = self.journal.rolling_back();
         let mut stuck = Vec::new();
         for step in self.steps.iter().rev().filter(|step| step.begun) {
             match step.staging.write().await.rollback().await {
@@ -273,8 +278,15 @@ impl Step {
         }
     }
 
-    fn kept(&self, token: dumprestore_driver::Token) -> KeptNode {
-        KeptNode { node: self.node.clone(), driver: self.driver.clone(), target: self.target.clone(), token }
+    fn kept(&self, (run, archive): (&str, &str), token: dumprestore_driver::Token) -> KeptNode {
+        KeptNode {
+            node: self.node.clone(),
+            run: run.to_owned(),
+            archive: archive.to_owned(),
+            driver: self.driver.clone(),
+            target: self.target.clone(),
+            token,
+        }
     }
 
     async fn load(&mut self, run: &Run) -> Result<()> {
