@@ -19,4 +19,4 @@ mod watched;
 
 pub use shop::{Shop, State};
 pub use traffic::{Traffic, TrafficReport};
-pub use watched::watch;
+pub use watched::{degrade, watch};

@@ -12,12 +12,19 @@ use dumprestore_testkit::Faulty;
 
 /// The same driver, under the eyes of `faults`: before and after each of its calls there is a moment.
 pub fn watch(driver: Arc<dyn Driver>, faults: &Arc<Faulty>) -> Arc<dyn Driver> {
-    Arc::new(Watched { inner: driver, faults: faults.clone() })
+    Arc::new(Watched { inner: driver, faults: faults.clone(), ledger: Vec::new() })
+}
+
+/// The same driver, whose dumps are degraded: `what` could not be read, it says.
+pub fn degrade(driver: Arc<dyn Driver>, what: &str) -> Arc<dyn Driver> {
+    let ledger = vec![LedgerEntry::degrading(what, "it can't be read")];
+    Arc::new(Watched { inner: driver, faults: Arc::new(Faulty::never()), ledger })
 }
 
 struct Watched<T> {
     inner: T,
     faults: Arc<Faulty>,
+    ledger: Vec<LedgerEntry>,
 }
 
 /// A moment, the call, and another moment.
@@ -32,11 +39,11 @@ macro_rules! moments {
 
 impl Watched<Arc<dyn Driver>> {
     fn source(&self, inner: Box<dyn Source>) -> Box<dyn Source> {
-        Box::new(Watched { inner, faults: self.faults.clone() })
+        Box::new(Watched { inner, faults: self.faults.clone(), ledger: self.ledger.clone() })
     }
 
     fn staging(&self, inner: Box<dyn Staging>) -> Box<dyn Staging> {
-        Box::new(Watched { inner, faults: self.faults.clone() })
+        Box::new(Watched { inner, faults: self.faults.clone(), ledger: Vec::new() })
     }
 }
 
@@ -73,6 +80,10 @@ impl Driver for Watched<Arc<dyn Driver>> {
     async fn open(&self, cx: OpenContext) -> Result<Box<dyn Source>> {
         let inner = moments!(self, "open", self.inner.open(cx).await)?;
         Ok(self.source(inner))
+    }
+
+    async fn thaw(&self) -> Result<()> {
+        self.inner.thaw().await
     }
 
     async fn changes(&self, archived: Arc<dyn ArchivedNode>, cx: &StageContext) -> Result<Changes> {
@@ -141,7 +152,7 @@ impl Source for Watched<Box<dyn Source>> {
     }
 
     fn ledger(&self) -> Vec<LedgerEntry> {
-        self.inner.ledger()
+        self.inner.ledger().into_iter().chain(self.ledger.clone()).collect()
     }
 
     async fn release(&mut self) -> Result<()> {

@@ -86,6 +86,12 @@ pub trait Driver: Send + Sync {
     /// Opens the source for one dump.
     async fn open(&self, cx: OpenContext) -> Result<Box<dyn Source>>;
 
+    /// A dump of this source was killed between `pin` and `release`: undoes what it may have done to the application,
+    /// such as a freeze. Called when that is found out, perhaps twice, perhaps for nothing.
+    async fn thaw(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Counts what restoring `archived` would create, replace and remove here. Looks only.
     async fn changes(&self, archived: Arc<dyn ArchivedNode>, cx: &StageContext) -> Result<Changes>;
 

@@ -60,7 +60,8 @@ pub trait OneStream: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Called when the dump is over, however it ended, if `freeze` was called.
+    /// Called when the dump is over, however it ended, if `freeze` was called; and by a later run, if the dump was
+    /// killed. Thawing what is not frozen must do no harm.
     async fn thaw(&self) -> Result<()> {
         Ok(())
     }
@@ -115,6 +116,10 @@ impl<S: OneStream> Driver for OneStreamDriver<S> {
 
     async fn open(&self, _cx: OpenContext) -> Result<Box<dyn Source>> {
         Ok(Box::new(Outgoing { stream: self.0.clone(), frozen: false }))
+    }
+
+    async fn thaw(&self) -> Result<()> {
+        self.0.thaw().await
     }
 
     async fn changes(&self, _archived: Arc<dyn ArchivedNode>, _cx: &StageContext) -> Result<Changes> {

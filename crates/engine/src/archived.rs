@@ -28,9 +28,14 @@ pub(crate) fn archive_error(error: archive::Error) -> Error {
         _ => ErrorKind::Archive,
     };
     let made = Error::new(kind, error.to_string());
-    match error.hint_text() {
-        Some(hint) => made.with_hint(hint),
-        None => made,
+    let full = std::error::Error::source(&error)
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .is_some_and(|source| source.kind() == std::io::ErrorKind::StorageFull);
+    match (error.hint_text(), kind) {
+        (Some(hint), _) => made.with_hint(hint),
+        (None, _) if full => made.with_hint("make room where the archive is written, and run it again"),
+        (None, ErrorKind::Archive) => made.with_hint("take another archive; `verify` says which are whole"),
+        (None, _) => made,
     }
 }
 

@@ -37,8 +37,8 @@ pub use plan::{OrderPlan, OrderedNode, PlannedReference};
 pub use registry::{DriverInfo, Registry};
 pub use restore::{
     OpenArchive, PlannedNode, RecoverOutcome, Recovered, RestoreFrom, RestoreOptions, RestoreOutcome,
-    RestorePlan, RestoreReport, RestoredNode, VerifyReport, discard_previous, plan_restore, recover,
-    rehearse, restore, verify,
+    RestorePlan, RestoreReport, RestoredNode, VerifyReport, discard_previous, is_interrupted, plan_restore,
+    recover, rehearse, restore, verify,
 };
 pub use set::{BackupSet, Node};
 pub use settings::{Archive, Coherence, Compression, IfUncertified, Parallel};

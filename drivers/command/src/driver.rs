@@ -47,6 +47,10 @@ impl Driver for Command {
         Ok(Box::new(CommandSource::new(self.0.clone(), cx)))
     }
 
+    async fn thaw(&self) -> Result<()> {
+        self.0.thaw("recover").await
+    }
+
     async fn changes(&self, archived: Arc<dyn ArchivedNode>, _cx: &StageContext) -> Result<Changes> {
         let mut changes = Changes::of("streams");
         changes.replace = archived.parts().count() as u64;

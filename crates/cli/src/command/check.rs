@@ -53,6 +53,7 @@ impl Check {
         find_clashes(&mut found.nodes);
         find_what_lies_within(&set, &mut found.nodes);
         session.console.print(render(&found, session))?;
+        super::restore::warn_if_interrupted(session, &set);
         let problems = found.nodes.iter().flat_map(|node| &node.inspection.problems);
         let exit = match problems.map(|problem| problem.severity).max() {
             None | Some(Severity::Warning) => Exit::Ok,

@@ -93,6 +93,10 @@ impl Choice {
             ExtrasPolicy::Remove => Extras::Remove,
         });
         options.other_set = self.other_set;
+        // A place that was named by hand is not one that a restore has made: nothing there goes unasked.
+        if self.extras.is_none() && !self.map.is_empty() {
+            options.extras = Some(Extras::Fail);
+        }
         options.observer = session.observer();
         options
     }
@@ -100,6 +104,7 @@ impl Choice {
 
 impl Restore {
     pub(crate) async fn run(self, session: &Session) -> Result<Ended> {
+        let cancel = crate::interrupt::watch(&session.console, crate::interrupt::Second::Waits)?;
         let set = session.load_with(&self.choice.map)?;
         let from = if self.archive.as_os_str() == PREVIOUS {
             RestoreFrom::Previous
@@ -108,8 +113,9 @@ impl Restore {
         };
         let mut options = self.choice.options(session);
         options.reversible = self.reversible;
-        options.cancel = crate::interrupt::watch(&session.console, crate::interrupt::Second::Waits)?;
+        options.cancel = cancel;
         if self.dry_run {
+            warn_if_interrupted(session, &set);
             let plan = dumprestore::plan_restore(&set, &from, &options).await?;
             session.console.print(about(&from))?;
             session.console.print(&plan)?;
@@ -162,6 +168,14 @@ impl Restore {
         }
         console.ask("type `yes` to restore: ");
         Ok(answer(cancel).await?.trim() == "yes")
+    }
+}
+
+/// Says so if the next run will first have to end an interrupted one.
+pub(crate) fn warn_if_interrupted(session: &Session, set: &BackupSet) {
+    if dumprestore::is_interrupted(set) {
+        let text = "a run of this set is under way, or was interrupted";
+        session.console.warn(text, Some("`dumprestore recover` ends what an interrupted one has left"));
     }
 }
 

@@ -139,6 +139,7 @@ fn judge(run: &DumpRun<'_>, checks: &[EdgeCheck], known: &mut Known, attempt: u3
 
 async fn pin_all(run: &mut DumpRun<'_>, mode: CutMode) -> Result<(OffsetDateTime, OffsetDateTime)> {
     // What can't be pinned may take its time to freeze: that must not widen the cut of the others.
+    run.note_frozen()?;
     for node in run.nodes.iter_mut().filter(|node| node.capabilities.view == View::Streamed) {
         node.pin(&CutContext::new(coarse_now(), mode)).await?;
     }

@@ -13,10 +13,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dumprestore_archive as archive;
-use dumprestore_driver::{Edge, Error, ErrorKind, NodePath, OpenContext, Result, Severity, View};
+use dumprestore_driver::{
+    Claim, Edge, Error, ErrorKind, Inspection, NodePath, OpenContext, Result, Severity, View,
+};
 use futures_util::TryFutureExt;
 
-pub(crate) use workspace::remove_left;
+pub(crate) use workspace::{has_left, remove_left};
 
 pub use options::{Destination, DumpOptions, DumpOutcome, DumpReport, DumpedNode};
 
@@ -141,8 +143,8 @@ impl Job<'_> {
         let mut writing = archive::WriterOptions::default();
         writing.started = self.run.started;
         let writer = Arc::new(archive::ArchiveWriter::create(output, writing).map_err(archive_error)?);
-        let mut dump = DumpRun::new(self, writer);
-        let dumped = dump.go(&self.chosen, ours, workspace).await;
+        let mut dump = DumpRun::new(self, writer, workspace);
+        let dumped = dump.go(&self.chosen, ours).await;
         let released = dump.release().await;
         let cutting = dumped?;
         released?;
@@ -159,6 +161,7 @@ impl Job<'_> {
 /// A dump under way.
 struct DumpRun<'a> {
     set: &'a BackupSet,
+    workspace: &'a Workspace,
     run: Run,
     archive: Arc<archive::ArchiveWriter>,
     nodes: Vec<OpenNode>,
@@ -173,7 +176,7 @@ struct DumpRun<'a> {
 }
 
 impl<'a> DumpRun<'a> {
-    fn new(job: &Job<'a>, archive: Arc<archive::ArchiveWriter>) -> Self {
+    fn new(job: &'a Job<'_>, archive: Arc<archive::ArchiveWriter>, workspace: &'a Workspace) -> Self {
         let both = |edge: &&Edge| job.chosen.contains(&edge.from) && job.chosen.contains(&edge.to);
         let edges: Vec<Edge> = job.set.edges().iter().filter(both).cloned().collect();
         let (edges, unchecked) = if job.options.certify { (edges, Vec::new()) } else { (Vec::new(), edges) };
@@ -187,6 +190,7 @@ impl<'a> DumpRun<'a> {
             refused,
             if_uncertified,
             set: job.set,
+            workspace,
             run: job.run.clone(),
             archive,
             nodes: Vec::new(),
@@ -196,24 +200,26 @@ impl<'a> DumpRun<'a> {
         }
     }
 
-    async fn go(
-        &mut self,
-        chosen: &[NodePath],
-        ours: Vec<PathBuf>,
-        workspace: &Workspace,
-    ) -> Result<Cutting> {
-        self.open(chosen, ours, workspace).await?;
+    async fn go(&mut self, chosen: &[NodePath], ours: Vec<PathBuf>) -> Result<Cutting> {
+        self.open(chosen, ours).await?;
         cut::capture(self).await?;
         let cutting = cut::cut(self).await?;
         self.stream().await?;
         Ok(cutting)
     }
 
+    /// Before a pin may freeze an application.
+    fn note_frozen(&self) -> Result<()> {
+        let streamed = self.nodes.iter().filter(|node| node.capabilities.view == View::Streamed);
+        let nodes: Vec<_> = streamed.map(|node| &node.path).collect();
+        if nodes.is_empty() { Ok(()) } else { self.workspace.note_frozen(&nodes) }
+    }
+
     fn phase(&self, phase: &'static str) {
         self.run.observer.event(&Event::Phase { phase });
     }
 
-    async fn open(&mut self, chosen: &[NodePath], ours: Vec<PathBuf>, workspace: &Workspace) -> Result<()> {
+    async fn open(&mut self, chosen: &[NodePath], ours: Vec<PathBuf>) -> Result<()> {
         self.phase("open");
         for path in chosen {
             self.run.cancel.check()?;
@@ -236,12 +242,24 @@ impl<'a> DumpRun<'a> {
                     );
                 }
             }
-            let cx = OpenContext::new(&self.run.name, workspace.scratch())
-                .with_ours(ours.clone())
+            let cx = OpenContext::new(&self.run.name, self.workspace.scratch())
+                .with_ours(self.ours(&ours, &inspection))
                 .with_cancel(self.run.stop.clone());
             self.nodes.push(OpenNode::open(node, driver.clone(), inspection, cx, &self.lanes).await?);
         }
         Ok(())
+    }
+
+    /// What of ours may lie in a node: with the folder of archives, if it lies in it, lest each archive hold all
+    /// earlier ones.
+    fn ours(&self, ours: &[PathBuf], inspection: &Inspection) -> Vec<PathBuf> {
+        let archives = self.set.archive().map(|archive| archive.to.clone()).filter(|to| {
+            inspection.claims.iter().any(|claim| match claim {
+                Claim::Path(claimed) => to.starts_with(claimed) && to != claimed,
+                Claim::Name(_) => false,
+            })
+        });
+        ours.iter().cloned().chain(archives).collect()
     }
 
     /// Dumps what nothing holds still, one node after the other and in order, for each moment counts there; then what

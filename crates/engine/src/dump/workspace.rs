@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use dumprestore_driver::{Error, Result};
+use dumprestore_driver::{Error, NodePath, Result};
 
 use crate::set::BackupSet;
 
@@ -21,17 +21,25 @@ fn folder(set: &BackupSet) -> PathBuf {
 }
 
 const NOTE: &str = "archive";
+const FROZEN: &str = "frozen";
 
 impl Workspace {
     /// Makes the folder, and notes down where the archive will be written to before anything is written there.
     pub(super) fn create(set: &BackupSet, archive: Option<&Path>) -> Result<Self> {
         let folder = folder(set);
         let created = fs::DirBuilder::new().mode(0o700).create(&folder).and_then(|()| match archive {
-            Some(archive) => note(&folder, archive),
+            Some(archive) => write_note(&folder.join(NOTE), archive.as_os_str().as_bytes()),
             None => Ok(()),
         });
         created.map_err(|error| failed("can't create the folder for scratch files", &folder, error))?;
         Ok(Self { folder })
+    }
+
+    /// Notes down, before it happens, that the pins of these nodes may freeze an application.
+    pub(super) fn note_frozen(&self, nodes: &[&NodePath]) -> Result<()> {
+        let names: Vec<_> = nodes.iter().map(|node| node.as_str()).collect();
+        let noted = write_note(&self.folder.join(FROZEN), names.join("\n").as_bytes());
+        noted.map_err(|error| failed("can't note down which nodes are frozen", &self.folder, error))
     }
 
     /// Where scratch files go.
@@ -46,15 +54,25 @@ impl Workspace {
     }
 }
 
-fn note(folder: &Path, archive: &Path) -> io::Result<()> {
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(folder.join(NOTE))?;
-    file.write_all(archive.as_os_str().as_bytes())?;
+fn write_note(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text)?;
     file.sync_all()
 }
 
-/// Removes what a dump has left that was killed: the partial archive and scratch files.
-pub(crate) fn remove_left(set: &BackupSet) -> Result<()> {
+/// Whether a dump is under way, or was killed.
+pub(crate) fn has_left(set: &BackupSet) -> bool {
+    folder(set).exists()
+}
+
+/// Removes what a dump has left that was killed: the partial archive, scratch files, and a frozen application. False
+/// if there was nothing.
+pub(crate) async fn remove_left(set: &BackupSet) -> Result<bool> {
     let folder = folder(set);
+    if !folder.exists() {
+        return Ok(false);
+    }
+    thaw_left(set, &folder).await?;
     match fs::read(folder.join(NOTE)) {
         Ok(archive) => remove_partials(Path::new(&std::ffi::OsString::from_vec(archive)))?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -64,8 +82,22 @@ pub(crate) fn remove_left(set: &BackupSet) -> Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(failed("can't remove what a killed dump has left", &folder, error))
         }
-        _ => Ok(()),
+        _ => Ok(true),
     }
+}
+
+async fn thaw_left(set: &BackupSet, folder: &Path) -> Result<()> {
+    let names = match fs::read_to_string(folder.join(FROZEN)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        read => read.map_err(|error| failed("can't read what a killed dump has left", folder, error))?,
+    };
+    for name in names.lines() {
+        let node = NodePath::new(name)?;
+        // A node that has left the set can't be thawed by us any more.
+        let Some(driver) = set.node(&node).and_then(|node| node.driver()) else { continue };
+        driver.thaw().await.map_err(|error| error.with_node(&node))?;
+    }
+    Ok(())
 }
 
 /// Removes the files that [`FileOutput`](dumprestore_archive::FileOutput) writes to before the archive is whole.

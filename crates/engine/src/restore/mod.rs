@@ -100,6 +100,11 @@ pub async fn discard_previous(set: &BackupSet) -> Result<usize> {
     previous::discard(set).await
 }
 
+/// Whether an interrupted run of this set waits for [`recover`]. Looks only.
+pub fn is_interrupted(set: &BackupSet) -> bool {
+    journal::path(set.state_dir(), set.name()).exists() || crate::dump::has_left(set)
+}
+
 async fn run_locked(
     set: &BackupSet,
     from: &RestoreFrom,
@@ -130,8 +135,10 @@ async fn choose_and_plan(
             let (chosen, warnings) = plan::choose(set, archive, options)?;
             let manifest = archive.archive().manifest();
             let name = (archive.label.as_str(), manifest.run.as_str());
-            let plan =
+            let mut plan =
                 plan::plan(set, run, name, &chosen, warnings, options, archive.path.as_deref()).await?;
+            plan.incomplete = options.only.is_empty()
+                && (chosen.len() < set.dump_order().len() || chosen.len() < manifest.nodes.len());
             Ok((chosen, plan))
         }
         RestoreFrom::Previous => {
@@ -197,7 +204,7 @@ impl Restoring<'_> {
     async fn perform_planned(&self) -> Result<RestoreReport> {
         let (chosen, plan) = self.plan().await?;
         let nodes: Vec<NodePath> = chosen.iter().map(|chosen| chosen.node.clone()).collect();
-        let degraded = chosen.iter().any(|chosen| chosen.degraded);
+        let degraded = plan.incomplete || chosen.iter().any(|chosen| chosen.degraded);
         self.hooks(&nodes, BTreeMap::new()).run(HookPoint::BeforeRestore).await?;
         let safety_dump = self.safety_dump(&chosen).await?;
         let mut report = self.swap(chosen, &nodes, plan.reversible).await?;

@@ -60,9 +60,8 @@ impl OpenArchive {
     /// # Errors
     /// [`ErrorKind::Archive`](crate::ErrorKind::Archive) if it is no archive, or a damaged one.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = std::fs::File::open(path).map_err(|error| {
-            Error::io("can't open the archive", error).with_context("file", path.display())
-        })?;
+        let file = std::fs::File::open(path)
+            .map_err(|error| unopened(error).with_context("file", path.display()))?;
         let archive = Archive::open(Arc::new(file))
             .map_err(|error| archive_error(error).with_context("archive", path.display()))?;
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -83,6 +82,12 @@ impl OpenArchive {
     pub fn label(&self) -> &str {
         &self.label
     }
+}
+
+fn unopened(error: std::io::Error) -> Error {
+    let missing = error.kind() == std::io::ErrorKind::NotFound;
+    let made = Error::io("can't open the archive", error);
+    if missing { made.with_hint("check its name; `latest` means the newest one of the set") } else { made }
 }
 
 /// What came of a restore.

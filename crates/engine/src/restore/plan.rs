@@ -38,6 +38,8 @@ pub struct RestorePlan {
     pub steps: Vec<PlannedNode>,
     /// What a person should know before saying yes.
     pub warnings: Vec<String>,
+    /// Whether nodes of the set, or of the archive, stay out although all were meant.
+    pub incomplete: bool,
 }
 
 /// What a restore would do to one node.
@@ -115,6 +117,11 @@ pub(super) fn choose(
         }
     }
     let nodes: Vec<NodePath> = chosen.iter().map(|chosen| chosen.node.clone()).collect();
+    for edge in manifest.edges.iter().filter(|edge| edge.dangling.total > 0) {
+        let (count, from, to) = (edge.dangling.total, &edge.from, &edge.to);
+        warnings
+            .push(format!("in the archive, {count} references of `{from}` to `{to}` dangle: see `inspect`"));
+    }
     for (from, to) in crate::selection::broken(set, &nodes) {
         warnings.push(format!(
             "`{from}` refers to `{to}`, and only one of them is restored: references may dangle"
@@ -241,9 +248,11 @@ pub(super) async fn plan(
     let ours = [
         ("the archive", archive),
         ("the safety dump", options.safety_dump.as_deref()),
+        ("the folder of archives", set.archive().map(|archive| archive.to.as_path())),
         ("the state folder", Some(set.state_dir())),
     ];
     let mut claims: Vec<(NodePath, Claim)> = Vec::new();
+    let mut room = Room::default();
     let mut steps = Vec::new();
     for chosen in chosen {
         run.cancel.check()?;
@@ -251,8 +260,12 @@ pub(super) async fn plan(
         let inspection = chosen.driver.inspect().await.map_err(|error| error.with_node(node))?;
         inspection::refuse(&*run.observer, node, &inspection, &[Severity::NoRestore])?;
         refuse_clash(node, &inspection, &claims, &ours)?;
+        let device = inspection.claims.iter().find_map(device_of);
         claims.extend(inspection.claims.into_iter().map(|claim| (node.clone(), claim)));
         let changes = changes(chosen, run, options).await.map_err(|error| error.with_node(node))?;
+        if let Some(changes) = &changes {
+            room.take(device, changes).map_err(|error| error.with_node(node))?;
+        }
         if chosen.undo() == Undo::Never {
             warnings.push(format!("`{node}` can't be undone: it is loaded last, once all else is committed"));
         }
@@ -275,6 +288,7 @@ pub(super) async fn plan(
         reversible: options.reversible,
         steps,
         warnings,
+        incomplete: false,
     })
 }
 
@@ -289,15 +303,35 @@ async fn changes(chosen: &Chosen, run: &Run, options: &RestoreOptions) -> Result
         ))
         .with_hint("restore with `--extras keep` or `--extras remove`"));
     }
-    if let (Some(needs), Some(free)) = (changes.needs_bytes, changes.free_bytes)
-        && needs > free
-    {
-        return Err(Error::environment("there is not enough room to stage the restore")
-            .with_context("needed bytes", needs)
-            .with_context("free bytes", free)
-            .with_hint("make room on the target's file system"));
-    }
     Ok(Some(changes))
+}
+
+/// How much room the nodes need together, on each file system.
+#[derive(Default)]
+struct Room(BTreeMap<Option<u64>, u64>);
+
+impl Room {
+    /// Refuses a node whose staging, with those of the nodes before it, does not fit on its file system.
+    fn take(&mut self, device: Option<u64>, changes: &Changes) -> Result<()> {
+        let (Some(needs), Some(free)) = (changes.needs_bytes, changes.free_bytes) else { return Ok(()) };
+        // What is on no file system that we can tell stands for itself.
+        let before = device.and_then(|device| self.0.get(&Some(device)).copied()).unwrap_or(0);
+        let together = before.saturating_add(needs);
+        self.0.insert(device, together);
+        if together <= free {
+            return Ok(());
+        }
+        Err(Error::environment("there is not enough room to stage the restore")
+            .with_context("needed bytes, with the nodes before it", together)
+            .with_context("free bytes", free)
+            .with_hint("make room on the target's file system"))
+    }
+}
+
+fn device_of(claim: &Claim) -> Option<u64> {
+    let Claim::Path(path) = claim else { return None };
+    let exists = path.ancestors().find_map(|above| above.metadata().ok())?;
+    Some(std::os::unix::fs::MetadataExt::dev(&exists))
 }
 
 pub(super) fn stage_context(run: &Run, chosen: &Chosen, options: &RestoreOptions) -> StageContext {
@@ -322,7 +356,9 @@ fn refuse_clash(
         {
             return Err(Error::config(format!("`{other}` and `{node}` restore into the same place"))
                 .with_node(node)
-                .with_hint("give each its own target"));
+                .with_hint(
+                    "give each its own place: a folder can't be swapped with a node of its own inside of it",
+                ));
         }
         let Claim::Path(claimed) = claim else { continue };
         for (what, path) in ours {
@@ -331,7 +367,7 @@ fn refuse_clash(
                 return Err(Error::new(ErrorKind::Config, format!("{what} lies in what would be replaced"))
                     .with_node(node)
                     .with_context("path", path.display())
-                    .with_hint("move it (`state:` sets the state folder), and try again"));
+                    .with_hint("move it, or set `state:` or `archive.to` to another place, and try again"));
             }
         }
     }

@@ -9,7 +9,7 @@ use super::plan::driver_of;
 use super::previous::{self, KeptNode};
 use super::transaction::end_rollback;
 use crate::Observer;
-use crate::event::Event;
+use crate::event::{Event, warn};
 use crate::journal::{self, Journal, Left};
 use crate::lock::SetLock;
 use crate::run::Run;
@@ -64,7 +64,9 @@ pub async fn recover(set: &BackupSet, observer: Arc<dyn Observer>) -> Result<Opt
 
 /// The same, by a run that holds the lock already.
 pub(crate) async fn recover_left(set: &BackupSet, run: &Run) -> Result<Option<Recovered>> {
-    crate::dump::remove_left(set)?;
+    if crate::dump::remove_left(set).await? {
+        warn(&*run.observer, None, "removed what a dump had left that was killed", None);
+    }
     let Some(left) = Journal::open(journal::path(set.state_dir(), set.name()))? else { return Ok(None) };
     let (earlier, archive) = (left.header.run.clone(), left.header.archive.clone());
     let outcome = if left.all_committed { RecoverOutcome::Finished } else { RecoverOutcome::RolledBack };

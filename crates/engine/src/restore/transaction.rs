@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dumprestore_driver::{
     ArchivedNode, ArchivedPart, Cancel, Error, ErrorKind, NodePath, OldState, PartReader, Result, Secret,
@@ -19,6 +20,9 @@ use crate::journal::{Header, HeaderNode, Journal};
 use crate::lanes::Lanes;
 use crate::meter::Meter;
 use crate::run::Run;
+
+/// How long a driver has to end a load by itself once the run is to stop.
+const GRACE: Duration = Duration::from_secs(15);
 
 /// A staging that lanes share. The engine takes it whole only between phases.
 pub(super) type SharedStaging = Arc<RwLock<Box<dyn Staging>>>;
@@ -335,9 +339,14 @@ impl Loader {
         let loaded = tokio::runtime::Handle::current().block_on(async {
             let staging = self.staging.read().await;
             let mut reader = PartReader::new(&mut stream);
+            let mut loading = staging.load(part, &mut reader);
             tokio::select! {
-                loaded = staging.load(part, &mut reader) => loaded,
-                () = self.cancel.cancelled() => Err(Error::cancelled()),
+                loaded = &mut loading => loaded,
+                // A driver may have to tell what it feeds that this is no proper end: it gets the time for it.
+                () = self.cancel.cancelled() => match tokio::time::timeout(GRACE, loading).await {
+                    Ok(loaded) => loaded,
+                    Err(_) => Err(Error::cancelled()),
+                },
             }
         });
         // A driver may not pass over a part that can't be read.
