@@ -1,5 +1,7 @@
 //! Names: what goes in comes out, and what is unfit never gets in.
 
+#![allow(clippy::unwrap_used, reason = "tests: what they can't go on without ends them")]
+
 use dumprestore_driver::{NodePath, PartName};
 use proptest::prelude::*;
 

@@ -1,5 +1,7 @@
 //! Secrets are read, and never shown.
 
+#![allow(clippy::unwrap_used, reason = "tests: what they can't go on without ends them")]
+
 use dumprestore_driver::{BuildContext, Error, ErrorKind, NodePath, Secret};
 
 fn cx(base: &std::path::Path) -> BuildContext {
