@@ -2,6 +2,7 @@
 
 use dumprestore_driver::{ArchivedNode, Changes, Error, Extras, Facts, Result};
 
+use crate::checks::Recorded;
 use crate::driver::Setup;
 use crate::open::{self, Patience};
 use crate::place::Place;
@@ -101,6 +102,9 @@ fn note(changes: &mut Changes, before: &Before, facts: &Facts) {
             "the text encoding changes from {} to {archived}: connections that stay open must be opened anew",
             profile.encoding
         ));
+    }
+    if let Recorded::Damaged(findings) = Recorded::in_facts(facts) {
+        note(format!("the database was damaged when it was dumped, and is restored so: {findings}"));
     }
     for (fact, what) in [("excluded_tables", "without"), ("excluded_data", "without the rows of")] {
         if let Some(excluded) = list(facts, fact).filter(|excluded| !excluded.is_empty()) {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use dumprestore_driver::{Cancel, Error, Result};
+use dumprestore_driver::{Cancel, Error, Facts, Result};
 use rusqlite::{Connection, ErrorCode};
 
 use crate::fault::failed;
@@ -12,42 +12,114 @@ use crate::open::watch_cancel;
 /// How long a dump may look for rows that refer to nothing: it only notes their number.
 const QUICK: Duration = Duration::from_millis(250);
 
-/// How many findings are told.
+/// How many findings are told, and how many characters of each.
 const FINDINGS: usize = 5;
+const LONGEST_FINDING: usize = 200;
 
-/// Reads all of the database and looks whether it is whole.
-///
-/// # Errors
-/// [`ErrorKind::Archive`](dumprestore_driver::ErrorKind::Archive) with the first findings.
-pub(crate) fn check_integrity(conn: &Connection, path: &Path) -> Result<()> {
-    let findings = match findings(conn) {
-        Err(error) if is_beyond_us(&error) => check_pages(conn).map(|()| Vec::new()),
-        done => done,
-    };
-    let findings = match findings {
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
-            vec![error.to_string()]
+/// Under this name the facts tell what a dump found: `none`, or the findings.
+const FACT: &str = "damage";
+const SOUND: &str = "none";
+
+/// What is damaged in a database: the first findings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Damage(Vec<String>);
+
+impl Damage {
+    /// Reads all of the database and looks whether it is whole. What its rows hold is not looked at: neither indexes
+    /// against their tables, which takes many times as long, nor the application's own `CHECK`s.
+    pub(crate) fn find(conn: &Connection, path: &Path) -> Result<Self> {
+        let findings = match findings(conn) {
+            Err(error) if is_beyond_us(&error) => check_pages(conn).map(|()| Vec::new()),
+            done => done,
+        };
+        match findings {
+            Err(error) if is_corrupt(&error) => Ok(Self(vec![error.to_string()])),
+            done => done.map(Self).map_err(failed("can't check whether the database is whole", path)),
         }
-        done => done.map_err(failed("can't check the staged database", path))?,
-    };
-    match findings.is_empty() {
-        true => Ok(()),
-        false => Err(Error::archive("the database in the archive is damaged: it was so when it was dumped")
-            .with_context("integrity_check", findings.join("; "))
-            .with_hint("take the file out with `dumprestore extract` and try `sqlite3 FILE .recover`")),
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.0.join("; ")
+    }
+
+    /// Enters it in the facts of a dump.
+    pub(crate) fn record(&self, facts: &mut Facts) {
+        let text = if self.is_none() { SOUND.to_owned() } else { self.text() };
+        facts.insert(FACT.to_owned(), text);
+    }
+}
+
+/// What a dump found out about damage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    /// It did not look.
+    Nothing,
+    /// There was none.
+    Sound,
+    /// This.
+    Damaged(String),
+}
+
+impl Recorded {
+    pub(crate) fn in_facts(facts: &Facts) -> Self {
+        match facts.get(FACT).map(String::as_str) {
+            None => Self::Nothing,
+            Some(SOUND) => Self::Sound,
+            Some(text) => Self::Damaged(text.to_owned()),
+        }
+    }
+
+    /// What was damaged when it was dumped is restored so. The archive is not to blame for any damage: what is read
+    /// from it is what was dumped, or is refused by its digest.
+    ///
+    /// # Errors
+    /// With the first findings, if there is damage that the dump does not tell of.
+    pub(crate) fn judge(&self, found: &Damage) -> Result<()> {
+        let error = match self {
+            _ if found.is_none() => return Ok(()),
+            Self::Damaged(_) => return Ok(()),
+            Self::Nothing => Error::unsupported("the database was damaged when it was dumped")
+                .with_hint("take the file out with `dumprestore extract` and try `sqlite3 FILE .recover`"),
+            Self::Sound => {
+                Error::environment("the staged database is damaged, though it was whole when it was dumped")
+                    .with_hint(
+                        "see whether the disk and the memory of this machine are sound, and restore again",
+                    )
+            }
+        };
+        Err(error.with_context("quick_check", found.text()))
     }
 }
 
 fn findings(conn: &Connection) -> rusqlite::Result<Vec<String>> {
-    let mut statement = conn.prepare(&format!("PRAGMA main.integrity_check({FINDINGS})"))?;
-    let found: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    Ok(found.into_iter().filter(|line| line != "ok").collect())
+    // Rows that break a `CHECK` are the application's affair, and would fill the list.
+    conn.pragma_update(None, "ignore_check_constraints", true)?;
+    let mut statement = conn.prepare(&format!("PRAGMA main.quick_check({FINDINGS})"))?;
+    let mut found: Vec<String> = Vec::new();
+    for row in statement.query_map([], |row| row.get(0))? {
+        match row {
+            // The check itself gives up where there is nothing left to read.
+            Err(error) if is_corrupt(&error) => found.push(error.to_string()),
+            row => found.push(row?),
+        }
+    }
+    let lines = found.iter().flat_map(|text| text.lines());
+    let lines = lines.filter(|line| *line != "ok" && !line.starts_with("*** in database"));
+    Ok(lines.take(FINDINGS).map(|line| line.chars().take(LONGEST_FINDING).collect()).collect())
 }
 
 /// Walks all pages: what can be checked when the schema needs a collation or a function that only the application
 /// has.
 fn check_pages(conn: &Connection) -> rusqlite::Result<()> {
     conn.query_row("SELECT count(*), sum(unused) FROM dbstat('main')", [], |_| Ok(()))
+}
+
+fn is_corrupt(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
 }
 
 fn is_beyond_us(error: &rusqlite::Error) -> bool {

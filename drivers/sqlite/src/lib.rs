@@ -7,7 +7,8 @@
 //! - *Dump.* A pin (`pin.rs`) holds a read transaction on a database in WAL mode, and nobody waits; a database with
 //!   a rollback journal is copied at once instead, and the wait of its writers is measured. `snapshot.rs` then
 //!   certifies references (`keys.rs` as referrer, `lookup.rs` as referent) and streams the image of the database,
-//!   page by page (`image.rs`), without the tables that are left out (`selection.rs`, `reduction.rs`).
+//!   page by page (`image.rs`), without the tables that are left out (`selection.rs`, `reduction.rs`). What is damaged
+//!   (`checks.rs`) is dumped as it is, and said.
 //! - *Restore.* The image is written to a file beside the live one, checked (`checks.rs`), and then copied into the
 //!   live file in one transaction of SQLite (`swap.rs`), under connections that stay open. Before that the old state
 //!   is copied aside (`old.rs`). Where there is no live database, files are moved instead (`relocate.rs`).

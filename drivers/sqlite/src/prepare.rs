@@ -6,7 +6,7 @@ use std::path::Path;
 use dumprestore_driver::{Error, ErrorKind, Result};
 use rusqlite::{Connection, ErrorCode};
 
-use crate::checks;
+use crate::checks::{self, Damage};
 use crate::entry::{Before, Form, Way};
 use crate::fault::{failed, io_failed};
 use crate::header::Header;
@@ -120,11 +120,7 @@ fn check_staged(restore: &Restore) -> Result<()> {
     }
     let conn = open::live(staged, &restore.patience)?;
     let fault = || failed("can't read the staged database", staged);
-    let in_archive = |error: Error| match is_no_database(&error) {
-        true => error.with_kind(ErrorKind::Archive),
-        false => error,
-    };
-    open::set_journal_mode(&conn, "DELETE").map_err(fault()).map_err(in_archive)?;
+    open::set_journal_mode(&conn, "DELETE").map_err(fault()).map_err(too_damaged)?;
     if header.is_none() {
         // A file without bytes is a database, but it has no pages that could be swapped in.
         conn.pragma_update(None, "user_version", 0).map_err(fault())?;
@@ -133,9 +129,24 @@ fn check_staged(restore: &Restore) -> Result<()> {
         // What was kept is put back as it was, sound or not.
         None => Ok(()),
         Some(expected) => {
-            checks::check_integrity(&conn, staged).map_err(in_archive)?;
-            check_foreign_keys(&conn, staged, expected.foreign_key_violations).map_err(in_archive)
+            let damage = Damage::find(&conn, staged)?;
+            expected.damage.judge(&damage)?;
+            match damage.is_none() {
+                true => check_foreign_keys(&conn, staged, expected.foreign_key_violations),
+                false => Ok(()),
+            }
         }
+    }
+}
+
+/// What was read from the archive has the digest of what was dumped: the archive is not to blame.
+fn too_damaged(error: Error) -> Error {
+    match is_no_database(&error) {
+        true => error.with_kind(ErrorKind::Unsupported).with_hint(
+            "it was damaged when it was dumped: take it out with `dumprestore extract` and try \
+                        `sqlite3 FILE .recover`",
+        ),
+        false => error,
     }
 }
 

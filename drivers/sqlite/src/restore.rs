@@ -7,6 +7,7 @@ use dumprestore_driver::{
     ArchivedNode, ArchivedPart, Error, ErrorKind, Facts, OldState, PartReader, Result, StageContext,
 };
 
+use crate::checks::Recorded;
 use crate::driver::Setup;
 use crate::entry::{Entry, Form, Kept, Step, Way, remove_with_companions};
 use crate::image::{self, Route};
@@ -23,6 +24,7 @@ pub(crate) struct Expected {
     pub(crate) size: u64,
     pub(crate) page_size: Option<u64>,
     pub(crate) foreign_key_violations: Option<u64>,
+    pub(crate) damage: Recorded,
 }
 
 impl Expected {
@@ -36,6 +38,7 @@ impl Expected {
             size: part.size,
             page_size: number(archived.facts(), "page_size"),
             foreign_key_violations: number(archived.facts(), "foreign_key_violations"),
+            damage: Recorded::in_facts(archived.facts()),
         })
     }
 }

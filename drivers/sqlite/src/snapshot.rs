@@ -8,13 +8,14 @@ use dumprestore_driver::{
     PartStream, PartWriter, Reference, Result, Source, Unresolved, async_trait, part_stream,
 };
 
+use crate::checks::{self, Damage};
 use crate::driver::Setup;
 use crate::fault::blocking;
 use crate::image::{self, View};
 use crate::lookup::Column;
 use crate::open::Patience;
 use crate::pin::{Lock, Pinned};
-use crate::{checks, keys, part_name, reduction};
+use crate::{keys, part_name, reduction};
 
 /// A SQLite database that is being dumped.
 pub(crate) struct Snapshot {
@@ -100,11 +101,16 @@ impl Inner {
     fn part(&self) -> Result<Part> {
         let mut held = locked(&self.held);
         let pinned = held.pinned()?;
-        if pinned.excluded.is_empty()
+        let damage = Damage::find(&pinned.conn, &pinned.path)?;
+        let mut told = locked(&self.told);
+        damage.record(&mut told.facts);
+        if !damage.is_none() {
+            let why = format!("it is damaged, and dumped as it is: {}", damage.text());
+            told.ledger.push(LedgerEntry::degrading("the database", why));
+        } else if pinned.excluded.is_empty()
             && let Some(violations) =
                 checks::quick_foreign_key_count(&mut pinned.conn, &self.patience.cancel)?
         {
-            let mut told = locked(&self.told);
             told.facts.insert("foreign_key_violations".to_owned(), violations.to_string());
         }
         Ok(Part::new(part_name()?).with_size(pinned.profile.size()))
@@ -128,7 +134,7 @@ impl Inner {
         let ledger = reduction::reduce(&whole, &rest, &pinned.excluded, &self.patience)?;
         drop(whole);
         copy_out(&rest, out, &self.patience)?;
-        locked(&self.told).ledger = ledger;
+        locked(&self.told).ledger.extend(ledger);
         Ok(())
     }
 }

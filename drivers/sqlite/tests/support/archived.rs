@@ -4,6 +4,7 @@ use std::io::Read;
 
 use dumprestore_driver::{ArchivedNode, ArchivedPart, Digest, Facts, NodePath, PartName, Result};
 
+#[derive(Clone)]
 pub struct Archived {
     pub path: NodePath,
     pub kind: String,
