@@ -60,6 +60,8 @@ pub(crate) struct Before {
     pub(crate) form: Form,
     pub(crate) wal: bool,
     pub(crate) mode: Option<u32>,
+    #[serde(default)]
+    pub(crate) owner: Option<Owner>,
 }
 
 /// How far a restore has come.
@@ -100,6 +102,18 @@ pub(crate) struct Entry {
     pub(crate) wal: bool,
     /// And its permission bits.
     pub(crate) mode: Option<u32>,
+    /// And its user and group.
+    #[serde(default)]
+    pub(crate) owner: Option<Owner>,
+}
+
+/// A user and a group, as numbers.
+pub(crate) type Owner = (u32, u32);
+
+fn owner_in(facts: &Facts) -> Option<Owner> {
+    // The highest number means none.
+    let number = |name: &str| facts.get(name)?.parse().ok().filter(|id| *id != u32::MAX);
+    Some((number("uid")?, number("gid")?))
 }
 
 const VERSION: u32 = 1;
@@ -108,11 +122,13 @@ impl Entry {
     pub(crate) fn of_archive(path: &Path, run: &str, facts: &Facts) -> Result<Self> {
         let wal = Journal::in_facts(facts) == Journal::Wal;
         let mode = facts.get("mode").and_then(|text| u32::from_str_radix(text, 8).ok());
-        Self::new(path, run, Form::Database, None, wal, mode)
+        let entry = Self::new(path, run, Form::Database, None, wal, mode)?;
+        Ok(Self { owner: owner_in(facts), ..entry })
     }
 
     pub(crate) fn of_kept(path: &Path, run: &str, kept: Kept) -> Result<Self> {
-        Self::new(path, run, kept.form, Some(kept.path), kept.wal, kept.mode)
+        let entry = Self::new(path, run, kept.form, Some(kept.path), kept.wal, kept.mode)?;
+        Ok(Self { owner: kept.owner, ..entry })
     }
 
     fn new(
@@ -135,6 +151,7 @@ impl Entry {
             old: None,
             wal,
             mode: mode.map(|mode| mode & 0o777),
+            owner: None,
         })
     }
 
@@ -176,11 +193,14 @@ pub(crate) struct Kept {
     form: Form,
     wal: bool,
     mode: Option<u32>,
+    #[serde(default)]
+    owner: Option<Owner>,
 }
 
 impl Kept {
-    pub(crate) fn new(path: &Path, form: Form, wal: bool, mode: Option<u32>) -> Self {
-        Self { version: VERSION, path: PathText::new(path), form, wal, mode }
+    pub(crate) fn new(path: &Path, old: Before) -> Self {
+        let Before { form, wal, mode, owner } = old;
+        Self { version: VERSION, path: PathText::new(path), form, wal, mode, owner }
     }
 
     pub(crate) fn parse(token: &Token) -> Result<Self> {

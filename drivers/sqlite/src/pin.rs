@@ -57,6 +57,8 @@ impl Pinned {
         }
         if let Ok(meta) = place.path().metadata() {
             facts.insert("mode".to_owned(), format!("{:04o}", meta.mode() & 0o7777));
+            facts.insert("uid".to_owned(), meta.uid().to_string());
+            facts.insert("gid".to_owned(), meta.gid().to_string());
         }
         Ok((pinned, facts))
     }

@@ -86,8 +86,10 @@ pub(crate) fn prepare(restore: &mut Restore) -> Result<Option<Old>> {
         check_staged(restore)?;
     }
     let wal = matches!(live, Live::Database { journal: Journal::Wal, .. });
-    let mode = path.metadata().ok().map(|meta| meta.mode() & 0o777);
-    restore.entry.old = Some(Before { form: live.form(), wal, mode });
+    let meta = path.metadata().ok();
+    let mode = meta.as_ref().map(|meta| meta.mode() & 0o777);
+    let owner = meta.as_ref().map(|meta| (meta.uid(), meta.gid()));
+    restore.entry.old = Some(Before { form: live.form(), wal, mode, owner });
     if let (Form::Database, Live::Database { journal, page_size }) = (restore.entry.form, live) {
         restore.entry.way = Some(Way::Pages);
         if journal == Journal::Wal {
@@ -188,18 +190,23 @@ fn fit_pages(restore: &Restore, page_size: i64) -> Result<()> {
     std::fs::rename(partial, staged).map_err(io_failed("can't name the staged database", staged))
 }
 
-/// Gives the staged file the owner and the rights of the one that it replaces; where there is none, the rights of the
-/// one that was dumped and, if we may, the owner of the folder: who uses a database must be able to write there.
+/// Gives the staged file the owner and the rights of the one that it replaces; where there is none, those of the one
+/// that was dumped. Only root may give a file away.
 fn hand_over(restore: &Restore) -> Result<()> {
     let (staged, live) = (&restore.names.staged, restore.place.path());
     let fault = || io_failed("can't give the staged database its owner and rights", staged);
     let replaced = live.metadata().ok();
     if rustix::process::geteuid().is_root() {
-        let owner = match &replaced {
-            Some(meta) => meta.clone(),
-            None => restore.place.folder().metadata().map_err(fault())?,
+        let (uid, gid) = match (&replaced, restore.entry.owner) {
+            (Some(meta), _) => (meta.uid(), meta.gid()),
+            (None, Some(dumped)) => dumped,
+            // An archive that does not tell: who uses a database must be able to write its folder.
+            (None, None) => {
+                let folder = restore.place.folder().metadata().map_err(fault())?;
+                (folder.uid(), folder.gid())
+            }
         };
-        std::os::unix::fs::chown(staged, Some(owner.uid()), Some(owner.gid())).map_err(fault())?;
+        std::os::unix::fs::chown(staged, Some(uid), Some(gid)).map_err(fault())?;
     }
     match replaced.map(|meta| meta.mode()).or(restore.entry.mode) {
         Some(mode) => {

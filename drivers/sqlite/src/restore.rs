@@ -240,7 +240,7 @@ impl Restore {
             _ if names.kept.exists() => {}
             _ => return Err(gone(&names.previous)),
         }
-        Ok(Kept::new(&names.kept, old.form, old.wal, old.mode))
+        Ok(Kept::new(&names.kept, old))
     }
 
     fn remove_ours(&self) -> Result<()> {

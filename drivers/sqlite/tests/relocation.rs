@@ -176,6 +176,51 @@ async fn a_new_file_has_the_rights_of_the_one_that_was_dumped_and_a_live_one_kee
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_file_has_the_owner_of_the_one_that_was_dumped_as_far_as_we_may() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let (place, ..) = changed(Journal::Delete).await;
+    let owner = |path: &std::path::Path| {
+        let meta = std::fs::metadata(path).unwrap();
+        (meta.uid(), meta.gid())
+    };
+    let ours = owner(&place.path);
+    // Only root may give files away; others find all to be theirs.
+    let expected = if ours.0 == 0 { (4711, 4712) } else { ours };
+    chown(&place.path, Some(expected.0), Some(expected.1)).unwrap();
+    let dumped = place.dump().await;
+    support::remove(&place.path);
+    let kept = place.restore_and_keep(&dumped).await;
+    assert_eq!(owner(&place.path), expected);
+    place.driver.discard_previous(&kept).await.unwrap();
+
+    // What is kept goes back to its owner as well, also where nothing is any more.
+    let kept = place.restore_and_keep(&dumped).await;
+    support::remove(&place.path);
+    let mut back = place.driver.stage_previous(&kept, place.context()).await.unwrap();
+    back.begin().await.unwrap();
+    back.prepare().await.unwrap();
+    back.commit().await.unwrap();
+    back.finish(OldState::Drop).await.unwrap();
+    assert_eq!(owner(&place.path), expected);
+
+    // An archive that does not tell.
+    support::remove(&place.path);
+    let folder = place.path.parent().unwrap();
+    let expected = if ours.0 == 0 { (4713, 4714) } else { ours };
+    chown(folder, Some(expected.0), Some(expected.1)).unwrap();
+    let silent = Arc::new(support::archived::Archived::new(support::runs::image(&dumped)));
+    let mut staging = place.driver.stage(silent.clone(), place.context()).await.unwrap();
+    staging.begin().await.unwrap();
+    let part = dumprestore_driver::ArchivedNode::parts(&*silent).next().unwrap();
+    let mut from = dumprestore_driver::ArchivedNode::read(&*silent, &part.name).unwrap();
+    staging.load(&part, &mut dumprestore_driver::PartReader::new(&mut from)).await.unwrap();
+    staging.prepare().await.unwrap();
+    staging.commit().await.unwrap();
+    staging.finish(OldState::Drop).await.unwrap();
+    assert_eq!(owner(&place.path), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_is_missing_is_an_error_and_not_created() {
     let (place, dumped, ..) = changed(Journal::Wal).await;
     let nowhere: Arc<dyn Driver> = support::runs::driver(SqliteConfig::new(place.root().join("no/shop.db")));
