@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dumprestore_driver::{Digest, Error, Key, KeySink, Reference, Result};
+use dumprestore_driver::{Digest, Error, ErrorKind, Key, KeySink, Reference, Result};
 use rusqlite::Connection;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::types::ValueRef;
@@ -24,6 +24,9 @@ pub(crate) fn query_of(keys: &serde_json::Value) -> Result<&str> {
 }
 
 /// Hands over what the query finds. A row whose key is `NULL` refers to nothing.
+///
+/// # Errors
+/// [`ErrorKind::Config`] if the query does not fit; [`ErrorKind::Dangling`] if a row holds what can't be a reference.
 pub(crate) fn read(
     conn: &mut Connection,
     path: &Path,
@@ -136,26 +139,34 @@ fn key_of(value: ValueRef<'_>) -> Result<Option<Key>> {
         ValueRef::Null => Ok(None),
         ValueRef::Integer(number) => Ok(Some(Key::new(number.to_string()))),
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(Some(Key::new(bytes))),
-        ValueRef::Real(number) => Err(Error::config(format!(
-            "the query of `keys` gives the number `{number}`"
-        ))
-        .with_hint("a number with a fraction has no one way to be written: cast it to an integer or text")),
+        ValueRef::Real(number) => Err(Error::new(
+            ErrorKind::Dangling,
+            format!("a row holds the number `{number}` where a key is expected"),
+        )
+        .with_hint(
+            "a number with a fraction has no one way to be written, so it refers to nothing: mend the row, cast the \
+             key in the query of `keys`, or leave such rows out (`WHERE typeof(key) <> 'real'`)",
+        )),
     }
 }
 
-/// The digest that stands beside a key: 64 hexadecimal digits, or 32 bytes.
+/// The digest that stands beside a key: 64 hexadecimal digits, or 32 bytes. `NULL` and nothing at all mean that none is
+/// known. Anything else promises a content that nothing can have: the row is at fault, not the configuration.
 fn digest_of(value: ValueRef<'_>, key: &Key) -> Result<Option<Digest>> {
     let digest = match value {
-        ValueRef::Null => return Ok(None),
+        ValueRef::Null | ValueRef::Text([]) | ValueRef::Blob([]) => return Ok(None),
         // A text of 32 characters is an MD5, not 32 bytes.
         ValueRef::Text(text) if text.len() == 64 => Digest::parse(text),
         ValueRef::Blob(bytes) => Digest::parse(bytes),
         _ => None,
     };
     let refuse = || {
-        Error::config("the second column of `keys` is not a sha256")
+        Error::new(ErrorKind::Dangling, "a row holds something else where a sha256 is expected")
             .with_context("key", key)
-            .with_hint("it holds 64 hexadecimal digits, or 32 bytes, or `NULL` where none is known")
+            .with_hint(
+                "mend the row: 64 hexadecimal digits, 32 bytes, or `NULL` where none is known; or leave such rows out \
+                 of the query of `keys` (`WHERE length(sha256) = 64`)",
+            )
     };
     digest.map(Some).ok_or_else(refuse)
 }
