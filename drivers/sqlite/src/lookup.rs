@@ -91,19 +91,19 @@ impl Column {
     fn found(&self, conn: &Connection, references: &[Reference]) -> rusqlite::Result<Vec<bool>> {
         let mut found = vec![false; references.len()];
         conn.execute_batch("SAVEPOINT dumprestore_wanted")?;
-        self.create_wanted(conn)?;
-        let filled = self.fill_wanted(conn, references).and_then(|()| {
-            let mut statement = conn.prepare(&self.join(conn)?)?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                if let Some(seen) =
-                    usize::try_from(row.get::<_, i64>(0)?).ok().and_then(|at| found.get_mut(at))
-                {
-                    *seen = true;
+        let filled =
+            self.create_wanted(conn).and_then(|()| self.fill_wanted(conn, references)).and_then(|()| {
+                let mut statement = conn.prepare(&self.join(conn)?)?;
+                let mut rows = statement.query([])?;
+                while let Some(row) = rows.next()? {
+                    if let Some(seen) =
+                        usize::try_from(row.get::<_, i64>(0)?).ok().and_then(|at| found.get_mut(at))
+                    {
+                        *seen = true;
+                    }
                 }
-            }
-            Ok(())
-        });
+                Ok(())
+            });
         conn.execute_batch("ROLLBACK TO dumprestore_wanted; RELEASE dumprestore_wanted")?;
         filled.map(|()| found)
     }
@@ -227,4 +227,17 @@ fn no_table(conn: &Connection, within: &str) -> rusqlite::Result<Error> {
         Some(name) => error.with_hint(format!("did you mean `{name}.{column}`?")),
         None => error.with_hint("see the tables with `sqlite3 FILE .tables`"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_that_fails_leaves_no_savepoint_behind() {
+        let conn = Connection::open_in_memory().unwrap();
+        let column = Column { table: "gone".to_owned(), name: "id".to_owned() };
+        column.found(&conn, &[Reference::to("1")]).unwrap_err();
+        assert!(conn.is_autocommit());
+    }
 }
