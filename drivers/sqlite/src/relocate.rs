@@ -3,6 +3,7 @@
 //! The old file gets a second name before the new one takes the first: there is always one or the other.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use dumprestore_driver::{Error, Result};
@@ -50,14 +51,40 @@ fn put(restore: &Restore, old: Form) -> Result<()> {
     let (staged, live) = (&restore.names.staged, restore.place.path());
     let put = match old {
         // Whatever has come to be there since the plan was made is not ours to overwrite.
-        Form::Absent => {
-            let flags = rustix::fs::RenameFlags::NOREPLACE;
-            rustix::fs::renameat_with(rustix::fs::CWD, staged, rustix::fs::CWD, live, flags)
-                .map_err(Into::into)
-        }
+        Form::Absent => move_to_nothing(staged, live),
         _ => fs::rename(staged, live),
     };
     put.map_err(io_failed(WHAT, live))
+}
+
+fn move_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Some file systems, such as NFS, don't know the flag.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => link_to_nothing(from, to),
+        done => Ok(done?),
+    }
+}
+
+/// A second name never replaces anything either. Where the file system knows none, or gives the file another number
+/// with it, by which a rollback would not know it again, it is renamed if nothing is seen there.
+fn link_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Ok(()) if number(from)? == number(to)? => return fs::remove_file(from),
+        Ok(()) => fs::remove_file(to)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+        Err(_) => {}
+    }
+    match to.symlink_metadata() {
+        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::rename(from, to),
+        Err(error) => Err(error),
+    }
+}
+
+fn number(path: &Path) -> io::Result<u64> {
+    Ok(std::os::unix::fs::MetadataExt::ino(&path.symlink_metadata()?))
 }
 
 /// Gives the old file a second name; where the file system knows no second names, another name.
@@ -181,4 +208,26 @@ pub(crate) fn copy_whole(from: &Path, to: &Path, cancel: &dumprestore_driver::Ca
         copy.sync_all().map_err(io_failed("can't write the old state to disk", &to))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_the_flag_of_the_file_system_a_file_is_moved_and_replaces_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("staged"), folder.path().join("live"));
+        fs::write(&from, "new").unwrap();
+        let before = number(&from).unwrap();
+        link_to_nothing(&from, &to).unwrap();
+        assert_eq!((fs::read(&to).unwrap(), number(&to).unwrap()), (b"new".to_vec(), before));
+        assert!(!from.exists());
+
+        fs::write(&from, "newer").unwrap();
+        for moved in [move_to_nothing(&from, &to), link_to_nothing(&from, &to)] {
+            assert_eq!(moved.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        }
+        assert_eq!((fs::read(&to).unwrap(), fs::read(&from).unwrap()), (b"new".to_vec(), b"newer".to_vec()));
+    }
 }
