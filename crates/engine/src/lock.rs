@@ -10,7 +10,7 @@ use dumprestore_driver::{Error, ErrorKind, Result};
 /// Holds a set's lock; the kernel lets it go when the process ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct SetLock {
-    _file: File,
+    file: File,
 }
 
 impl SetLock {
@@ -37,7 +37,14 @@ impl SetLock {
         file.set_len(0)
             .and_then(|()| writeln!(file, "run {run}, process {}", std::process::id()))
             .map_err(failed)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for SetLock {
+    fn drop(&mut self) {
+        // Closing alone does not do it while a child that is just being started has the file open as well.
+        let _closing_does_it_otherwise = self.file.unlock();
     }
 }
 
