@@ -18,12 +18,15 @@ use crate::driver::Command;
 pub struct CommandConfig {
     /// The command that writes the whole source to its standard output: the program and its arguments.
     dump: Argv,
-    /// The command that replaces the whole source by what it reads from its standard input, up to the end.
+    /// The command that replaces the whole source by what it reads from its standard input, up to the end. A pipeline
+    /// (`gunzip | psql`) must compare what it got with `DUMPRESTORE_SIZE` or `DUMPRESTORE_SHA256` before it makes anything
+    /// final: if dumprestore is killed, its input just ends.
     restore: Argv,
     /// Run at the cut, before anything is dumped: stops the writers. Needs `thaw`.
     #[serde(default)]
     freeze: Option<Argv>,
-    /// Run after `freeze` when this node is dumped, or when that failed: lets the writers go on.
+    /// Run after `freeze` when this node is dumped, or when that failed: lets the writers go on. It may be run when
+    /// nothing is frozen, and more than once, and must end well then.
     #[serde(default)]
     thaw: Option<Argv>,
     /// After this long a command is stopped, and has failed: `30s`, `5m`, `1h 30m`. Without it, `freeze` and `thaw` have

@@ -25,9 +25,18 @@
 //! Its input ends only after all of it was checked against the archive. If the content is damaged, the run is
 //! interrupted or time is up, the command and all processes it started are ended (`TERM`, and `KILL` five seconds
 //! later) while its input is still open. So a command that makes nothing final before its input ends
-//! (`cat > new && mv new data`) never makes half of a dump final. When dumprestore itself is killed (`kill -9`), Linux
-//! kills the command at that moment; elsewhere, and for what the command has started, the input just ends. A command
-//! that must know can count: `DUMPRESTORE_SIZE` and `DUMPRESTORE_SHA256` tell what it is to read.
+//! (`cat > new && mv new data`) never makes half of a dump final.
+//!
+//! When dumprestore itself is killed (`kill -9`, out of memory), Linux kills the command at that moment. **Only the
+//! command itself:** for what it has started, and elsewhere, the input just ends, as if that were all. In
+//! `["sh", "-c", "gunzip | psql"]` the shell is killed, and `psql` commits what has come so far. So a pipeline must check
+//! what it got before it makes anything final; `DUMPRESTORE_SIZE` and `DUMPRESTORE_SHA256` tell what it is to read:
+//!
+//! ```sh
+//! cat > new && echo "$DUMPRESTORE_SHA256  new" | sha256sum -c --quiet && gunzip < new | psql --single-transaction
+//! ```
+//!
+//! What a command has put into another process group or session (`setsid`, `set -m`) is nobody's to end.
 //!
 //! Such a restore can't be undone, so this node is loaded last, after all others are prepared and committed; after a
 //! crash in the middle of it, `dumprestore recover` says so.
@@ -35,8 +44,11 @@
 //! # Freezing
 //!
 //! `freeze` is run at the cut, with all other pins, and `thaw` when this node was dumped, or as soon as something
-//! failed: also after a freeze that failed, and when the run is interrupted. A dumprestore that is killed (`kill -9`)
-//! thaws nothing: let what `freeze` does end by itself after a while.
+//! failed: also after a freeze that failed, and when the run is interrupted. So `thaw` must do no harm, and end with
+//! status 0, when nothing is frozen, or only half of it, or when it has run already.
+//!
+//! A dumprestore that is killed (`kill -9`) can thaw nothing at that moment: the next dump of the set or `dumprestore
+//! recover` runs `thaw` then. Let what `freeze` does end by itself after a while where that is possible.
 //!
 //! # Secrets
 //!

@@ -133,13 +133,17 @@ impl Process {
     /// Ends it with all processes that it started: politely first. Whoever feeds it keeps its input open meanwhile.
     pub(crate) async fn stop(&mut self) {
         let Some(id) = self.child.id() else { return };
-        signal_group(Some(id), Signal::TERM);
+        // All of them stand still until each has got its signal: none is left to take another's end for the end of the
+        // data that it reads from it.
+        for signal in [Signal::STOP, Signal::TERM, Signal::CONT] {
+            signal_group(Some(id), signal);
+        }
         let patience = Instant::now() + GRACE;
         // It is looked at without being reaped: so the number of its group stays its own.
         while is_running(id) && Instant::now() < patience {
             sleep(Duration::from_millis(5)).await;
         }
-        signal_group(Some(id), Signal::KILL);
+        kill_group(id);
         // Reaps it; that it was ended is known.
         let _ = self.child.wait().await;
     }
@@ -165,6 +169,19 @@ impl Process {
         match self.said.last_lines(&self.secrets) {
             words if words.is_empty() || error.kind() == ErrorKind::Cancelled => error,
             words => error.with_context("it said", words),
+        }
+    }
+}
+
+impl Drop for Process {
+    /// Given up before its end, by a run that was cancelled or panicked: it and all that it started end here, while
+    /// its input is still open. So whoever feeds it must drop the input after it.
+    ///
+    /// Nobody has to be waited for: a process with such a signal pending runs no more code of its own.
+    fn drop(&mut self) {
+        // None once it was reaped: the number may be another's by now.
+        if let Some(id) = self.child.id() {
+            kill_group(id);
         }
     }
 }
@@ -227,8 +244,9 @@ fn command(
     command
 }
 
-/// When we are killed, the input of a restore just ends, as if that were all of it. So the command is killed as well,
-/// before it can make half of a dump final.
+/// When we are killed, the input of a restore just ends, as if that were all of it. So the command is killed as well:
+/// it alone. What it has started (the `psql` in `sh -c "gunzip | psql"`) gets no such signal, reads on to that end, and
+/// has to compare what it got with `DUMPRESTORE_SIZE` or `DUMPRESTORE_SHA256` before it makes anything final.
 ///
 /// The signal comes at the death of the *thread* that started the command. `load` starts it, on a thread that may
 /// block, and stays on that thread until the command has ended.
@@ -259,6 +277,12 @@ fn signal_group(id: Option<u32>, signal: Signal) {
         // It may have ended by itself meanwhile.
         let _ = kill_process_group(group, signal);
     }
+}
+
+/// Stopped first, all of them: else one could still see that another has ended, and take that for the end of its data.
+fn kill_group(id: u32) {
+    signal_group(Some(id), Signal::STOP);
+    signal_group(Some(id), Signal::KILL);
 }
 
 fn is_running(id: u32) -> bool {

@@ -59,6 +59,7 @@ impl Staging for CommandStaging {
         let (reader, writer) = io::pipe().map_err(broken)?;
         // A second handle on the end that the command reads from: what it left unread can be seen there.
         let unread = reader.try_clone().map_err(broken)?;
+        // Declared before the process, and so dropped after it: a restore that is given up kills all readers first.
         let mut input = Some(Sender::from_owned_fd(OwnedFd::from(writer)).map_err(broken)?);
         let expected =
             [("DUMPRESTORE_SIZE", part.size.to_string()), ("DUMPRESTORE_SHA256", part.digest.to_string())];

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use dumprestore_command::CommandConfig;
 use dumprestore_driver::{
-    BuildContext, Driver, DriverConfig, Error, ErrorKind, NodePath, OldState, Severity, StageContext,
+    ArchivedNode, BuildContext, Driver, DriverConfig, Error, ErrorKind, NodePath, OldState, PartReader,
+    Severity, StageContext,
 };
 use dumprestore_testkit::{Damage, Dumping, Faulty, Process, Restoring, Step, StoredNode, TempDir, soon};
 use serde_json::{Value, json};
@@ -257,6 +258,52 @@ async fn a_restore_command_dies_with_us() {
     assert!(!node.path("data").exists(), "half of a dump was made final");
 }
 
+/// A pipeline whose last program makes all that it was given final, a while after half of it has come.
+const PIPELINE: &str =
+    "cat | sh -c 'echo $$ > pid; head -c 1000 > new; echo > marker; cat >> new; mv new data'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_is_given_up_ends_all_programs_of_a_pipeline_before_their_input() {
+    for _ in 0..10 {
+        let node = Node::new(json!({ "restore": sh(PIPELINE) }));
+        let archived = node.archived(5_000_000).await;
+        let mut staging = node.driver.stage(archived.clone(), StageContext::new("run")).await.unwrap();
+        staging.begin().await.unwrap();
+        let part = ArchivedNode::parts(&*archived).next().unwrap();
+        // More than is ever asked for: the restore waits for the command when it is given up.
+        let mut endless = std::io::repeat(b'x');
+        let mut endless = PartReader::new(&mut endless);
+        let marker = async {
+            while !node.path("marker").exists() {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = marker => {}
+            loaded = staging.load(&part, &mut endless) => panic!("{loaded:?}"),
+        }
+        soon("the end of the pipeline", || !is_alive(&node.path("pid")));
+        assert!(!node.path("data").exists(), "half of a dump was made final");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_restore_ends_all_programs_of_a_pipeline_before_their_input() {
+    let node = Node::new(json!({ "restore": sh(PIPELINE) }));
+    let archived = node.archived(60_000_000).await;
+    let archived = Arc::new(archived.with_chunk(1_000));
+    let (cancel, marker) = (node.faults.cancel(), node.path("marker"));
+    let stopper = std::thread::spawn(move || {
+        soon("half of the restore", || marker.exists());
+        cancel.cancel();
+    });
+    assert_eq!(node.restore(&archived).await.unwrap_err().kind(), ErrorKind::Cancelled);
+    stopper.join().unwrap();
+    soon("the end of the pipeline", || !is_alive(&node.path("pid")));
+    assert!(!node.path("data").exists(), "half of a dump was made final");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_command_can_check_what_it_reads() {
     let script = "cat > new && test $(wc -c < new) = $DUMPRESTORE_SIZE && \
@@ -277,6 +324,17 @@ async fn what_was_frozen_is_thawed_whatever_happens() {
         let _ = node.dump().await;
         assert_eq!(std::fs::read_to_string(node.path("log")).unwrap(), "f\nt\n", "{dump}, {freeze}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_dump_froze_is_thawed_as_often_as_asked() {
+    let node = Node::new(json!({ "freeze": ["touch", "frozen"], "thaw": ["rm", "-f", "frozen"] }));
+    std::fs::write(node.path("frozen"), "").unwrap();
+    for _ in 0..2 {
+        node.driver.thaw().await.unwrap();
+        assert!(!node.path("frozen").exists());
+    }
+    Node::new(json!({})).driver.thaw().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
