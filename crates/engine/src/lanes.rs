@@ -94,6 +94,12 @@ fn worse(first: Option<Error>, second: Error) -> Error {
     }
 }
 
+/// Of several endings, the error that made the others stop.
+pub(crate) fn first_cause(ended: Vec<Result<()>>) -> Result<()> {
+    let errors = ended.into_iter().filter_map(Result::err);
+    errors.min_by_key(|error| error.kind() == ErrorKind::Cancelled).map_or(Ok(()), Err)
+}
+
 /// What waits for a lane.
 struct Queue<I> {
     waiting: Mutex<Waiting<I>>,

@@ -24,9 +24,6 @@ pub struct Edge {
     /// Keys read.
     #[serde(default)]
     pub checked: u64,
-    /// Different keys among them.
-    #[serde(default)]
-    pub distinct: u64,
     /// Keys that did not resolve.
     #[serde(default, skip_serializing_if = "Dangling::is_none")]
     pub dangling: Dangling,
@@ -42,7 +39,6 @@ impl Edge {
             r#in: None,
             certified: false,
             checked: 0,
-            distinct: 0,
             dangling: Dangling::default(),
         }
     }
@@ -87,7 +83,8 @@ pub struct Cut {
     pub to: OffsetDateTime,
     /// Keys that did not resolve.
     pub dangling: u64,
-    /// How it ended: `certified`, `again`, `locked`, `degraded`.
+    /// How it ended: `certified`, `locked` (certified while writers waited), `known` (what dangles is the application's
+    /// own), `degraded` (not certified, and taken all the same), `unchecked`, or `again`.
     pub outcome: String,
 }
 

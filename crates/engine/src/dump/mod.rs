@@ -13,9 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dumprestore_archive as archive;
-use dumprestore_driver::{
-    Claim, Edge, Error, ErrorKind, Inspection, NodePath, OpenContext, Result, Severity, View,
-};
+use dumprestore_driver::{Claim, Edge, Error, Inspection, NodePath, OpenContext, Result, Severity, View};
 use futures_util::TryFutureExt;
 
 pub(crate) use workspace::{has_left, remove_left};
@@ -25,7 +23,7 @@ pub use options::{Destination, DumpOptions, DumpOutcome, DumpReport, DumpedNode}
 use crate::archived::archive_error;
 use crate::event::{Event, warn};
 use crate::hook::HookScope;
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, first_cause};
 use crate::lock::SetLock;
 use crate::run::Run;
 use crate::selection::choose;
@@ -296,12 +294,6 @@ impl<'a> DumpRun<'a> {
         let sealed = sealed.map_err(|error| Error::defect("sealing panicked").with_source(error))?;
         Ok(sealed.map_err(archive_error)?.bytes)
     }
-}
-
-/// Of several endings, the error that made the others stop.
-fn first_cause(ended: Vec<Result<()>>) -> Result<()> {
-    let errors = ended.into_iter().filter_map(Result::err);
-    errors.min_by_key(|error| error.kind() == ErrorKind::Cancelled).map_or(Ok(()), Err)
 }
 
 fn tool() -> archive::Tool {

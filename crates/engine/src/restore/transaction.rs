@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dumprestore_driver::{
-    ArchivedNode, ArchivedPart, Cancel, Error, ErrorKind, NodePath, OldState, PartReader, Result, Secret,
-    StageContext, Staging, Undo,
+    ArchivedNode, ArchivedPart, Cancel, Error, NodePath, OldState, PartReader, Result, Secret, StageContext,
+    Staging, Undo,
 };
 use futures_util::TryFutureExt;
 use tokio::sync::RwLock;
@@ -17,7 +17,7 @@ use super::previous::KeptNode;
 use crate::archived::Section;
 use crate::event::Event;
 use crate::journal::{Header, HeaderNode, Journal};
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, first_cause};
 use crate::meter::Meter;
 use crate::run::Run;
 
@@ -241,12 +241,6 @@ pub(super) fn end_rollback(journal: Journal, stuck: Vec<(Undo, Error)>) -> Resul
         error = error.with_context("also", one);
     }
     Err(error)
-}
-
-/// Of several endings, the error that made the others stop.
-fn first_cause(ended: Vec<Result<()>>) -> Result<()> {
-    let errors = ended.into_iter().filter_map(Result::err);
-    errors.min_by_key(|error| error.kind() == ErrorKind::Cancelled).map_or(Ok(()), Err)
 }
 
 impl Step {
