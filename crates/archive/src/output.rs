@@ -122,16 +122,39 @@ impl Output for FileOutput {
     fn publish(self: Box<Self>) -> Result<()> {
         let failed = |doing: &str, e: io::Error| Error::io(format!("{doing} `{}`", self.path.display()), e);
         self.file.sync_all().map_err(|e| failed("flushing to disk", e))?;
+        // Whatever can fail here must fail before the archive has its name.
+        let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let flushing = |e| Error::io(format!("flushing the folder `{}`", folder.display()), e);
+        let opened = open_folder(folder).map_err(flushing)?;
         rename(self.partial_path(), &self.path, self.existing).map_err(|e| match e.kind() {
             io::ErrorKind::AlreadyExists => taken(&self.path),
             _ => failed("renaming the partial file to", e),
         })?;
-        let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|e| Error::io(format!("flushing the folder `{}`", folder.display()), e))
+        opened.map_or(Ok(()), |opened| settled(opened.sync_all())).map_err(flushing)
     }
 
     fn abort(self: Box<Self>) {}
+}
+
+/// None of a folder that may be written but not read, as a drop box: its names reach the disk in their own time.
+fn open_folder(folder: &Path) -> io::Result<Option<File>> {
+    match File::open(folder) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+/// Some file systems can't flush a folder, and say so: then there is nothing to wait for.
+fn settled(synced: io::Result<()>) -> io::Result<()> {
+    use rustix::io::Errno;
+    match synced {
+        Err(error)
+            if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::NOTSUP | Errno::BADF)) =>
+        {
+            Ok(())
+        }
+        synced => synced,
+    }
 }
 
 fn rename(from: &Path, to: &Path, existing: Existing) -> io::Result<()> {
@@ -168,4 +191,19 @@ impl<W: Write + Send> Output for StreamOutput<W> {
     }
 
     fn abort(self: Box<Self>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn a_folder_that_can_not_be_flushed_is_no_failure_but_a_broken_disk_is() {
+        for errno in [Errno::INVAL, Errno::NOTSUP, Errno::BADF] {
+            settled(Err(errno.into())).unwrap();
+        }
+        assert!(settled(Err(Errno::IO.into())).is_err());
+        assert!(settled(Err(Errno::NOSPC.into())).is_err());
+    }
 }

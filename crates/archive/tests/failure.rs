@@ -204,3 +204,32 @@ fn two_dumps_to_one_name_do_not_meet() {
     assert_eq!(content(&archive, "db", "a").unwrap(), b"one");
     assert_eq!(names(folder.path()), ["shop.zip"]);
 }
+
+/// As in a drop box: who may write may not look.
+#[test]
+fn a_folder_that_can_not_be_read_can_be_published_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.zip");
+    let nobody = 65_534;
+    let root = rustix::process::geteuid().is_root();
+    if root {
+        std::os::unix::fs::chown(folder.path(), Some(nobody), None).unwrap();
+    }
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o300)).unwrap();
+    let published = std::thread::scope(|scope| {
+        let publish = || {
+            if root {
+                // Of this thread alone. Root could read any folder.
+                rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(nobody)).unwrap();
+            }
+            let mut output = Box::new(FileOutput::create(&path, Existing::Keep).unwrap());
+            output.write_all(b"all").unwrap();
+            output.publish()
+        };
+        scope.spawn(publish).join().unwrap()
+    });
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    published.unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"all");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
