@@ -10,7 +10,10 @@ pub struct Limits {
     pub parts: u64,
     /// Bytes of content in one part; no limit by default.
     pub part_bytes: u64,
-    /// Bytes of content in all parts; no limit by default.
+    /// Bytes of content in all parts; no limit by default. No number could be one: a database of zeros is honest, and
+    /// comes out thousands of times as large as it is stored. Who extracts what a stranger made sets this to what the
+    /// disk can spare. It is checked against the manifest, before any content is read, and no part yields more than
+    /// the manifest declares.
     pub total_bytes: u64,
     /// Bytes of content for each byte stored. By default only what the method cannot reach is refused: 1,032
     /// for deflate, 32,768 for zstd.
