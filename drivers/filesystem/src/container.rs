@@ -183,7 +183,8 @@ pub(crate) fn time_of(folder: &Path) -> Option<(i64, u32)> {
     stat(folder).ok().map(|stat| (stat.st_mtime, stat.st_mtime_nsec as u32))
 }
 
-fn beside(name: &OsStr, what: &str) -> std::ffi::OsString {
+/// A name for something beside `name`; as long as names may be, however long that one is.
+pub(crate) fn beside(name: &OsStr, what: &str) -> std::ffi::OsString {
     const LONGEST_NAME: usize = 255;
     let tail = format!(".dumprestore-{what}");
     let mut made = vec![b'.'];

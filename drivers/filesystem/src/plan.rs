@@ -5,7 +5,7 @@
 //! - *flip* a path: what is live there and what is staged there change places (either may be nothing). Beside the
 //!   live folder there is one, of the folder itself. Inside of it there is one for each child; and where something is
 //!   mounted below, the folders on the way to it stay, and their children are flipped.
-//! - *carry* a path: what is not ours (excluded, mounted, an extra that is to stay) goes from the old tree, which the
+//! - *carry* a path: what is not ours (excluded, an extra that is to stay, a socket, fifo or device) goes from the old tree, which the
 //!   flips have put aside, into the new one. A folder with nothing else in it goes whole.
 //! - *stamp* a folder that stays, with the mode, owner, attributes and time of the staged one.
 //!
@@ -20,6 +20,7 @@ use dumprestore_driver::{Cancel, Error, Extras, Result};
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
+use crate::beneath::is_absent;
 use crate::container::{Place, Side};
 use crate::entry::{Entry, Kind, escape, unescape};
 use crate::filter::{Filter, Part};
@@ -27,7 +28,7 @@ use crate::listing::Listing;
 use crate::path::{ancestors, is_below, join, shown};
 use crate::root::{error_at, mounts_below};
 use crate::stamp::{make_like, meta_of_folder};
-use crate::state::type_of;
+use crate::state::{is_special, type_of};
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,7 +129,7 @@ impl<'a> Planner<'a> {
     /// If something that is to stay can't, or if there are extras that must not be there.
     pub(crate) fn plan(mut self) -> Result<Vec<Step>> {
         let has_live = self.look_live(b"")?.is_some();
-        if has_live && !(self.filter.takes_all() && self.extras == Extras::Remove) {
+        if has_live {
             let root = self.filter.root();
             self.scan(b"", root)?;
         }
@@ -185,18 +186,35 @@ impl<'a> Planner<'a> {
     /// Collects what is to stay below a live folder. Answers whether all of it is: then the folder can go whole.
     fn scan(&mut self, folder: &[u8], part: Part) -> Result<bool> {
         self.cancel.check()?;
-        let fd = self.live.open_folder(folder).map_err(|error| self.fail(folder, error))?;
-        let names = self.listing.names(&fd).map_err(|error| self.fail(folder, error))?;
-        drop(fd);
+        let names = match self.live.open_folder(folder).and_then(|fd| self.listing.kinds(fd)) {
+            Ok(names) => names,
+            Err(error) if !folder.is_empty() && is_absent(&error) => return Ok(true),
+            // Nothing is left out by name: what may be in there all the same is found when it is swapped out.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.all_goes() => {
+                return Ok(false);
+            }
+            Err(error) => return Err(self.fail(folder, error)),
+        };
         let mut all_stays = true;
-        for name in names {
+        for (name, kind) in names {
             let path = join(folder, &name);
             if self.is_container(&path) {
+                continue;
+            }
+            if self.all_goes()
+                && matches!(kind, FileType::RegularFile | FileType::Symlink)
+                && !self.filter.is_of_a_run(&path)
+            {
+                all_stays = false;
                 continue;
             }
             all_stays &= self.scan_one(&path, part)?;
         }
         Ok(all_stays)
+    }
+
+    fn all_goes(&self) -> bool {
+        self.filter.takes_all() && self.extras == Extras::Remove
     }
 
     fn is_container(&self, path: &[u8]) -> bool {
@@ -222,6 +240,8 @@ impl<'a> Planner<'a> {
         let part = self.filter.part(path, is_folder, above);
         match (part, is_folder) {
             (Part::Foreign, _) => self.keep(path, staged.is_some()),
+            // No dump has it: the archive can't give it back.
+            _ if is_special(type_of(&live)) => self.keep(path, staged.is_some()),
             (Part::Ours, false) => self.extra(path, staged.is_some()),
             (Part::Ours, true) if staged.is_none() && self.extras != Extras::Remove => {
                 self.extra(path, false)

@@ -10,7 +10,7 @@ use dumprestore_driver::{
     ArchivedNode, ArchivedPart, Error, ErrorKind, Links, OldState, PartReader, Reference, Result, Secret,
     StageContext, Staging, Token, Unresolved,
 };
-use rustix::fs::{CWD, RenameFlags, renameat, renameat_with};
+use rustix::fs::{CWD, renameat};
 use rustix::io::Errno;
 
 use crate::container::{ABSENT, DROPPED, PLAN, Place, STAGED, time_of};
@@ -18,9 +18,11 @@ use crate::filter::Filter;
 use crate::load::{Load, sync_all};
 use crate::plan::{Planner, Step};
 use crate::remove::remove_tree;
+use crate::rename::rename_noreplace;
 use crate::staged::unresolved_in;
 use crate::stamp::Finishing;
 use crate::swap::{self, Swap};
+use crate::sweep::Wins;
 
 /// A restore, wherever it stands: all of that is on the disk.
 pub(crate) struct Restore {
@@ -198,11 +200,14 @@ impl Work {
             Some(steps) => steps,
             None => {
                 let steps = self.plan(&container)?;
+                // What a hook has written into the staged folder is as durable as what was loaded, before the old
+                // data can be removed.
+                sync_all(&container).map_err(|error| self.place.error("can't write to the disk", error))?;
                 swap::write(&self.place, &container, &steps)?;
                 steps
             }
         };
-        Swap::new(&self.place, container, steps)?.forward()
+        Swap::new(&self.place, &self.filter, container, steps)?.forward()
     }
 
     /// Whether a crash cut off the removal of the old folder, and with it of what tells of the restore.
@@ -221,7 +226,7 @@ impl Work {
                 .with_hint("the restored data are in place; remove that folder to be done"));
         }
         if let Some(steps) = swap::read(&self.place).map_err(|error| self.stuck(error))? {
-            Swap::new(&self.place, Arc::new(container), steps)
+            Swap::new(&self.place, &self.filter, Arc::new(container), steps)
                 .and_then(Swap::back)
                 .map_err(|error| self.stuck(error))?;
         }
@@ -242,7 +247,7 @@ impl Work {
 
     fn put_previous_back(&self) -> Result<()> {
         remove_file(&self.place, PLAN)?;
-        renameat_with(CWD, &self.place.container, CWD, &self.place.previous, RenameFlags::NOREPLACE)
+        rename_noreplace(CWD, self.place.container.as_os_str(), CWD, self.place.previous.as_os_str())
             .map_err(|error| self.place.error("can't put the previous state back", error))?;
         self.sync_around()?;
         self.place.set_root_time(self.place.root_time)
@@ -274,6 +279,7 @@ impl Work {
         if self.place.open_container()?.is_none() {
             return self.time_after_crash(self.place.new_time);
         }
+        self.sweep_old()?;
         // From here on there is no way back, and a rollback can tell.
         match renameat(CWD, self.place.staged(), CWD, self.place.container.join(DROPPED)) {
             Ok(()) => {}
@@ -286,6 +292,14 @@ impl Work {
         remove_tree(&self.place.container)?;
         self.sync_around()?;
         self.place.set_root_time(self.place.new_time)
+    }
+
+    /// Whoever holds a folder of the old tree open may have made something in it that is to stay.
+    fn sweep_old(&self) -> Result<()> {
+        if !self.place.has(STAGED) {
+            return Ok(());
+        }
+        Swap::new(&self.place, &self.filter, self.container()?, Vec::new())?.sweep(Wins::Live)
     }
 
     fn sync_container(&self) -> Result<()> {
@@ -308,8 +322,9 @@ impl Work {
                 Err(error) => Err(self.place.error("the old folder is gone", error)),
             };
         }
+        self.sweep_old()?;
         self.mark_absent()?;
-        match renameat_with(CWD, &self.place.previous, CWD, self.older(), RenameFlags::NOREPLACE) {
+        match rename_noreplace(CWD, self.place.previous.as_os_str(), CWD, self.older().as_os_str()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => return Err(self.place.error("can't put an older previous state away", error)),
         }

@@ -138,6 +138,11 @@ pub(crate) fn type_of(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)
 }
 
+/// Neither a file, nor a folder, nor a link: no dump has it, and a restore leaves it where it is.
+pub(crate) fn is_special(kind: FileType) -> bool {
+    matches!(kind, FileType::Socket | FileType::Fifo | FileType::CharacterDevice | FileType::BlockDevice)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,16 +10,20 @@ use rustix::io::Errno;
 
 use crate::container::{PLAN, Place, Side};
 use crate::entry::Entry;
+use crate::filter::Filter;
 use crate::plan::Step;
+use crate::rename::{has_no_flags, rename_noreplace};
 use crate::root::error_at;
 use crate::stamp::{Attributes, stamp};
+use crate::sweep::Wins;
 
 /// A plan that is on the disk, and both sides of it.
 pub(crate) struct Swap<'a> {
-    place: &'a Place,
+    pub(crate) place: &'a Place,
+    pub(crate) filter: &'a Filter,
     container: Arc<OwnedFd>,
-    live: Side,
-    staged: Side,
+    pub(crate) live: Side,
+    pub(crate) staged: Side,
     steps: Vec<Step>,
 }
 
@@ -67,9 +71,14 @@ pub(crate) fn sync(folder: &OwnedFd) -> io::Result<()> {
 }
 
 impl<'a> Swap<'a> {
-    pub(crate) fn new(place: &'a Place, container: Arc<OwnedFd>, steps: Vec<Step>) -> Result<Self> {
+    pub(crate) fn new(
+        place: &'a Place,
+        filter: &'a Filter,
+        container: Arc<OwnedFd>,
+        steps: Vec<Step>,
+    ) -> Result<Self> {
         let staged = place.staged_side(&container);
-        Ok(Self { place, live: place.live_side()?, staged, container, steps })
+        Ok(Self { place, filter, live: place.live_side()?, staged, container, steps })
     }
 
     /// Does what is not done of the plan.
@@ -81,10 +90,15 @@ impl<'a> Swap<'a> {
                     self.flip(at, &Flip { path, live: *live, staged: *staged }, Wanted::Done)?;
                 }
                 Step::Carry { path } => self.carry(&steps, path, Wanted::Done)?,
-                Step::Stamp { path, old, new } => {
-                    self.stamp(path, new, Direction::In)?;
-                    self.stamp(path, old, Direction::Out)?;
-                }
+                Step::Stamp { .. } => {}
+            }
+        }
+        // What was made since the plan was.
+        self.sweep(Wins::Swept)?;
+        for step in &steps {
+            if let Step::Stamp { path, old, new } = step {
+                self.stamp(path, new, Direction::In)?;
+                self.stamp(path, old, Direction::Out)?;
             }
         }
         self.sync(&steps)
@@ -102,6 +116,8 @@ impl<'a> Swap<'a> {
                 Step::Stamp { .. } => {}
             }
         }
+        // What was made since the commit.
+        self.sweep(Wins::Live)?;
         for step in &steps {
             if let Step::Stamp { path, old, new } = step {
                 self.stamp(path, old, Direction::In)?;
@@ -111,7 +127,7 @@ impl<'a> Swap<'a> {
         self.sync(&steps)
     }
 
-    fn fail(&self, path: &[u8], error: impl Into<io::Error>) -> Error {
+    pub(crate) fn fail(&self, path: &[u8], error: impl Into<io::Error>) -> Error {
         error_at(&self.place.root, "can't swap", path, error)
             .with_hint("remove the cause; `dumprestore recover` then completes or undoes the swap")
     }
@@ -147,7 +163,7 @@ impl<'a> Swap<'a> {
     fn change_places(&mut self, at: usize, path: &[u8], has_live: bool, has_staged: bool) -> io::Result<()> {
         match (has_live, has_staged) {
             (true, true) => match self.rename(path, Direction::Out, RenameFlags::EXCHANGE) {
-                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.by_three(at, path),
+                Err(error) if has_no_flags(error) => self.by_three(at, path),
                 done => Ok(done?),
             },
             (true, false) => Ok(self.move_over(path, Direction::Out)?),
@@ -156,18 +172,8 @@ impl<'a> Swap<'a> {
         }
     }
 
-    fn move_over(&mut self, path: &[u8], direction: Direction) -> Result<(), Errno> {
-        match self.rename(path, direction, RenameFlags::NOREPLACE) {
-            Err(Errno::INVAL | Errno::NOSYS) => {
-                let target = if direction == Direction::Out { &mut self.staged } else { &mut self.live };
-                match target.inode(path) {
-                    Ok(None) => self.rename(path, direction, RenameFlags::empty()),
-                    Ok(Some(_)) => Err(Errno::EXIST),
-                    Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
-                }
-            }
-            done => done,
-        }
+    pub(crate) fn move_over(&mut self, path: &[u8], direction: Direction) -> Result<(), Errno> {
+        self.rename(path, direction, RenameFlags::NOREPLACE)
     }
 
     /// To move a folder, its owner must be allowed to write to it, unless that is root: the right is lent for the
@@ -194,9 +200,13 @@ impl<'a> Swap<'a> {
         let errno = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
         let (live, live_name) = self.live.beneath().parent(&live_way).map_err(errno)?;
         let (staged, staged_name) = self.staged.beneath().parent(&staged_way).map_err(errno)?;
-        match direction {
-            Direction::Out => renameat_with(live, live_name, staged, staged_name, flags),
-            Direction::In => renameat_with(staged, staged_name, live, live_name, flags),
+        let (from, from_name, to, to_name) = match direction {
+            Direction::Out => (live, live_name, staged, staged_name),
+            Direction::In => (staged, staged_name, live, live_name),
+        };
+        match flags {
+            RenameFlags::NOREPLACE => rename_noreplace(from, from_name, to, to_name),
+            flags => renameat_with(from, from_name, to, to_name, flags),
         }
     }
 
@@ -223,11 +233,11 @@ impl<'a> Swap<'a> {
         let side = if self.staged.inode(path)?.is_some() { &mut self.live } else { &mut self.staged };
         let way = side.way(path);
         let (folder, name) = side.beneath().parent(&way)?;
-        Ok(renameat_with(&*self.container, &aside, folder, name, RenameFlags::NOREPLACE)?)
+        Ok(rename_noreplace(&*self.container, aside.as_ref(), folder, name)?)
     }
 
     /// What is to stay goes from the old tree to the new one, or back. If something is there already, the
-    /// application has made it anew since: that stays.
+    /// application has made it anew since: the original takes its place, and both stay.
     fn carry(&mut self, steps: &[Step], path: &[u8], wanted: Wanted) -> Result<()> {
         // Before its flip is done, it is in the live tree, where it belongs.
         if !self.is_flipped(steps, path)? {
@@ -236,7 +246,7 @@ impl<'a> Swap<'a> {
         let direction = if wanted == Wanted::Done { Direction::In } else { Direction::Out };
         let folder = crate::path::split(path).0;
         let times = [self.live.stat(folder), self.staged.stat(folder)];
-        let moved = self.move_over(path, direction);
+        let moved = self.move_original(path, direction);
         if moved.is_ok() {
             let sides = [&mut self.live, &mut self.staged];
             for (side, time) in sides.into_iter().zip(times) {
@@ -245,9 +255,21 @@ impl<'a> Swap<'a> {
             }
         }
         match moved {
-            Ok(()) | Err(Errno::NOENT | Errno::EXIST | Errno::NOTEMPTY) => Ok(()),
+            // It is gone; or the folder that it was in is, on the other side: then the sweep finds it.
+            Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
             Err(error) => Err(self.fail(path, error)),
         }
+    }
+
+    fn move_original(&mut self, path: &[u8], direction: Direction) -> Result<(), Errno> {
+        const MOST_TRIES: usize = 100;
+        for _try in 0..MOST_TRIES {
+            match self.move_over(path, direction) {
+                Err(Errno::EXIST | Errno::NOTEMPTY) => self.set_aside(path, direction)?,
+                done => return done,
+            }
+        }
+        Err(Errno::EXIST)
     }
 
     fn is_flipped(&mut self, steps: &[Step], path: &[u8]) -> Result<bool> {
@@ -295,7 +317,7 @@ enum Wanted {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Direction {
+pub(crate) enum Direction {
     /// From the live side to the staged one.
     Out,
     In,
@@ -324,7 +346,8 @@ mod tests {
     }
 
     fn swap<'a>(place: &'a Place, container: &Arc<OwnedFd>, steps: &[Step]) -> Swap<'a> {
-        Swap::new(place, container.clone(), steps.to_vec()).unwrap()
+        let filter = Box::leak(Box::new(Filter::new(&[], &[]).unwrap()));
+        Swap::new(place, filter, container.clone(), steps.to_vec()).unwrap()
     }
 
     #[test]
@@ -359,6 +382,41 @@ mod tests {
         assert!(place.root.join("new").exists() && place.staged().join("old").exists());
         swap(&place, &container, &steps).back().unwrap();
         assert!(place.root.join("old").exists() && place.staged().join("new").exists());
+    }
+
+    #[test]
+    fn what_the_application_makes_anew_before_the_carry_does_not_cost_the_original() {
+        let around = tempfile::tempdir().unwrap();
+        let (place, container, mut steps) = place(around.path());
+        fs::write(place.root.join("log"), "original").unwrap();
+        steps.push(Step::Carry { path: b"log".to_vec() });
+        swap(&place, &container, &steps).by_three(0, b"").unwrap();
+        fs::write(place.root.join("log"), "newcomer").unwrap();
+        let read = |path: std::path::PathBuf| fs::read_to_string(path).unwrap();
+        for _twice in 0..2 {
+            swap(&place, &container, &steps).forward().unwrap();
+            assert_eq!(read(place.root.join("log")), "original");
+            assert_eq!(read(place.root.join(".log.dumprestore-newer-1")), "newcomer");
+            assert!(!place.staged().join("log").exists());
+        }
+    }
+
+    #[test]
+    fn what_is_excluded_and_made_after_the_plan_is_taken_along() {
+        let around = tempfile::tempdir().unwrap();
+        let (place, container, steps) = place(around.path());
+        fs::create_dir_all(place.root.join("only/there")).unwrap();
+        fs::write(place.root.join("only/there/late.log"), "late").unwrap();
+        fs::create_dir(place.staged().join("kept")).unwrap();
+        fs::create_dir(place.root.join("kept")).unwrap();
+        fs::write(place.root.join("kept/late.log"), "late").unwrap();
+        let filter = Filter::new(&[], &["*.log".to_owned()]).unwrap();
+        Swap::new(&place, &filter, container, steps).unwrap().forward().unwrap();
+        assert!(place.root.join("new").exists());
+        for late in ["only/there/late.log", "kept/late.log"] {
+            assert_eq!(fs::read_to_string(place.root.join(late)).unwrap(), "late", "{late}");
+            assert!(!place.staged().join(late).exists(), "{late}");
+        }
     }
 
     #[test]

@@ -70,6 +70,91 @@ async fn what_is_excluded_survives_a_restore_and_its_rollback() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_excluded_and_made_after_the_commit_survives_a_rollback() {
+    for way in ways() {
+        let options = with(way, json!({ "exclude": ["*.log", "/cache"] }));
+        let archive = archive_of(|case| {
+            case.build().file("a/1", "archived").file("new/2", "archived");
+        })
+        .await;
+        let case = Case::default();
+        case.build().file("a/1", "live").file("top.log", "log");
+        let mut restore = case.stage(&archive, options.clone(), Extras::Remove).await.unwrap();
+        restore.commit().await.unwrap();
+        let made = ["a/late.log", "new/late.log", "cache/big", "late.log"];
+        made.iter().for_each(|path| {
+            case.build().file(path, "late");
+        });
+        restore.staging.rollback().await.unwrap();
+        let there = |path: &str| fs::read_to_string(case.build().at(path)).ok();
+        for path in made {
+            assert_eq!(there(path).as_deref(), Some("late"), "{path}");
+        }
+        assert_eq!(there("a/1").as_deref(), Some("live"));
+        assert_eq!(there("top.log").as_deref(), Some("log"));
+        assert!(!case.build().at("new/2").exists());
+        assert_eq!(case.beside(), ["uploads"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_excluded_and_made_in_the_old_folder_is_not_removed_with_it() {
+    for old in [OldState::Drop, OldState::Keep] {
+        let archive = archive_of(|case| {
+            case.build().file("a/1", "archived");
+        })
+        .await;
+        let case = Case::default();
+        case.build().file("a/1", "live").file("a/x.log", "log");
+        let options = json!({ "swap": "folder", "exclude": ["*.log"] });
+        let mut restore = case.stage(&archive, options, Extras::Remove).await.unwrap();
+        restore.commit().await.unwrap();
+        let put_aside = case.beside().into_iter().find(|name| name.contains(".dumprestore-")).unwrap();
+        // As a program does that holds the folder open.
+        let held = case.around.path().join(put_aside).join("tree/a");
+        fs::write(held.join("x.log"), "more").unwrap();
+        fs::write(held.join("y.log"), "more").unwrap();
+        restore.staging.finish(old).await.unwrap();
+        let there = |path: &str| fs::read_to_string(case.build().at(path)).unwrap();
+        assert_eq!(
+            (there("a/1"), there("a/x.log"), there("a/y.log")),
+            ("archived".into(), "log".into(), "more".into())
+        );
+        assert_eq!(there("a/.x.log.dumprestore-newer-1"), "more");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_and_fifos_stay_where_they_are() {
+    for way in ways() {
+        let archive = archive_of(|case| {
+            case.build().file("a/1", "archived");
+        })
+        .await;
+        let case = Case::default();
+        case.build().file("a/1", "live").file("gone/2", "live").folder("deep/run");
+        let socket = std::os::unix::net::UnixListener::bind(case.build().at("a/s")).unwrap();
+        let places = ["gone/fifo", "deep/run/fifo", "fifo"];
+        places.iter().for_each(|path| {
+            rustix::fs::mkfifoat(rustix::fs::CWD, case.build().at(path), rustix::fs::Mode::RWXU).unwrap();
+        });
+        let inode = |path: &str| fs::symlink_metadata(case.build().at(path)).ok().map(|meta| meta.ino());
+        let before = (places.map(inode), inode("a/s"));
+        case.build().settle();
+        let mut restore = case.stage(&archive, way.clone(), Extras::Remove).await.unwrap();
+        restore.commit().await.unwrap();
+        assert_eq!((places.map(inode), inode("a/s")), before);
+        restore.staging.rollback().await.unwrap();
+        assert_eq!((places.map(inode), inode("a/s")), before);
+        case.restore(&archive, way, Extras::Remove).await.unwrap();
+        assert_eq!((places.map(inode), inode("a/s")), before);
+        assert!(!case.build().at("gone/2").exists());
+        std::os::unix::net::UnixStream::connect(case.build().at("a/s")).unwrap();
+        drop(socket);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_included_survives_a_restore() {
     for way in ways() {
         let options = with(way, json!({ "include": ["*.jpg"] }));
