@@ -12,10 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dumprestore_driver::{
-    ArchivedNode, CutContext, CutMode, Error, ErrorKind, Extras, Facts, LedgerEntry, OldState, OpenContext,
-    PartReader, StageContext, Staging,
-};
+use dumprestore_driver::{ArchivedNode, Error, ErrorKind, Extras, PartReader, StageContext, Staging};
 use dumprestore_sqlite::SqliteConfig;
 use dumprestore_testkit::{Seed, Step, StoredNode};
 use rusqlite::Connection;
@@ -61,16 +58,6 @@ async fn staged(place: &Place, archived: Archived) -> Result<Box<dyn Staging>, E
     let part = archived.parts().next().unwrap();
     staging.load(&part, &mut PartReader::new(&mut archived.read(&part.name)?)).await?;
     Ok(staging)
-}
-
-/// What a dump says of the database.
-async fn told(place: &Place) -> (Facts, Vec<LedgerEntry>) {
-    let mut source = place.driver.open(OpenContext::new("run", place.scratch())).await.unwrap();
-    source.pin(&CutContext::new(std::time::SystemTime::now(), CutMode::Open)).await.unwrap();
-    drop(source.parts().await.unwrap());
-    let told = (source.facts(), source.ledger());
-    source.release().await.unwrap();
-    told
 }
 
 /// An application that has the database open all the time.
@@ -334,55 +321,6 @@ async fn a_damaged_image_is_refused_before_anything_changes() {
     let mut staging = staged(&place, Archived::new(whole)).await.unwrap();
     staging.prepare().await.expect("the undamaged image");
     staging.rollback().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_database_is_dumped_with_a_word_and_can_be_restored() {
-    for journal in BOTH {
-        let place = Place::new();
-        support::seed(&place.path, journal, Seed::Large);
-        let mut bytes = std::fs::read(&place.path).unwrap();
-        bytes[8192 * 20..8192 * 24].fill(0xff);
-        std::fs::write(&place.path, &bytes).unwrap();
-        let (facts, ledger) = told(&place).await;
-        assert_eq!(ledger.len(), 1);
-        assert!(ledger[0].degrades && ledger[0].why.contains("damaged"), "{ledger:?}");
-        assert!(facts["damage"].contains("page"), "{facts:?}");
-
-        support::seed(&place.path, journal, Seed::Large);
-        let archived = Archived { facts, ..Archived::new(bytes.clone()) };
-        let changes = place.driver.changes(Arc::new(archived.clone()), &place.context()).await.unwrap();
-        assert!(changes.notes.iter().any(|note| note.contains("damaged when it was dumped")), "{changes:?}");
-        let mut staging = staged(&place, archived.clone()).await.unwrap();
-        staging.prepare().await.unwrap();
-        staging.commit().await.unwrap();
-        staging.finish(OldState::Drop).await.unwrap();
-        assert!(std::fs::read(&place.path).unwrap()[8192..] == bytes[8192..], "{journal:?}");
-
-        // Damage that came after the dump is another matter.
-        let facts = archived.facts.into_iter().map(|(name, value)| match name.as_str() {
-            "damage" => (name, "none".to_owned()),
-            _ => (name, value),
-        });
-        let archived = Archived { facts: facts.collect(), ..Archived::new(bytes) };
-        let mut staging = staged(&place, archived).await.unwrap();
-        let error = staging.prepare().await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Environment, "{error}");
-        staging.rollback().await.unwrap();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_sound_or_breaks_only_checks_of_its_own_is_not_called_damaged() {
-    let place = Place::new();
-    support::connect(&place.path)
-        .execute_batch(
-            "CREATE TABLE t (x CHECK (x > 0)); PRAGMA ignore_check_constraints = ON; INSERT INTO t VALUES (-1)",
-        )
-        .unwrap();
-    let (facts, ledger) = told(&place).await;
-    assert_eq!(facts["damage"], "none");
-    assert!(ledger.is_empty(), "{ledger:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
