@@ -136,6 +136,11 @@ impl Captures {
         }
     }
 
+    /// Notes a folder that no pass came by: of use for the list, and no proof of where it was at the cut.
+    pub(crate) fn know_late_folder(&mut self, path: &[u8], meta: Meta, what: OtherKind) {
+        self.others.insert(path.into(), Other { pass: 0, meta, what });
+    }
+
     /// Keeps a capture. One of the same content is replaced: the newer says more.
     pub(crate) fn keep(&mut self, path: &[u8], capture: Capture) {
         let path = self.shared(path);

@@ -108,7 +108,7 @@ impl Look<'_> {
         if root.clock == Clock::Remote {
             found.problems.push(
                 Problem::warning(
-                    "the file system is a network's: its times may not be of this machine's clock",
+                    "the file system is not known to be local: its times are no proof of what was unchanged at the cut",
                 )
                 .with_hint("give `keys:` that refer to it a second column with the SHA-256"),
             );

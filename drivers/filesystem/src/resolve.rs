@@ -43,7 +43,7 @@ use crate::entry::part_name;
 use crate::filter;
 use crate::path::{ancestors, components, split};
 use crate::snapshot::{Cut, Shared};
-use crate::state::{Signature, Stamp, type_of};
+use crate::state::{Clock, Signature, Stamp, type_of};
 
 /// So many files are looked at before they are judged.
 const AT_ONCE: usize = 20_000;
@@ -192,6 +192,10 @@ impl Resolver<'_> {
         let unsettled = || Ok(Some(Unresolved::new(reference.clone(), Why::Unsettled)));
         let state = Signature::of(stat);
         let clock = self.shared.root.clock;
+        // Stamps of another machine, or of a file system that we don't know, prove nothing.
+        if clock == Clock::Remote {
+            return unsettled();
+        }
         let as_of_the_cut = self.cut.locked
             || (clock.is_before(self.cut.not_before, state.ctime) && self.was_there(split(path).0)?);
         if !as_of_the_cut {
@@ -227,7 +231,10 @@ impl Resolver<'_> {
     }
 
     fn is_same_folder(&self, path: &[u8], stat: &Stat) -> bool {
-        let known = self.shared.memory().others.get(path).map(|other| other.what.clone());
+        let memory = self.shared.memory();
+        let known =
+            memory.others.get(path).filter(|other| other.pass == memory.pass).map(|other| other.what.clone());
+        drop(memory);
         let as_seen = matches!(known, Some(OtherKind::Folder { dev, ino, .. }) if (dev, ino) == (stat.st_dev, stat.st_ino));
         as_seen || self.shared.root.clock.is_before(self.cut.not_before, Stamp::ctime(stat))
     }

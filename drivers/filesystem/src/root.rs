@@ -118,26 +118,31 @@ pub(crate) fn is_mount(folder: impl AsFd, above_dev: Option<u64>) -> io::Result<
     }
 }
 
-/// NFS, CIFS, SMB2, FUSE, 9P, Ceph, AFS, Lustre, GFS2, OCFS2: their stamps may come from another machine.
-const REMOTE: [u32; 11] = [
-    0x6969,
-    0xFF53_4D42,
-    0xFE53_4D42,
-    0x6573_5546,
-    0x0102_1997,
-    0x00C3_6400,
-    0x5346_414F,
-    0x0BD0_0BD0,
-    0x0116_1970,
-    0x7461_636F,
-    0x517B,
+/// ext, XFS, Btrfs, tmpfs, ramfs, overlay, ZFS, F2FS, bcachefs, JFS, NILFS: this kernel stamps their files. Of any
+/// other (NFS, CIFS, FUSE, 9P, Ceph, FAT, ...) it is not known who does, or how finely.
+const LOCAL: [u32; 11] = [
+    0xEF53,
+    0x5846_5342,
+    0x9123_683E,
+    0x0102_1994,
+    0x8584_58F6,
+    0x794C_7630,
+    0x2FC1_2FC1,
+    0xF2F5_2010,
+    0xCA45_1A4E,
+    0x3153_464A,
+    0x3434,
 ];
 
 fn clock_of(folder: impl AsFd) -> Clock {
     match fstatfs(folder) {
-        Ok(found) if REMOTE.contains(&(found.f_type as u32)) => Clock::Remote,
-        _ => Clock::Local,
+        Ok(found) => clock_of_type(found.f_type as u32),
+        Err(_) => Clock::Remote,
     }
+}
+
+fn clock_of_type(magic: u32) -> Clock {
+    if LOCAL.contains(&magic) { Clock::Local } else { Clock::Remote }
 }
 
 /// Where something is mounted below `root`, as relative paths.
@@ -188,6 +193,14 @@ mod tests {
     fn mount_points_with_blanks_are_found() {
         assert_eq!(without_escapes(b"/mnt/a\\040b\\134c"), b"/mnt/a b\\c");
         assert_eq!(without_escapes(b"/mnt/a\\9"), b"/mnt/a\\9");
+    }
+
+    #[test]
+    fn only_file_systems_known_to_be_local_are_trusted() {
+        assert_eq!(clock_of_type(0xEF53), Clock::Local);
+        for other in [0x6969, 0x6573_5546, 0x4D44, 0x1234_5678] {
+            assert_eq!(clock_of_type(other), Clock::Remote);
+        }
     }
 
     #[test]

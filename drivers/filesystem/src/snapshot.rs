@@ -197,7 +197,7 @@ impl Shared {
             if let Ok((stat, fd)) = opened.and_then(|fd| Ok((fstat(&fd)?, fd))) {
                 let what = OtherKind::Folder { dev: stat.st_dev, ino: stat.st_ino, part: Share::Through };
                 let xattrs = xattr::read(&fd, &mut Vec::new()).unwrap_or_default();
-                self.memory().see_other(folder, Meta::of(&stat, xattrs), what);
+                self.memory().know_late_folder(folder, Meta::of(&stat, xattrs), what);
             }
         }
     }

@@ -123,6 +123,24 @@ async fn a_folder_that_was_renamed_into_place_after_the_cut_does_not_stand_for_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_only_a_late_capture_came_by_is_no_proof() {
+    let case = Case::default();
+    case.build().file("a", "a");
+    let elsewhere = case.around.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::write(elsewhere.join("f"), "f").unwrap();
+    fs::write(elsewhere.join("g"), "g").unwrap();
+    rest();
+    let mut dump = captured(&case).await;
+    dump.pin().await;
+    rest();
+    fs::rename(&elsewhere, case.build().at("d")).unwrap();
+    assert!(dump.resolve(&[holding("d/g", "g")]).await.is_empty());
+    // Its own stamp is old; the folder came in after the cut.
+    assert_eq!(dump.resolve(&[Reference::to("d/f")]).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_file_in_a_new_folder_is_captured_at_the_cut() {
     let case = Case::default();
     let mut dump = captured(&case).await;
