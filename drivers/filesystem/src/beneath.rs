@@ -50,6 +50,9 @@ impl Beneath {
     pub(crate) fn folder(&mut self, folder: &[u8]) -> io::Result<BorrowedFd<'_>> {
         let mut kept = 0;
         for name in path::components(folder) {
+            if name == b".." {
+                return Err(Errno::NOTDIR.into());
+            }
             if self.levels.get(kept).is_none_or(|level| *level.name != *name) {
                 self.levels.truncate(kept);
                 self.levels.push(Level { name: name.into(), fd: None });
@@ -92,6 +95,9 @@ impl Beneath {
     /// The folder that `path` is in, and its name there.
     pub(crate) fn parent<'a>(&mut self, path: &'a [u8]) -> io::Result<(BorrowedFd<'_>, &'a OsStr)> {
         let (folder, name) = path::split(path);
+        if name == b".." {
+            return Err(Errno::NOTDIR.into());
+        }
         let name = if name.is_empty() { b"." } else { name };
         Ok((self.folder(folder)?, OsStr::from_bytes(name)))
     }
@@ -137,6 +143,21 @@ mod tests {
         assert!(beneath.stat(b"real/inner").unwrap().is_some());
         assert!(beneath.stat(b"alias/inner").unwrap().is_none());
         assert_eq!(beneath.folder(b"alias").unwrap_err().kind(), io::ErrorKind::NotADirectory);
+    }
+
+    #[test]
+    fn nothing_above_the_root_is_reached() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        let mut beneath = beneath(&dir.path().join("a"));
+        assert!(beneath.stat(b"../a/b").unwrap().is_none());
+        assert!(beneath.folder(b"b/../..").is_err());
+        assert!(beneath.stat(b"b/..").unwrap().is_none());
+        for path in ["..", "../x", "a/../..", "/etc", "a//b"] {
+            let line = format!(r#"{{"carry":{{"path":"{path}"}}}}"#);
+            assert!(crate::plan::Step::from_line(line.as_bytes()).is_err(), "{path}");
+        }
+        assert!(crate::plan::Step::from_line(br#"{"carry":{"path":"a/b"}}"#).is_ok());
     }
 
     #[test]

@@ -83,15 +83,27 @@ impl Step {
         let line = serde_json::from_slice(line)
             .map_err(|error| Error::stuck("the plan of a swap is damaged").with_source(error))?;
         Ok(match line {
-            Line::Flip { path, live, staged } => Step::Flip { path: unescape(&path)?, live, staged },
-            Line::Carry { path } => Step::Carry { path: unescape(&path)? },
+            Line::Flip { path, live, staged } => Step::Flip { path: path_below(&path)?, live, staged },
+            Line::Carry { path } => Step::Carry { path: path_below(&path)? },
             Line::Stamp { path, old, new } => Step::Stamp {
-                path: unescape(&path)?,
+                path: path_below(&path)?,
                 old: Entry::from_line(old.as_bytes())?,
                 new: Entry::from_line(new.as_bytes())?,
             },
         })
     }
+}
+
+/// A plan leads nowhere but below the folder, whoever wrote it.
+fn path_below(text: &str) -> Result<Vec<u8>> {
+    let path = unescape(text)?;
+    let leads_out = |name: &[u8]| matches!(name, b"" | b"." | b"..");
+    if !path.is_empty() && (path.contains(&0) || path.split(|byte| *byte == b'/').any(leads_out)) {
+        return Err(
+            Error::stuck("the plan of a swap leads out of the folder").with_context("path", shown(&path))
+        );
+    }
+    Ok(path)
 }
 
 /// What a plan is made from.

@@ -517,3 +517,19 @@ async fn a_folder_that_others_own_is_told_before_a_restore() {
     let nowhere = case.around.path().join("no/where").display().to_string();
     assert_eq!(inspected(&nowhere).await.problems.len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_of_a_container_restores_what_belongs_to_users_it_does_not_have() {
+    let name = "root_of_a_container_restores_what_belongs_to_users_it_does_not_have";
+    if !folder::in_child(name, &["unshare", "--user", "--map-root-user"]) {
+        return;
+    }
+    let archive = archive_of(|case| {
+        case.build().file("f", "archived");
+    })
+    .await;
+    let foreign = archive.with_tree(archive.tree().replace("\"uid\":0", "\"uid\":1234"));
+    let case = Case::default();
+    case.restore(&foreign, json!({}), Extras::Remove).await.unwrap();
+    assert_eq!(fs::read_to_string(case.build().at("f")).unwrap(), "archived");
+}
