@@ -28,7 +28,16 @@ impl Damage {
     /// Reads all of the database and looks whether it is whole. What its rows hold is not looked at: neither indexes
     /// against their tables, which takes many times as long, nor the application's own `CHECK`s.
     pub(crate) fn find(conn: &Connection, path: &Path) -> Result<Self> {
-        let findings = match findings(conn) {
+        Self::find_by(conn, path, "quick_check")
+    }
+
+    /// The same, indexes compared with their tables.
+    fn find_all(conn: &Connection, path: &Path) -> Result<Self> {
+        Self::find_by(conn, path, "integrity_check")
+    }
+
+    fn find_by(conn: &Connection, path: &Path, pragma: &str) -> Result<Self> {
+        let findings = match findings(conn, pragma) {
             Err(error) if is_beyond_us(&error) => check_pages(conn).map(|()| Vec::new()),
             done => done,
         };
@@ -51,6 +60,28 @@ impl Damage {
         let text = if self.is_none() { SOUND.to_owned() } else { self.text() };
         facts.insert(FACT.to_owned(), text);
     }
+}
+
+/// Compares the indexes of a staged database with their tables, and makes those anew that don't fit: they hold nothing
+/// that the tables do not, and a dump, which does not compare them, has them as they were.
+///
+/// # Errors
+/// If they can't be made to fit: two rows have a key that must be unique, for example.
+pub(crate) fn mend_indexes(conn: &Connection, path: &Path) -> Result<()> {
+    let found = Damage::find_all(conn, path)?;
+    if found.is_none() {
+        return Ok(());
+    }
+    let refused = |left: String| {
+        Error::unsupported(
+            "indexes of the database did not fit their tables when it was dumped, and can't be mended",
+        )
+        .with_context("integrity_check", left)
+        .with_hint("take the file out with `dumprestore extract` and try `sqlite3 FILE .recover`")
+    };
+    conn.execute_batch("REINDEX").map_err(|error| refused(found.text()).with_source(error))?;
+    let left = Damage::find_all(conn, path)?;
+    if left.is_none() { Ok(()) } else { Err(refused(left.text())) }
 }
 
 /// What a dump found out about damage.
@@ -95,10 +126,10 @@ impl Recorded {
     }
 }
 
-fn findings(conn: &Connection) -> rusqlite::Result<Vec<String>> {
+fn findings(conn: &Connection, pragma: &str) -> rusqlite::Result<Vec<String>> {
     // Rows that break a `CHECK` are the application's affair, and would fill the list.
     conn.pragma_update(None, "ignore_check_constraints", true)?;
-    let mut statement = conn.prepare(&format!("PRAGMA main.quick_check({FINDINGS})"))?;
+    let mut statement = conn.prepare(&format!("PRAGMA main.{pragma}({FINDINGS})"))?;
     let mut found: Vec<String> = Vec::new();
     for row in statement.query_map([], |row| row.get(0))? {
         match row {

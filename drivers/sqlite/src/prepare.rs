@@ -134,7 +134,10 @@ fn check_staged(restore: &Restore) -> Result<()> {
             let damage = Damage::find(&conn, staged)?;
             expected.damage.judge(&damage)?;
             match damage.is_none() {
-                true => check_foreign_keys(&conn, staged, expected.foreign_key_violations),
+                true => {
+                    checks::mend_indexes(&conn, staged)?;
+                    check_foreign_keys(&conn, staged, expected.foreign_key_violations)
+                }
                 false => Ok(()),
             }
         }

@@ -91,3 +91,41 @@ async fn what_is_sound_or_breaks_only_checks_of_its_own_is_not_called_damaged() 
     assert_eq!(facts["damage"], "none");
     assert!(ledger.is_empty(), "{ledger:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_does_not_fit_its_table_is_made_anew() {
+    let place = Place::new();
+    let open = || {
+        let conn = rusqlite::Connection::open(&place.path).unwrap();
+        conn.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false).unwrap();
+        conn.execute_batch("PRAGMA writable_schema = ON").unwrap();
+        conn
+    };
+    open()
+        .execute_batch("CREATE TABLE t (a TEXT); CREATE INDEX i ON t (a); INSERT INTO t VALUES ('one')")
+        .unwrap();
+    // The index is put out of sight while a row changes.
+    let page: i64 = open()
+        .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'i'", [], |row| row.get(0))
+        .unwrap();
+    open().execute_batch("DELETE FROM sqlite_schema WHERE name = 'i'").unwrap();
+    open().execute_batch("UPDATE t SET a = 'two'").unwrap();
+    let back = "INSERT INTO sqlite_schema VALUES ('index', 'i', 't', ?, 'CREATE INDEX i ON t (a)')";
+    open().execute(back, [page]).unwrap();
+    let check = |conn: &rusqlite::Connection, pragma: &str| {
+        conn.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, String>(0)).unwrap()
+    };
+    assert_eq!(check(&open(), "quick_check"), "ok");
+    assert_ne!(check(&open(), "integrity_check"), "ok");
+
+    let archived =
+        Archived { facts: told(&place).await.0, ..Archived::new(std::fs::read(&place.path).unwrap()) };
+    let mut staging = staged(&place, archived).await.unwrap();
+    staging.prepare().await.unwrap();
+    staging.commit().await.unwrap();
+    staging.finish(OldState::Drop).await.unwrap();
+    assert_eq!(check(&open(), "integrity_check"), "ok");
+    let found: i64 =
+        open().query_row("SELECT count(*) FROM t WHERE a = 'two'", [], |row| row.get(0)).unwrap();
+    assert_eq!(found, 1);
+}
