@@ -127,10 +127,15 @@ impl Driver for SqliteDriver {
         Ok(Box::new(Snapshot::new(self.setup.clone(), cx)))
     }
 
-    async fn changes(&self, archived: Arc<dyn ArchivedNode>, _cx: &StageContext) -> Result<Changes> {
+    async fn changes(&self, archived: Arc<dyn ArchivedNode>, cx: &StageContext) -> Result<Changes> {
         check_archived(&*archived)?;
-        let setup = self.setup.clone();
-        blocking(move || changes::changes(&setup, &*archived)).await
+        let (setup, extras) = (self.setup.clone(), cx.extras);
+        blocking(move || {
+            // What `stage` will refuse must not look fine in a plan.
+            changes::check_extras(&setup, &*archived, extras)?;
+            changes::changes(&setup, &*archived)
+        })
+        .await
     }
 
     async fn stage(&self, archived: Arc<dyn ArchivedNode>, cx: StageContext) -> Result<Box<dyn Staging>> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use dumprestore_archive::Status;
 use dumprestore_driver::{
     Changes, Claim, Driver, Error, ErrorKind, Extras, Inspection, NodePath, Result, Severity, StageContext,
-    Undo,
+    Undo, View,
 };
 use serde::Serialize;
 
@@ -340,7 +340,9 @@ pub(super) fn stage_context(run: &Run, chosen: &Chosen, options: &RestoreOptions
 
 /// What becomes of a node's extras.
 fn extras(chosen: &Chosen, options: &RestoreOptions) -> Extras {
-    options.extras.unwrap_or(if chosen.degraded { Extras::Keep } else { Extras::Remove })
+    // What is pinned is dumped whole or not at all: it is only a captured node that can lack what could not be read.
+    let lacks_some = chosen.degraded && chosen.driver.capabilities().view == View::Captured;
+    options.extras.unwrap_or(if lacks_some { Extras::Keep } else { Extras::Remove })
 }
 
 /// Two nodes must not restore into one target, and no restore may replace the archive or the journal it depends on.
