@@ -38,6 +38,8 @@ impl Capture {
 pub(crate) struct File {
     /// The pass that saw it last; 0 if none did.
     pub(crate) pass: u32,
+    /// Device and inode of what that pass saw.
+    inode: (u64, u64),
     /// Where it is a further name of a file that the same pass came by before.
     pub(crate) twin: Option<Box<Twin>>,
     /// Captures under this path, the newest last.
@@ -111,6 +113,7 @@ impl Captures {
         let pass = self.pass;
         let file = self.files.entry(path).or_insert_with(File::unseen);
         file.pass = pass;
+        file.inode = state.inode();
         file.twin = twin.map(|path| Box::new(Twin { path, inode: state.inode() }));
         file.twin.is_none() && !file.captures.iter().any(|capture| capture.stands_for(&state))
     }
@@ -209,6 +212,11 @@ impl Captures {
         self.chosen.get(path)
     }
 
+    /// Whether this pass came by that very file at `path` before: it was read, or is yet to be.
+    pub(crate) fn has_seen(&self, path: &[u8], inode: (u64, u64)) -> bool {
+        self.files.get(path).is_some_and(|file| file.pass == self.pass && file.inode == inode)
+    }
+
     /// Whether the last pass came by a file at `path`.
     pub(crate) fn was_seen(&self, path: &[u8]) -> bool {
         self.files.get(path).is_some_and(|file| file.pass == self.pass)
@@ -266,7 +274,7 @@ impl Captures {
 
 impl File {
     fn unseen() -> Self {
-        Self { pass: 0, twin: None, captures: Vec::new() }
+        Self { pass: 0, inode: (0, 0), twin: None, captures: Vec::new() }
     }
 }
 

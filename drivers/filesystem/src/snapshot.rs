@@ -22,11 +22,14 @@ use crate::listing::open_folder;
 use crate::path::{ancestors, shown};
 use crate::root::Root;
 use crate::state::{Signature, Stamp};
-use crate::walk::{Found, Scope, What, walk};
+use crate::walk::{Found, Scope, What, walk, walk_changed};
 use crate::xattr;
 
 /// So often a file is read again that changes while it is read.
 const MOST_TORN: u32 = 5;
+
+/// So often, at most, a pass lists the folders again that changed while it went by.
+const MOST_SWEEPS: u32 = 5;
 
 /// The cut, as far as a folder is concerned.
 #[derive(Debug, Clone, Copy)]
@@ -102,10 +105,32 @@ impl Shared {
             cancel: &self.cancel,
         };
         let mut names = Vec::new();
-        walk(scope, &mut |found| match self.see(&found, &mut names) {
+        let mut folders = walk(scope, &mut |found| match self.see(&found, &mut names) {
             Some(part) => yield_part(part),
             None => Ok(()),
-        })
+        })?;
+        for _ in 0..MOST_SWEEPS {
+            // What is found is handed over afterwards: the shorter a sweep, the less can be moved past it.
+            let mut parts = Vec::new();
+            walk_changed(scope, &mut folders, &mut |found| {
+                if !self.has_seen(&found) {
+                    parts.extend(self.see(&found, &mut names));
+                }
+                Ok(())
+            })?;
+            if parts.is_empty() {
+                break;
+            }
+            parts.into_iter().try_for_each(&mut *yield_part)?;
+        }
+        Ok(())
+    }
+
+    fn has_seen(&self, found: &Found<'_>) -> bool {
+        match &found.what {
+            What::File(stat) => self.memory().has_seen(found.path, Signature::of(stat).inode()),
+            _ => false,
+        }
     }
 
     fn see(&self, found: &Found<'_>, names: &mut Vec<u8>) -> Option<Part> {

@@ -1,5 +1,6 @@
 //! One pass over everything that is ours, in a bounded amount of memory.
 
+use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,7 +14,7 @@ use crate::filter::{Filter, Part};
 use crate::listing::{Listing, open_folder};
 use crate::path::{join, split};
 use crate::root::{Root, is_mount};
-use crate::state::type_of;
+use crate::state::{Signature, Stamp, type_of};
 
 /// What a walk goes over.
 #[derive(Clone, Copy)]
@@ -42,12 +43,50 @@ pub(crate) enum What<'a> {
     Unreadable(io::Error),
 }
 
+/// The folders that were listed, as they were before that.
+#[derive(Default)]
+pub(crate) struct Folders(BTreeMap<Vec<u8>, (Part, Option<Signature>)>);
+
 /// Goes over everything in scope: a folder before what is in it, in no other order.
 ///
 /// # Errors
 /// What `each` answers, a cancelled run, or a root that can't be listed. Trouble below the root is handed to `each`.
-pub(crate) fn walk(scope: Scope<'_>, each: &mut dyn FnMut(Found<'_>) -> Result<()>) -> Result<()> {
-    let mut walker = Walker { scope, each, pending: vec![(Vec::new(), scope.filter.root())] };
+pub(crate) fn walk(scope: Scope<'_>, each: &mut dyn FnMut(Found<'_>) -> Result<()>) -> Result<Folders> {
+    let mut folders = Folders::default();
+    walk_from(scope, vec![(Vec::new(), scope.filter.root())], &mut folders, each)?;
+    Ok(folders)
+}
+
+/// Lists the folders anew that have changed since they were listed, and goes over those that are new in them.
+///
+/// # Errors
+/// As for [`walk`].
+pub(crate) fn walk_changed(
+    scope: Scope<'_>,
+    folders: &mut Folders,
+    each: &mut dyn FnMut(Found<'_>) -> Result<()>,
+) -> Result<()> {
+    let mut beneath = scope.root.beneath();
+    let mut changed = Vec::new();
+    for (path, (part, known)) in &folders.0 {
+        // One that is gone has nothing to list.
+        if let Ok(Some(stat)) = beneath.stat(path)
+            && type_of(&stat) == FileType::Directory
+            && *known != Some(Signature::of(&stat))
+        {
+            changed.push((path.clone(), *part));
+        }
+    }
+    walk_from(scope, changed, folders, each)
+}
+
+fn walk_from(
+    scope: Scope<'_>,
+    pending: Vec<(Vec<u8>, Part)>,
+    folders: &mut Folders,
+    each: &mut dyn FnMut(Found<'_>) -> Result<()>,
+) -> Result<()> {
+    let mut walker = Walker { scope, each, pending, folders };
     let mut beneath = scope.root.beneath();
     let mut listing = Listing::default();
     while let Some((path, part)) = walker.pending.pop() {
@@ -68,6 +107,7 @@ struct Walker<'a, 'b> {
     scope: Scope<'a>,
     each: &'b mut dyn FnMut(Found<'_>) -> Result<()>,
     pending: Vec<(Vec<u8>, Part)>,
+    folders: &'b mut Folders,
 }
 
 /// What stops the listing of one folder: our own trouble, or an I/O error of that folder.
@@ -94,10 +134,18 @@ impl Walker<'_, '_> {
     }
 
     fn folder(&mut self, path: &[u8], part: Part, fd: &OwnedFd, listing: &mut Listing) -> Result<()> {
+        let read_at = Stamp::now();
         let stat = match fstat(fd) {
             Ok(stat) => stat,
             Err(error) => return self.tell(path, What::Unreadable(error.into())),
         };
+        let state = Signature::of(&stat);
+        if self.folders.0.get(path).is_some_and(|(_, known)| *known == Some(state)) {
+            return Ok(());
+        }
+        // One that was changed just now may be changed again under the same stamp.
+        let known = self.scope.root.clock.tells_changes_since(read_at, state.ctime).then_some(state);
+        self.folders.0.insert(path.to_vec(), (part, known));
         self.tell(path, What::Folder(&stat, fd.as_fd(), part))?;
         if !path.is_empty() && self.scope.one_file_system && self.is_mounted(fd)? {
             return self.tell(path, What::Skipped("another file system is mounted there"));

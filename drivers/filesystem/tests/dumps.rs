@@ -457,3 +457,44 @@ async fn permissions_are_those_of_the_moment_of_the_capture() {
     case.restore(&archive, json!({}), Extras::Remove).await.unwrap();
     assert_eq!(fs::metadata(case.build().at("f")).unwrap().permissions().mode() & 0o777, 0o640);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_moved_from_where_a_pass_has_yet_to_go_to_where_it_has_been_is_dumped() {
+    let case = Case::default();
+    let folders = ["a", "b", "c"];
+    for folder in folders {
+        // More than a pass lists ahead of what is read.
+        for n in 0..400 {
+            case.build().file(format!("{folder}/{n}"), "same");
+        }
+        case.build().file(format!("{folder}/moved-from-{folder}"), folder);
+        case.build().file(format!("{folder}/below-{folder}/deep"), folder);
+    }
+    rest();
+    let mut dump = case.open(json!({})).await;
+    let mut stream = dump.source.capture().await.unwrap();
+    let (mut order, mut moved) = (Vec::new(), false);
+    while let Some(part) = futures_util::StreamExt::next(&mut stream).await {
+        let part = part.unwrap();
+        let folder = part.name.as_str().split('/').nth(1).unwrap().to_owned();
+        if !order.contains(&folder) {
+            order.push(folder);
+        }
+        if order.len() == 2 && !moved {
+            let last = folders.into_iter().find(|folder| !order.iter().any(|seen| seen == folder)).unwrap();
+            for name in [format!("moved-from-{last}"), format!("below-{last}")] {
+                let to = case.build().at(&order[0]).join(&name);
+                fs::rename(case.build().at(last).join(&name), to).unwrap();
+            }
+            moved = true;
+        }
+        dump.take(&part).await;
+    }
+    dump.pin().await;
+    let archive = dump.seal().await;
+    let (first, last) = (&order[0], &order[2]);
+    for path in [format!("{first}/moved-from-{last}"), format!("{first}/below-{last}/deep")] {
+        assert_eq!(archive.file(&path), Some(last.as_bytes()), "{path}");
+    }
+    assert!(archive.degraded().is_empty());
+}
