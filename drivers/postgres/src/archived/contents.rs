@@ -1,0 +1,169 @@
+//! `contents.json`: everything of a database but its rows.
+
+use serde::{Deserialize, Serialize};
+
+/// The part of that name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Contents {
+    pub(crate) origin: Origin,
+    pub(crate) database: Database,
+    /// Roles, if the node has `globals`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) roles: Vec<Role>,
+    /// Every definition, in an order in which they can be made.
+    pub(crate) items: Vec<Item>,
+    /// Every table whose rows are dumped, also those that have none, and those whose rows were left out.
+    pub(crate) tables: Vec<Table>,
+    pub(crate) sequences: Vec<Sequence>,
+    /// Materialized views that are populated, in an order in which they can be refreshed.
+    pub(crate) matviews: Vec<Matview>,
+    /// Schemas that are there; `public` may have been dropped.
+    pub(crate) schemas: Vec<String>,
+    /// Whether the dump has all of the database, or a selection of it.
+    pub(crate) whole: bool,
+}
+
+/// Where it was made, and by what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    /// `server_version_num`, such as `150018`.
+    pub(crate) server_version: u32,
+    /// The version of `pg_dump` that wrote the definitions.
+    pub(crate) pg_dump: String,
+}
+
+/// The database as such.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Database {
+    pub(crate) name: String,
+    pub(crate) owner: String,
+    pub(crate) encoding: String,
+    pub(crate) collate: String,
+    pub(crate) ctype: String,
+    /// `libc`, `icu` or `builtin`.
+    pub(crate) locale_provider: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) locale: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) icu_rules: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tablespace: Option<String>,
+    /// -1: no limit.
+    pub(crate) connection_limit: i32,
+    pub(crate) is_template: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) comment: Option<String>,
+    /// As `aclitem` prints them; `None` is the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) acl: Option<Vec<String>>,
+    /// Provider and label.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) security_labels: Vec<(String, String)>,
+    /// `ALTER DATABASE … SET`, and `ALTER ROLE … IN DATABASE … SET`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) settings: Vec<Setting>,
+}
+
+/// One `name=value`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Setting {
+    /// Only for this role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) role: Option<String>,
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+/// A role, without its password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Role {
+    pub(crate) name: String,
+    /// The statements that make it, and its memberships, in order.
+    pub(crate) sql: Vec<String>,
+}
+
+/// When a definition is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Section {
+    /// Before the rows.
+    PreData,
+    /// After them: indexes, constraints, triggers.
+    PostData,
+}
+
+/// One definition, as an entry of `pg_dump`'s table of contents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Item {
+    pub(crate) id: i32,
+    pub(crate) section: Section,
+    /// `TABLE`, `INDEX`, `FK CONSTRAINT`, `ACL`, …
+    pub(crate) kind: String,
+    /// The schema it is in; empty if it is in none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) schema: String,
+    /// Its name, as the table of contents gives it: `orders_pkey`, or `orders orders_pkey`.
+    pub(crate) name: String,
+    /// The table it belongs to, quoted names joined by a dot, where the definition is of a part of a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) table: Option<(String, String)>,
+    /// Empty: it has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) owner: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) tablespace: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) access_method: String,
+    /// One or more statements, each ended by a semicolon. Sent as one simple query.
+    pub(crate) sql: String,
+    /// Ids of items that must be there before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) needs: Vec<i32>,
+}
+
+/// A table with rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Table {
+    pub(crate) schema: String,
+    pub(crate) name: String,
+    /// The columns of its parts, in their order. Generated columns are not among them.
+    pub(crate) columns: Vec<String>,
+    /// The partitioned table to load it through, where rows may belong to other partitions after a restore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) load_through: Option<(String, String)>,
+    /// Whether its rows were left out by `exclude_data`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) without_data: bool,
+    /// Whether it is a configuration table of an extension, which is made by the extension with rows of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) of_extension: bool,
+    /// Names of its parts. None, if it has no rows.
+    pub(crate) parts: Vec<String>,
+}
+
+/// Where a sequence stood at the pin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sequence {
+    pub(crate) schema: String,
+    pub(crate) name: String,
+    pub(crate) last_value: i64,
+    pub(crate) is_called: bool,
+}
+
+/// A populated materialized view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Matview {
+    pub(crate) schema: String,
+    pub(crate) name: String,
+}
+
+/// The head of a large object in a part of `large_objects/`, before its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LargeObject {
+    pub(crate) oid: u32,
+    pub(crate) owner: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) acl: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) comment: Option<String>,
+}
