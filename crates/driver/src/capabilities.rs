@@ -4,6 +4,8 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
+use crate::{Content, Error, Placement, Result, Selection};
+
 /// What the engine may ask of a driver. Each answer has a consequence, which its type tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -14,8 +16,11 @@ pub struct Capabilities {
     pub undo: Undo,
     /// How many parts may be dumped or loaded at once.
     pub lanes: Lanes,
-    /// Whether some parts can be restored without the others.
+    /// Whether some of it can be restored without the rest.
     pub partial: Partial,
+    /// Whether it can be restored in place, and on what terms.
+    #[serde(default)]
+    pub in_place: InPlace,
     /// Whether it can refer to others, or be referred to.
     pub linked: Linked,
 }
@@ -28,6 +33,7 @@ impl Capabilities {
             undo: Undo::Never,
             lanes: Lanes::One,
             partial: Partial::Whole,
+            in_place: InPlace::No,
             linked: Linked { referrer: false, referent: false },
         }
     }
@@ -61,6 +67,50 @@ impl Capabilities {
         self.partial = partial;
         self
     }
+
+    /// The same with another answer to `--in-place`.
+    pub const fn with_in_place(mut self, in_place: InPlace) -> Self {
+        self.in_place = in_place;
+        self
+    }
+
+    /// The terms of a restore of `selection`, if it is asked to be in that place.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if that can't be had.
+    pub fn terms(&self, asked: Placement, selection: &Selection) -> Result<Terms> {
+        let placement = match self.partial {
+            _ if selection.is_whole() => asked,
+            Partial::Whole => {
+                return Err(Error::unsupported("this node is restored whole or not at all")
+                    .with_hint("name the node alone with `--only`"));
+            }
+            Partial::Things(_) if selection.content != Content::All => {
+                return Err(Error::unsupported("this node has no schema apart from its data")
+                    .with_hint("leave out `--schema-only` and `--data-only`"));
+            }
+            Partial::Things(least) | Partial::SchemaOrData(least) => asked.max(least),
+        };
+        match (placement, self.in_place) {
+            (Placement::Beside, _) => Ok(Terms { placement, undo: self.undo, lanes: self.lanes }),
+            (Placement::InPlace, InPlace::Yes { undo, lanes }) => Ok(Terms { placement, undo, lanes }),
+            (Placement::InPlace, InPlace::No) => {
+                Err(Error::unsupported("this node can't be restored in place")
+                    .with_hint("name with `--in-place=NODE` the nodes that are to be"))
+            }
+        }
+    }
+}
+
+/// On what terms a restore is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Where the new data are made.
+    pub placement: Placement,
+    /// Until when it can be undone.
+    pub undo: Undo,
+    /// How many parts may be loaded at once.
+    pub lanes: Lanes,
 }
 
 /// How does a dump get content of one instant?
@@ -97,14 +147,35 @@ pub enum Lanes {
     Many,
 }
 
-/// Can some parts be restored without the others?
+/// Can some of it be restored without the rest?
+///
+/// The placement is the one that such a restore needs at least: a driver that can swap only a whole database stages a
+/// whole one [`Beside`](Placement::Beside), and restores a single table [`InPlace`](Placement::InPlace).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Partial {
     /// Only the whole node.
     Whole,
-    /// Any choice of parts.
-    Parts,
+    /// Things that are named: `--only NODE:THING`.
+    Things(Placement),
+    /// The same, and the schema without the data, or the data without the schema.
+    SchemaOrData(Placement),
+}
+
+/// Can it be restored in place: into the target itself, with no second copy of it beside?
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InPlace {
+    /// No: whoever asks for it is refused.
+    #[default]
+    No,
+    /// Yes, on these terms.
+    Yes {
+        /// Until when it can be undone: mostly [`Undo::BeforeCommit`], as with one long transaction.
+        undo: Undo,
+        /// How many parts may be loaded at once.
+        lanes: Lanes,
+    },
 }
 
 /// Which ends of a reference can it be?

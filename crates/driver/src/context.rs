@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, NodePath, Result};
+use crate::{Error, NodePath, Placement, Result, Selection};
 
 /// For [`DriverConfig::build`](crate::DriverConfig::build).
 #[derive(Debug, Clone)]
@@ -97,19 +97,42 @@ pub struct StageContext {
     pub run: String,
     /// What becomes of things that the target has and the archive does not.
     pub extras: Extras,
+    /// Where the new data are made. Never one that [`Capabilities::terms`](crate::Capabilities::terms) refuses.
+    pub placement: Placement,
+    /// What of the archived node is restored. Never one that [`Capabilities::terms`](crate::Capabilities::terms)
+    /// refuses.
+    pub selection: Selection,
     /// Set when the run is to stop. A rollback does not heed it.
     pub cancel: Cancel,
 }
 
 impl StageContext {
-    /// A context for the run of that name, with the extras of a full restore.
+    /// A context for the run of that name: all of the node, beside the live data, with the extras of a full restore.
     pub fn new(run: impl Into<String>) -> Self {
-        Self { run: run.into(), extras: Extras::Remove, cancel: Cancel::default() }
+        Self {
+            run: run.into(),
+            extras: Extras::Remove,
+            placement: Placement::Beside,
+            selection: Selection::default(),
+            cancel: Cancel::default(),
+        }
     }
 
     /// The same, with another policy for extras.
     pub fn with_extras(mut self, extras: Extras) -> Self {
         self.extras = extras;
+        self
+    }
+
+    /// The same, in another place.
+    pub fn with_placement(mut self, placement: Placement) -> Self {
+        self.placement = placement;
+        self
+    }
+
+    /// The same, with only some of the node.
+    pub fn with_selection(mut self, selection: Selection) -> Self {
+        self.selection = selection;
         self
     }
 
@@ -120,7 +143,8 @@ impl StageContext {
     }
 }
 
-/// What becomes of things that the target has and the archive does not.
+/// What becomes of things that the target has and the archive does not. In a partial restore that is said only of
+/// what is selected: the rest is left alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Extras {

@@ -1,5 +1,6 @@
 //! The four traits of a driver, in the order in which a run meets them.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     ArchivedNode, ArchivedPart, BuildContext, Capabilities, Changes, CutContext, Dumped, Error, Facts,
     Formats, Inspection, LedgerEntry, Links, OpenContext, Part, PartReader, PartStream, PartWriter, Result,
-    Secret, StageContext,
+    Secret, Selection, StageContext,
 };
 
 /// What a staging writes into the journal: enough for [`Driver::resume`] to commit or roll back after a crash.
@@ -38,6 +39,25 @@ pub trait DriverConfig: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) with the option named.
     fn build(self, cx: &BuildContext) -> Result<Arc<dyn Driver>>;
+
+    /// Writes what is archived as one SQL script that the store's own client accepts: `extract --sql`.
+    ///
+    /// # Behavior
+    /// - Works from the archive alone: no server, no configuration. Called on a thread that may block.
+    /// - Checks [`ArchivedNode::format`] and what is selected by itself: nothing else has.
+    /// - Memory is bounded whatever the size of the node.
+    ///
+    /// # Errors
+    /// An error of `out` is passed on as it is, with [`Error::io`]. By default
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported): this driver's parts are no SQL.
+    fn export_sql(
+        _archived: &dyn ArchivedNode,
+        _selection: &Selection,
+        _out: &mut (dyn Write + Send),
+    ) -> Result<()> {
+        Err(Error::unsupported(format!("a `{}` node is no SQL", Self::KIND))
+            .with_hint("`extract` without `--sql` gives its parts as they are"))
+    }
 }
 
 /// One source that can be dumped and restored.
@@ -93,6 +113,13 @@ pub trait Driver: Send + Sync {
     }
 
     /// Counts what restoring `archived` would create, replace and remove here. Looks only.
+    ///
+    /// # Behavior
+    /// - Counts what [`StageContext::selection`] means, and nothing else.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a thing that is selected is not in the archive, or a target
+    /// that a selection needs is not there.
     async fn changes(&self, archived: Arc<dyn ArchivedNode>, cx: &StageContext) -> Result<Changes>;
 
     /// Plans a restore of `archived` beside the live data.
@@ -100,6 +127,10 @@ pub trait Driver: Send + Sync {
     /// # Behavior
     /// - Creates nothing yet: the engine first writes [`Staging::journal`] to disk, then calls [`Staging::begin`].
     /// - The names of everything that will be created derive from [`StageContext::run`].
+    /// - With [`Placement::InPlace`](crate::Placement::InPlace) the target itself is loaded into, yet nobody else
+    ///   sees that before `commit`, and `rollback` before it leaves no trace, unless the terms say
+    ///   [`Undo::Never`](crate::Undo::Never). Others may have to wait meanwhile: `changes` notes it.
+    /// - What [`StageContext::selection`] does not mean is left alone, whatever the policy for extras.
     async fn stage(&self, archived: Arc<dyn ArchivedNode>, cx: StageContext) -> Result<Box<dyn Staging>>;
 
     /// Plans to put back the state that an earlier [`Staging::finish`] kept. Nothing is loaded into such a staging;
@@ -119,6 +150,8 @@ pub trait Driver: Send + Sync {
     /// Picks up a staging after a crash, from the last token that the journal holds.
     ///
     /// # Behavior
+    /// - Of the context only the run's name is that of the crash: placement, selection and whatever else the staging
+    ///   needs to know stand in the token.
     /// - The staging is wherever the crash left it, possibly halfway through a step later than the token tells of.
     /// - Rolling it back, or committing and finishing it, must work from there, and twice must be as good as once.
     /// - Creates and changes nothing by itself.
@@ -206,8 +239,13 @@ pub trait Staging: Links + Send + Sync {
     /// Makes the place that is loaded into. Nothing of a node is created before this.
     async fn begin(&mut self) -> Result<()>;
 
-    /// Reads one part into the staging. Called for several at once, as far as [`Capabilities::lanes`] allows, each
-    /// on a thread that may block. The live data stay as they are.
+    /// Whether this part is needed. What is not is neither read nor loaded. By default everything is.
+    fn wants(&self, _part: &ArchivedPart) -> bool {
+        true
+    }
+
+    /// Reads one part into the staging. Called for several at once, as far as [`Terms::lanes`](crate::Terms::lanes)
+    /// allows, each on a thread that may block. The live data stay as they are.
     async fn load(&self, part: &ArchivedPart, from: &mut PartReader<'_>) -> Result<()>;
 
     /// Constraints, indexes, checks, fsync: all that can fail, fails here.
@@ -225,6 +263,23 @@ pub trait Staging: Links + Send + Sync {
     /// - Connections and open files of the application survive it where the store allows it.
     /// - Committing what is committed does nothing.
     async fn commit(&mut self) -> Result<()>;
+
+    /// What a restore must tell although it is no failure: an owner that could not be set, a file that was set aside.
+    /// An entry with [`degrades`](LedgerEntry::degrades) says that something is not as it was dumped, and makes the
+    /// restore `degraded`. Asked after `prepare`, after `commit` and after `finish`, each time for all entries so far.
+    /// No more than some hundreds: what happens to many things is summed up.
+    fn ledger(&self) -> Vec<LedgerEntry> {
+        Vec::new()
+    }
+
+    /// Whether a `commit` that a crash may have cut off took effect, if that can be told. Asked only of a staging that
+    /// was resumed, and can't be undone after its commit: if it took effect, the restore goes forward.
+    ///
+    /// # Errors
+    /// If it could not look: `recover` then changes nothing, and is to be run again.
+    async fn took_effect(&mut self) -> Result<Option<bool>> {
+        Ok(None)
+    }
 
     /// Puts everything back to how it was before `begin`, and removes what was staged.
     ///

@@ -106,6 +106,9 @@ pub struct Changes {
     pub remove: u64,
     /// There, and equal.
     pub unchanged: u64,
+    /// Some of what is removed, by name: people want to know before they say yes. The first
+    /// [`Changes::MOST_NAMED`], each at most a line.
+    pub removes: Vec<String>,
     /// How many bytes must be free where the restore is staged.
     pub needs_bytes: Option<u64>,
     /// How many are.
@@ -115,13 +118,24 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// As many names as [`removes`](Self::removes) holds at the most.
+    pub const MOST_NAMED: usize = 10;
+
     /// No changes, counted in `unit`.
     pub fn of(unit: &'static str) -> Self {
         Self { unit, ..Self::default() }
     }
+
+    /// Counts one more that is removed, and names it if there is room.
+    pub fn count_removed(&mut self, name: impl FnOnce() -> String) {
+        self.remove += 1;
+        if self.removes.len() < Self::MOST_NAMED {
+            self.removes.push(name());
+        }
+    }
 }
 
-/// One line in the ledger of what was not dumped as it was.
+/// One line in the ledger of what was not dumped, or restored, as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
     /// The thing: a path, a table.

@@ -35,8 +35,9 @@ mod name;
 mod one_stream;
 mod part;
 mod secret;
+mod selection;
 
-pub use capabilities::{Capabilities, Formats, Lanes, Linked, Partial, Undo, View};
+pub use capabilities::{Capabilities, Formats, InPlace, Lanes, Linked, Partial, Terms, Undo, View};
 pub use context::{BuildContext, Cancel, CutContext, CutMode, Extras, OpenContext, StageContext};
 pub use driver::{Driver, DriverConfig, OldState, Source, Staging, Token};
 pub use error::{Error, ErrorKind, Result};
@@ -49,5 +50,6 @@ pub use part::{
     PartWriter, Receipt, part_stream,
 };
 pub use secret::{Revealed, Secret};
+pub use selection::{Content, Placement, Selection};
 
 pub use async_trait::async_trait;
