@@ -33,6 +33,7 @@ archive-limits:
 bench:
     cargo build --release -p dumprestore-cli
     python3 benches/side_by_side.py target/release/dumprestore
+    python3 benches/postgres.py target/release/dumprestore
 
 # Accept changed snapshots of messages.
 accept:

@@ -9,16 +9,13 @@ all alike. Nothing is asserted. Page caches are warm; `sync` runs between rounds
 """
 
 import argparse
-import multiprocessing
 import os
 import random
 import shutil
 import sqlite3
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
+
+from measure import Way, apart, compare
 
 
 def make_files(root, count, megabytes):
@@ -57,42 +54,6 @@ def make_database(path, megabytes):
     db.commit()
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()
-
-
-def run(command, folder):
-    """Wall seconds and peak memory in MB of a shell command."""
-    begun = time.monotonic()
-    command = ["bash", "-ec", "set -o pipefail; " + command]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    told = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.monotonic() - begun
-    if status != 0:
-        sys.exit(f"failed: {command[-1]}\n{told.decode(errors='replace')}")
-    return wall, usage.ru_maxrss / 1024
-
-
-def apart(work, *arguments):
-    process = multiprocessing.Process(target=work, args=arguments)
-    process.start()
-    process.join()
-    if process.exitcode != 0:
-        sys.exit("the data could not be made")
-
-
-class Way:
-    def __init__(self, name, command, before="", output=None, peer=None):
-        self.name, self.command, self.before, self.output, self.peer = name, command, before, output, peer
-        self.walls, self.memory = [], 0
-
-    def go(self, folder):
-        subprocess.run(["bash", "-ec", self.before + "\nsync"], cwd=folder, check=True)
-        wall, memory = run(self.command, folder)
-        self.walls.append(wall)
-        self.memory = max(self.memory, memory)
-
-    def median(self):
-        return statistics.median(self.walls)
 
 
 def config(compression, path, driver, name):
@@ -140,15 +101,6 @@ def ways(tool, folder):
     }
 
 
-def report(title, rows, folder):
-    print(f"\n{title}\n\n| way | wall s (all rounds) | × first | peak MB | wrote MB |\n|---|---|---|---|---|")
-    first = rows[0].median()
-    for way in rows:
-        every = " ".join(f"{wall:.2f}" for wall in way.walls)
-        wrote = f"{os.path.getsize(os.path.join(folder, way.output)) / 1e6:.0f}" if way.output else ""
-        print(f"| {way.name} | {way.median():.2f} ({every}) | {way.median() / first:.2f} | {way.memory:.0f} | {wrote} |")
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("tool")
@@ -165,10 +117,7 @@ def main():
         apart(make_files, os.path.join(folder, "files"), asked.files, asked.megabytes)
         apart(make_database, os.path.join(folder, "bench.db"), asked.database_megabytes)
         for title, rows in ways(os.path.abspath(asked.tool), folder).items():
-            for _ in range(asked.rounds):
-                for way in rows:
-                    way.go(folder)
-            report(title, rows, folder)
+            compare(title, rows, asked.rounds, folder)
     finally:
         if not asked.keep:
             shutil.rmtree(folder)
