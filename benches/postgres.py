@@ -87,13 +87,17 @@ def ways(tool, server, folder):
     pg = f"-h {server.data} -U postgres"
     d, dump, restore = f"{tool} -q", f"{server.bin}/pg_dump {pg}", f"{server.bin}/pg_restore {pg}"
     ours = lambda mode: Way(f"dumprestore {mode}", f"{d} dump -c {mode}.yaml -o {mode}.zip", f"rm -f {mode}.zip", f"{mode}.zip")
+    nowhere = " && ".join(f"psql {pg} -c 'COPY {table} TO STDOUT' shop > /dev/null"
+                          for table in ("customer", "product", "orders", "line", "event"))
     anew = f"psql {pg} -q -c 'DROP DATABASE IF EXISTS fresh' -c 'CREATE DATABASE fresh TEMPLATE template0' postgres; psql {pg} -q -c CHECKPOINT postgres"
     gone = f"psql {pg} -q -c 'DROP DATABASE IF EXISTS fresh' postgres; psql {pg} -q -c CHECKPOINT postgres"
     return {
         "dump": [
             Way("pg_dump -Fp | zstd -1", f"{dump} shop | zstd -1 -q > shop.sql.zst", "rm -f shop.sql.zst", "shop.sql.zst"),
             Way("pg_dump -Fc", f"{dump} -Fc shop > shop.custom", "", "shop.custom"),
+            Way("pg_dump -Fc -Z1", f"{dump} -Fc -Z1 shop > shop1.custom", "", "shop1.custom"),
             Way("pg_dump -Fd -j2", f"{dump} -Fd -j2 -f shop.dir shop", "rm -rf shop.dir"),
+            Way("COPY of every table to nowhere", nowhere),
             ours("zstd"), ours("deflate"),
         ],
         "restore": [
@@ -115,7 +119,7 @@ def newest_bin():
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("tool")
-    parser.add_argument("--megabytes", type=int, default=400, help="about that much of tables and indexes")
+    parser.add_argument("--megabytes", type=int, default=1000, help="about that much of tables and indexes")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--bin", default=newest_bin(), help="the folder of the server's programs")
     parser.add_argument("--folder", default=None)
