@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dumprestore_driver::{OldState, OpenContext, Result, StageContext, Token};
+use dumprestore_driver::{OldState, OpenContext, Placement, Result, StageContext, Token};
 use rustix::fs::FlockOperation;
 use rustix::io::FdFlags;
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,7 @@ pub(crate) enum Task {
     /// A dump into this folder.
     Dump { folder: PathBuf, scratch: PathBuf },
     /// A restore of what is in this folder, which keeps the old state or drops it.
-    Restore { archived: PathBuf, keep: bool },
+    Restore { archived: PathBuf, keep: bool, placement: Placement },
     /// A restore of what an earlier one kept.
     PutBack { kept: Token },
 }
@@ -74,9 +74,9 @@ pub(crate) fn play(kit: Kit, order: &Order) -> ! {
                 dump_all(&mut dumping).await?;
                 dumping.release().await.1
             }
-            Task::Restore { archived, keep } => {
+            Task::Restore { archived, keep, placement } => {
                 let archived = Arc::new(StoredNode::open(archived).with_chunk(4096));
-                let cx = StageContext::new(&order.run);
+                let cx = StageContext::new(&order.run).with_placement(*placement);
                 let restoring = Restoring::stage(&*driver, archived, cx, faults).await?;
                 restore(order, restoring, if *keep { OldState::Keep } else { OldState::Drop }).await
             }
@@ -138,7 +138,8 @@ impl World {
         moment: u64,
         fault: Fault,
     ) -> Result<Remains, Broken> {
-        let task = Task::Restore { archived: archived.save().to_owned(), keep: old == OldState::Keep };
+        let (keep, placement) = (old == OldState::Keep, Placement::Beside);
+        let task = Task::Restore { archived: archived.save().to_owned(), keep, placement };
         self.in_a_child(task, moment, fault).await
     }
 

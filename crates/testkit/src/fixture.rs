@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use dumprestore_driver::{DriverConfig, Reference};
+use dumprestore_driver::{DriverConfig, Reference, Selection};
 use serde_json::Value;
 
 /// A real, throw-away source of the driver under test. Its methods panic if they can't do their work.
@@ -64,6 +64,20 @@ pub trait Fixture: Send + Sync + 'static {
     /// [`StoredNode::save`](crate::StoredNode::save) makes such a folder. Needed for each older format that is read.
     fn older(&self, _format: u32) -> Option<(PathBuf, String)> {
         None
+    }
+
+    /// Selections that mean some of the ordinary content, and not all. [`mutate`](Self::mutate) changes something of at
+    /// least one. Needed if the driver restores in part.
+    fn partial(&self) -> Vec<Selection> {
+        Vec::new()
+    }
+
+    /// The live content as text in two: what a restore of `selection` makes as it was dumped, and what such a restore
+    /// must leave alone. What it replaces by something else (the data, with
+    /// [`Content::SchemaOnly`](dumprestore_driver::Content::SchemaOnly)) is in neither. Needed if the driver restores in
+    /// part.
+    async fn split(&self, _selection: &Selection) -> (String, String) {
+        panic!("a fixture of a driver that restores in part must tell the parts apart")
     }
 
     /// What the source refers to after [`Seed::Ordinary`]. Needed if the driver is a referrer.

@@ -102,6 +102,12 @@ macro_rules! conformance {
             a_kill_inside_finish_keeps_the_old_state
             a_crash_while_the_previous_state_is_put_back_loses_neither
             a_killed_dump_leaves_the_source_alone
+            an_in_place_restore_gives_the_same_state
+            an_in_place_restore_rolls_back_before_its_commit
+            a_failed_or_cancelled_in_place_restore_rolls_back
+            a_kill_anywhere_in_an_in_place_restore_leaves_old_or_new
+            a_partial_restore_leaves_the_rest_alone
+            what_is_not_archived_cannot_be_selected
             references_are_those_of_the_cut
             resolve_tells_what_is_missing
             what_resolved_at_the_cut_is_in_the_dump

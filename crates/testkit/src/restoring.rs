@@ -137,7 +137,8 @@ impl Restoring {
     }
 
     fn load(&self) -> Result<()> {
-        let mut parts: Vec<ArchivedPart> = self.archived.parts().collect();
+        let mut parts: Vec<ArchivedPart> =
+            self.archived.parts().filter(|part| self.staging.wants(part)).collect();
         if self.backwards {
             parts.reverse();
         }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use dumprestore_driver::{Capabilities, Error, Lanes, Undo, View};
+use dumprestore_driver::{Capabilities, Error, InPlace, Lanes, Partial, Undo, View};
 use futures_util::future::LocalBoxFuture;
 
-use crate::trials::{contract, crash, dump, links, restore, undo};
+use crate::trials::{contract, crash, dump, links, partial, place, restore, undo};
 use crate::{Kit, World, child};
 
 /// A promise of the contract, and how it is tried.
@@ -45,6 +45,12 @@ pub enum Needs {
     Referrer,
     /// Those that others refer to.
     Referent,
+    /// Those that restore in place.
+    InPlace,
+    /// Those that restore in place, and can undo that until the commit at least.
+    InPlaceUndo,
+    /// Those that restore some things without the others.
+    Partial,
 }
 
 impl Needs {
@@ -61,6 +67,9 @@ impl Needs {
             Needs::Previous => can.undo == Undo::AfterCommit && keeps_previous,
             Needs::Referrer => can.linked.referrer,
             Needs::Referent => can.linked.referent,
+            Needs::InPlace => can.in_place != InPlace::No,
+            Needs::InPlaceUndo => place::can_undo(can.in_place),
+            Needs::Partial => can.partial != Partial::Whole,
         }
     }
 }
@@ -146,6 +155,12 @@ table! {
     crash::a_kill_inside_finish_keeps_the_old_state, Previous, "`Staging::finish`: with `OldState::Keep`, `stage_previous` can put it back";
     crash::a_crash_while_the_previous_state_is_put_back_loses_neither, Previous, "`Driver::stage_previous`: its methods are as ever";
     crash::a_killed_dump_leaves_the_source_alone, Nothing, "`Source`: a dump changes nothing, and nothing is needed after it";
+    place::an_in_place_restore_gives_the_same_state, InPlace, "`Placement::InPlace`: in the target itself";
+    place::an_in_place_restore_rolls_back_before_its_commit, InPlaceUndo, "`Driver::stage`: `rollback` before the commit leaves no trace";
+    place::a_failed_or_cancelled_in_place_restore_rolls_back, InPlaceUndo, "`Driver::stage`: `rollback` before the commit leaves no trace";
+    place::a_kill_anywhere_in_an_in_place_restore_leaves_old_or_new, InPlaceUndo, "`Staging::took_effect`: whether a commit that a crash cut off took effect";
+    partial::a_partial_restore_leaves_the_rest_alone, Partial, "`Driver::stage`: what the selection does not mean is left alone";
+    partial::what_is_not_archived_cannot_be_selected, Partial, "`Driver::changes`: `Config` if a thing that is selected is not in the archive";
     links::references_are_those_of_the_cut, Referrer, "`Links::references`: all keys of an edge, from the pinned data";
     links::resolve_tells_what_is_missing, Referent, "`Links::resolve`: which of the references do not resolve";
     links::what_resolved_at_the_cut_is_in_the_dump, Referent, "`Links::resolve`: what resolves at the cut stands in the archive as it was";

@@ -144,6 +144,7 @@ pub(crate) async fn secrets_appear_nowhere(world: &World) -> Result<(), Broken> 
     for step in [Step::Stage, Step::Begin, Step::Load, Step::Prepare, Step::Commit, Step::Finish] {
         let mut restoring = world.staged(&archived, step).await?;
         seen.push(("a token", restoring.staging().journal().to_string()));
+        seen.push(("the ledger of a restore", format!("{:?}", restoring.staging().ledger())));
         seen.push(("the staging's address", format!("{:?}", restoring.staging().address())));
         if step != Step::Finish {
             seen.extend(

@@ -4,6 +4,8 @@ pub(crate) mod contract;
 pub(crate) mod crash;
 pub(crate) mod dump;
 pub(crate) mod links;
+pub(crate) mod partial;
+pub(crate) mod place;
 pub(crate) mod restore;
 pub(crate) mod undo;
 

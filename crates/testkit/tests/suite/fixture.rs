@@ -4,12 +4,12 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use dumprestore_driver::Reference;
+use dumprestore_driver::{Reference, Selection};
 use dumprestore_testkit::{Fixture, ReferentSample, ReferrerSample, Seed, async_trait};
 use serde_json::{Value, json};
 
 use crate::BREAKS;
-use crate::notes::{NotesConfig, digest, read_all};
+use crate::notes::{NotesConfig, digest, read_all, selected};
 
 const PASSWORD: &str = "correct-horse-battery-staple";
 
@@ -87,6 +87,23 @@ impl<const N: usize> Fixture for Notes<N> {
     fn older(&self, _format: u32) -> Option<(PathBuf, String)> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/format-1");
         Some((folder, "greeting hello\n".to_owned()))
+    }
+
+    fn partial(&self) -> Vec<Selection> {
+        vec![Selection::of(["note 0", "note 1"]), Selection::of(["long"])]
+    }
+
+    async fn split(&self, selection: &Selection) -> (String, String) {
+        let all = self.fingerprint().await;
+        let is_selected = |line: &&str| {
+            let name = line
+                .rsplit_once(" see")
+                .or_else(|| line.split_once(" now"))
+                .or_else(|| line.rsplit_once(' '));
+            selected(selection, name.unwrap_or_default().0.as_bytes())
+        };
+        let (chosen, rest): (Vec<_>, Vec<_>) = all.lines().partition(is_selected);
+        (chosen.join("\n"), rest.join("\n"))
     }
 
     fn referrer(&self) -> Vec<ReferrerSample> {

@@ -73,5 +73,11 @@ caught! {
     44 a_kept_state_that_a_crash_loses_is_caught: "drops the old state first" => a_kill_inside_finish_keeps_the_old_state;
     45 a_previous_state_that_a_crash_loses_is_caught: "takes the previous state apart" => a_crash_while_the_previous_state_is_put_back_loses_neither;
     46 a_killed_dump_that_leaves_something_is_caught: "marks the source" => a_killed_dump_leaves_the_source_alone;
+    47 a_left_staging_is_caught_in_place: "leaves the staging" => an_in_place_restore_rolls_back_before_its_commit;
+    48 a_forgotten_effect_is_caught: "forgets its effect" => a_kill_anywhere_in_an_in_place_restore_leaves_old_or_new;
+    49 a_dropped_rest_is_caught: "drops the rest" => a_partial_restore_leaves_the_rest_alone;
+    50 a_rest_that_is_overwritten_is_caught: "loads everything" => a_partial_restore_leaves_the_rest_alone;
+    51 a_selection_of_nothing_is_caught: "selects nothing" => what_is_not_archived_cannot_be_selected;
+    52 a_commit_in_place_that_does_nothing_is_caught: "commits nothing" => an_in_place_restore_gives_the_same_state;
     42 a_previous_state_that_is_not_put_back_is_caught: "commits nothing" => the_previous_state_is_kept_and_put_back;
 }

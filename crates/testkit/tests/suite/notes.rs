@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use dumprestore_driver::{
     ArchivedNode, BuildContext, Capabilities, Changes, Digest, Driver, DriverConfig, Error, Extras, Formats,
-    Inspection, Lanes, Linked, OpenContext, PartName, Problem, Reference, Result, Source, StageContext,
-    Staging, Token, Undo, Unresolved, View, Why, async_trait,
+    InPlace, Inspection, Lanes, Linked, OpenContext, PartName, Partial, Placement, Problem, Reference,
+    Result, Selection, Source, StageContext, Staging, Token, Undo, Unresolved, View, Why, async_trait,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -80,6 +80,8 @@ impl Driver for Notes {
             .with_undo(Undo::AfterCommit)
             .with_lanes(Lanes::Many)
             .with_linked(linked)
+            .with_partial(Partial::Things(Placement::Beside))
+            .with_in_place(InPlace::Yes { undo: Undo::BeforeCommit, lanes: Lanes::Many })
     }
 
     fn target(&self) -> String {
@@ -112,11 +114,12 @@ impl Driver for Notes {
         Ok(Box::new(NotesSource::new(self.path.clone(), cx, self.breaks.clone())))
     }
 
-    async fn changes(&self, archived: Arc<dyn ArchivedNode>, _cx: &StageContext) -> Result<Changes> {
+    async fn changes(&self, archived: Arc<dyn ArchivedNode>, cx: &StageContext) -> Result<Changes> {
+        self.check(&cx.selection, &*archived)?;
         let live = read_all(&self.path).unwrap_or_default();
         let mut changes = Changes::of("notes");
         let mut kept = 0;
-        for part in archived.parts() {
+        for part in archived.parts().filter(|part| selected(&cx.selection, &part.name.unescape())) {
             match live.get(&part.name.unescape()) {
                 None => changes.create += 1,
                 Some(note) if digest(note) == part.digest => changes.unchanged += 1,
@@ -124,7 +127,8 @@ impl Driver for Notes {
             }
             kept += u64::from(live.contains_key(&part.name.unescape()));
         }
-        changes.remove = live.len() as u64 - kept;
+        let meant = live.keys().filter(|name| selected(&cx.selection, name)).count() as u64;
+        changes.remove = meant - kept;
         if self.breaks.has("counts nothing") {
             changes.create = 7;
         }
@@ -165,6 +169,23 @@ impl Driver for Notes {
     async fn resume(&self, token: &Token, cx: StageContext) -> Result<Box<dyn Staging>> {
         Ok(Box::new(NotesStaging::resumed(self.path.clone(), self.breaks.clone(), token, cx)))
     }
+}
+
+impl Notes {
+    fn check(&self, selection: &Selection, archived: &dyn ArchivedNode) -> Result<()> {
+        let has = |thing: &String| archived.parts().any(|part| part.name.unescape() == thing.as_bytes());
+        match selection.things.iter().find(|thing| !has(thing)) {
+            Some(thing) if !self.breaks.has("selects nothing") => {
+                Err(Error::config(format!("the archive has no note `{thing}`")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a selection means the note of that name.
+pub(crate) fn selected(selection: &Selection, name: &[u8]) -> bool {
+    selection.things.is_empty() || selection.things.iter().any(|thing| thing.as_bytes() == name)
 }
 
 /// All notes of a folder.

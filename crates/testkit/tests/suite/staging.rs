@@ -6,18 +6,20 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use dumprestore_driver::{
-    ArchivedPart, Edge, Error, Extras, KeySink, Links, OldState, PartReader, Reference, Result, StageContext,
-    Staging, Token, Unresolved, async_trait,
+    ArchivedPart, Edge, Error, Extras, KeySink, Links, OldState, PartReader, Placement, Reference, Result,
+    Selection, StageContext, Staging, Token, Unresolved, async_trait,
 };
 use serde_json::json;
 
-use crate::notes::{Breaks, keys, read_all, resolve};
+use crate::notes::{Breaks, keys, read_all, resolve, selected};
 
 pub(crate) struct NotesStaging {
     live: PathBuf,
     breaks: Breaks,
     run: String,
     extras: Extras,
+    in_place: bool,
+    selection: Selection,
     over: Option<String>,
     committed: bool,
     backwards: bool,
@@ -25,7 +27,17 @@ pub(crate) struct NotesStaging {
 
 impl NotesStaging {
     pub(crate) fn new(live: PathBuf, breaks: Breaks, cx: StageContext) -> Self {
-        Self { live, breaks, run: cx.run, extras: cx.extras, over: None, committed: false, backwards: false }
+        Self {
+            live,
+            breaks,
+            run: cx.run,
+            extras: cx.extras,
+            in_place: cx.placement == Placement::InPlace,
+            selection: cx.selection,
+            over: None,
+            committed: false,
+            backwards: false,
+        }
     }
 
     /// Reads notes of format 1.
@@ -45,7 +57,17 @@ impl NotesStaging {
         let run =
             if breaks.has("forgets its run") { cx.run.clone() } else { text("run").unwrap_or_default() };
         let committed = token["committed"].as_bool() == Some(true);
-        Self { live, breaks, run, extras: cx.extras, over: text("over"), committed, backwards: false }
+        Self {
+            live,
+            breaks,
+            run,
+            extras: cx.extras,
+            in_place: token["in_place"].as_bool() == Some(true),
+            selection: Selection::default(),
+            over: text("over"),
+            committed,
+            backwards: false,
+        }
     }
 
     fn of(&self, run: &str, what: &str) -> PathBuf {
@@ -60,9 +82,14 @@ impl NotesStaging {
         remove(&self.folder("previous"))
     }
 
-    fn keep_extras(&self) -> io::Result<()> {
+    /// Copies what stays as it is: extras, or what is not selected.
+    fn keep_the_rest(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.live)? {
             let entry = entry?;
+            let is_selected = selected(&self.selection, &entry.file_name().into_vec());
+            if is_selected && self.extras != Extras::Keep {
+                continue;
+            }
             let new = self.folder("new").join(entry.file_name());
             if !new.exists() {
                 fs::copy(entry.path(), new)?;
@@ -76,6 +103,9 @@ impl NotesStaging {
         if self.breaks.has("commits twice") && self.committed {
             return fs::rename(&new, &self.live);
         }
+        if self.in_place && new.exists() {
+            fs::write(self.folder("done"), "")?;
+        }
         if new.exists() {
             if self.breaks.has("swaps slowly") {
                 return self.swap_slowly(&new);
@@ -86,7 +116,12 @@ impl NotesStaging {
             fs::rename(&new, &self.live)?;
         }
         self.committed = true;
-        Ok(())
+        // In place there is no way back from here.
+        if self.in_place { remove_all(&old) } else { Ok(()) }
+    }
+
+    fn is_in_effect(&self) -> bool {
+        self.folder("done").exists() && !self.folder("new").exists()
     }
 
     /// In place, file by file: no crash inside of it can be undone.
@@ -115,6 +150,7 @@ impl NotesStaging {
             remove_all(&self.live)?;
             fs::rename(&old, &self.live)?;
         }
+        let _done = fs::remove_file(self.folder("done"));
         if self.breaks.has("leaves the staging") { Ok(()) } else { remove_all(&new) }
     }
 }
@@ -150,7 +186,7 @@ impl Links for NotesStaging {
 #[async_trait]
 impl Staging for NotesStaging {
     fn journal(&self) -> Token {
-        json!({ "run": self.run, "over": self.over, "committed": self.committed })
+        json!({ "run": self.run, "over": self.over, "committed": self.committed, "in_place": self.in_place })
     }
 
     async fn begin(&mut self) -> Result<()> {
@@ -165,6 +201,10 @@ impl Staging for NotesStaging {
             }
         }
         Ok(())
+    }
+
+    fn wants(&self, part: &ArchivedPart) -> bool {
+        self.breaks.has("loads everything") || selected(&self.selection, &part.name.unescape())
     }
 
     async fn load(&self, part: &ArchivedPart, from: &mut PartReader<'_>) -> Result<()> {
@@ -187,7 +227,12 @@ impl Staging for NotesStaging {
     }
 
     async fn prepare(&mut self) -> Result<()> {
-        if self.extras == Extras::Keep { self.keep_extras().map_err(failed) } else { Ok(()) }
+        let all_goes = self.extras != Extras::Keep && self.selection.is_whole();
+        if all_goes || self.breaks.has("drops the rest") {
+            Ok(())
+        } else {
+            self.keep_the_rest().map_err(failed)
+        }
     }
 
     async fn commit(&mut self) -> Result<()> {
@@ -197,7 +242,14 @@ impl Staging for NotesStaging {
         self.swap().map_err(failed)
     }
 
+    async fn took_effect(&mut self) -> Result<Option<bool>> {
+        Ok(Some(self.is_in_effect() && !self.breaks.has("forgets its effect")))
+    }
+
     async fn rollback(&mut self) -> Result<()> {
+        if self.in_place && self.is_in_effect() {
+            return Err(Error::stuck("what was restored in place stays").with_hint("restore it again"));
+        }
         if self.breaks.has("cannot undo, and says nothing") && self.committed {
             return Ok(());
         }
@@ -228,6 +280,7 @@ impl Staging for NotesStaging {
         if let Some(over) = &self.over {
             remove(&self.of(over, "previous"))?;
         }
+        let _done = fs::remove_file(self.folder("done"));
         Ok((old == OldState::Keep && previous.exists()).then(|| json!(self.run)))
     }
 }
