@@ -22,6 +22,8 @@ pub(crate) struct Capture {
     /// Whether a change since the reading would surely have made it another state. If not, it may have been changed
     /// within the same tick of the clock.
     pub(crate) is_proof: bool,
+    /// Whether it is one whole state of the file. If not, it is of use only to who knows its digest.
+    pub(crate) is_sure: bool,
     pub(crate) sparse: bool,
     pub(crate) meta: Meta,
 }
@@ -29,7 +31,7 @@ pub(crate) struct Capture {
 impl Capture {
     /// Whether the content is that of any file in this state.
     pub(crate) fn stands_for(&self, state: &Signature) -> bool {
-        self.is_proof && self.signature == *state
+        self.is_proof && self.is_sure && self.signature == *state
     }
 }
 
@@ -145,11 +147,13 @@ impl Captures {
     }
 
     /// Keeps a capture. One of the same content is replaced: the newer says more.
-    pub(crate) fn keep(&mut self, path: &[u8], capture: Capture) {
+    pub(crate) fn keep(&mut self, path: &[u8], mut capture: Capture) {
         let path = self.shared(path);
         self.torn.remove(&path);
         let in_use = self.claimed.get(&path).copied();
         let file = self.files.entry(path).or_insert_with(File::unseen);
+        // The same bytes were a whole state once.
+        capture.is_sure |= file.captures.iter().any(|old| old.is_sure && old.digest == capture.digest);
         file.captures.retain(|old| old.digest != capture.digest || Some(old.id) == in_use);
         file.captures.reserve_exact(1);
         file.captures.push(capture);
@@ -240,7 +244,7 @@ impl Captures {
         match self.claimed.get(path) {
             // Another name of what this path once was needs that content: it was this path's as well.
             Some(claimed) => self.find(key, *claimed),
-            None => file.captures.last().map(|capture| (key, capture)),
+            None => file.captures.iter().rfind(|capture| capture.is_sure).map(|capture| (key, capture)),
         }
     }
 
@@ -250,7 +254,8 @@ impl Captures {
         let picked = if self.is_wanted(twin, first) || self.claimed.contains_key(twin) {
             self.pick(twin)
         } else {
-            let same = first.captures.iter().rfind(|capture| capture.signature.inode() == *inode);
+            let same =
+                first.captures.iter().rfind(|capture| capture.is_sure && capture.signature.inode() == *inode);
             self.files.get_key_value(twin).map(|(key, _)| key).zip(same)
         };
         picked.filter(|(_, capture)| capture.signature.inode() == *inode)
@@ -291,7 +296,7 @@ mod tests {
     fn capture(id: u64, signature: Signature, is_proof: bool) -> Capture {
         let meta = Meta { mode: 0, uid: 0, gid: 0, mtime: signature.mtime, xattrs: None };
         let digest = Digest::new([id as u8; 32]);
-        Capture { id: CaptureId(id), digest, signature, is_proof, sparse: false, meta }
+        Capture { id: CaptureId(id), digest, signature, is_proof, is_sure: true, sparse: false, meta }
     }
 
     #[test]

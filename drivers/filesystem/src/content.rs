@@ -1,18 +1,20 @@
 //! Reading one file of a live folder, and being sure of what was read.
 
+use std::cmp::Ordering;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use dumprestore_driver::{PartWriter, Result};
-use rustix::fs::{Advice, AtFlags, FileType, OFlags, SeekFrom, Stat, fadvise, fstat, seek, statat};
-use rustix::io::{Errno, read};
+use rustix::fs::{AtFlags, FileType, OFlags, SeekFrom, Stat, fstat, seek, statat};
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use crate::beneath::{Beneath, is_absent};
 use crate::captures::Capture;
 use crate::entry::Meta;
 use crate::listing::open_quietly;
+use crate::pour::{Poured, pour};
 use crate::root::error_at;
 use crate::state::{Clock, Signature, Stamp, type_of};
 use crate::xattr;
@@ -38,13 +40,14 @@ pub(crate) struct Lane {
 }
 
 const BUFFER: usize = 256 * 1024;
-/// From here on the kernel is told that all will be read.
-const LARGE: u64 = 1 << 20;
 /// A file that was just changed is waited for so often, and so long at most.
 const MOST_PAUSES: u32 = 3;
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 /// From that reading on, it is read twice.
 const TWICE_FROM: u32 = 2;
+/// Between the two readings it is waited for so long, and so often, that the file grows or comes to rest.
+const BETWEEN: Duration = Duration::from_millis(4);
+const MOST_BETWEEN: u32 = 15;
 
 /// What to read, and how sure to be.
 pub(crate) struct Job<'a> {
@@ -54,6 +57,8 @@ pub(crate) struct Job<'a> {
     /// How often it has changed while it was read. A file that does so each time, such as a log that grows, is then
     /// read twice and compared.
     pub(crate) torn: u32,
+    /// Whether a reading that may be torn is of use all the same: to a reference that knows the digest.
+    pub(crate) keep_unsure: bool,
 }
 
 impl Lane {
@@ -121,7 +126,10 @@ impl Lane {
             Ok(after) => after,
             Err(error) => return fail(error),
         };
-        if !is_unchanged(&before, &after, read_at, job.clock) && !self.reads_the_same(file, &before, first)? {
+        let looks = Looks { before, after, read_at, clock: job.clock };
+        let is_sure = looks.show_one_state() || self.has_only_grown(file, &looks, first)?;
+        let is_of_use = is_sure || (job.keep_unsure && looks.show_same_content());
+        if !is_of_use {
             return Ok(Reading::Torn);
         }
         let receipt = out.finish()?;
@@ -129,17 +137,22 @@ impl Lane {
         Ok(Reading::Whole(Box::new(Capture {
             id: receipt.capture,
             digest: receipt.digest,
-            is_proof: job.clock.tells_changes_since(read_at, signature.ctime),
+            is_proof: looks.show_one_state() && job.clock.tells_changes_since(read_at, signature.ctime),
+            is_sure,
             signature,
             sparse,
             meta: Meta::of(&before, xattrs),
         })))
     }
 
-    /// Whether the same bytes are read once more. If so, they were all in the file at the moment between the two
-    /// readings: what has changed is only what was appended since.
-    fn reads_the_same(&mut self, file: &OwnedFd, before: &Stat, first: Option<Sha256>) -> Result<bool> {
+    /// Whether what was read are the first bytes of a file that does nothing but grow: at each look it is as it was,
+    /// or longer, and the same bytes are read once more. They were then all in it at the moment between the readings.
+    ///
+    /// Of a file that is written over at its length, this is never said: there the bytes of two moments could be read
+    /// twice.
+    fn has_only_grown(&mut self, file: &OwnedFd, looks: &Looks, first: Option<Sha256>) -> Result<bool> {
         let Some(first) = first else { return Ok(false) };
+        let Some(between) = grown_or_at_rest(file, looks) else { return Ok(false) };
         if seek(file, SeekFrom::Start(0)).is_err() {
             return Ok(false);
         }
@@ -148,12 +161,43 @@ impl Lane {
             second.update(data);
             Ok(())
         };
-        let size = before.st_size.max(0) as u64;
-        let poured = pour(file, size, is_sparse(before), &mut self.buffer, &mut sink)?;
-        // What is beyond the end reads as a hole: a file that was cut short must not pass for one with zeros.
-        let still_as_long = fstat(file).is_ok_and(|now| now.st_size >= before.st_size);
-        Ok(still_as_long && matches!(poured, Poured::All) && first.finalize() == second.finalize())
+        let size = looks.before.st_size.max(0) as u64;
+        let poured = pour(file, size, is_sparse(&looks.before), &mut self.buffer, &mut sink)?;
+        let still = look_if_grown(file, &between).is_some();
+        Ok(still && matches!(poured, Poured::All) && first.finalize() == second.finalize())
     }
+}
+
+/// Waits until an open file is longer than it was before it was read, or in a state that a change would show in.
+/// `None` if it changes in another way, or does neither.
+fn grown_or_at_rest(file: &OwnedFd, looks: &Looks) -> Option<Stat> {
+    let mut last = look_if_grown(file, &looks.before)?;
+    for _ in 0..MOST_BETWEEN {
+        let looked_at = Stamp::now();
+        last = look_if_grown(file, &last)?;
+        let at_rest = looks.clock.tells_changes_since(looked_at, Stamp::mtime(&last));
+        if last.st_size > looks.before.st_size || at_rest {
+            return Some(last);
+        }
+        std::thread::sleep(BETWEEN);
+    }
+    None
+}
+
+/// The state of an open file, if nothing is seen since the last look but that bytes were appended.
+fn look_if_grown(file: &OwnedFd, last: &Stat) -> Option<Stat> {
+    for _ in 0..MOST_BETWEEN {
+        let now = fstat(file).ok()?;
+        let same_time = Stamp::mtime(last) == Stamp::mtime(&now);
+        match now.st_size.cmp(&last.st_size) {
+            Ordering::Greater => return Some(now),
+            Ordering::Equal if same_time => return Some(now),
+            // The time moves when an append begins, the length when it ends.
+            Ordering::Equal => std::thread::sleep(BETWEEN),
+            Ordering::Less => return None,
+        }
+    }
+    None
 }
 
 /// The state of an open file, once it is old enough to be proof of the content; and when that was.
@@ -174,89 +218,35 @@ fn settled(file: &OwnedFd, job: &Job<'_>) -> Result<(Stat, Stamp), Errno> {
     }
 }
 
-/// Whether the content is the same after the reading as before.
-///
-/// A change of the inode's own (a rename, an unlink, a new mode) moves the time of change and not that of the
-/// content: the reading is whole, if that time can be relied on.
-fn is_unchanged(before: &Stat, after: &Stat, read_at: Stamp, clock: Clock) -> bool {
-    let (before, after) = (Signature::of(before), Signature::of(after));
-    let same_content = before.size == after.size && before.mtime == after.mtime;
-    same_content && (before.ctime == after.ctime || clock.tells_changes_since(read_at, before.mtime))
+/// What was seen of a file before and after it was read.
+struct Looks {
+    before: Stat,
+    after: Stat,
+    /// Not later than the look before.
+    read_at: Stamp,
+    clock: Clock,
+}
+
+impl Looks {
+    fn show_same_content(&self) -> bool {
+        Signature::of(&self.before) == Signature::of(&self.after)
+    }
+
+    /// Whether the file was in one state from the first look to the last, so that what was read is whole.
+    ///
+    /// A file that was unlinked meanwhile has another time of change, and the same content: that a new one took its
+    /// name is no reason to throw away what was read. Any other change of that time may be a write whose author put
+    /// the time of content back.
+    fn show_one_state(&self) -> bool {
+        let (before, after) = (Signature::of(&self.before), Signature::of(&self.after));
+        let unlinked = self.before.st_nlink != self.after.st_nlink
+            && before.size == after.size
+            && before.mtime == after.mtime;
+        (before == after || unlinked) && self.clock.tells_changes_since(self.read_at, before.ctime)
+    }
 }
 
 /// Whether it occupies less than its length: there are holes to skip.
 fn is_sparse(stat: &Stat) -> bool {
     (stat.st_blocks.max(0) as u64).saturating_mul(512) < stat.st_size.max(0) as u64
-}
-
-enum Poured {
-    All,
-    /// The file ended early: it was truncated.
-    Short,
-    Failed(Errno),
-}
-
-/// Hands over the first `size` bytes of an open file.
-fn pour(
-    file: &OwnedFd,
-    size: u64,
-    sparse: bool,
-    buffer: &mut [u8],
-    sink: &mut dyn FnMut(&[u8]) -> Result<()>,
-) -> Result<Poured> {
-    if size >= LARGE {
-        // Advice; if it is not taken, nothing is lost.
-        let _ = fadvise(file, 0, None, Advice::Sequential);
-    }
-    let mut at = 0;
-    while at < size {
-        let data_end = if sparse {
-            let (hole_end, data_end) = next_data(file, at, size);
-            pour_zeros(hole_end - at, sink)?;
-            at = hole_end;
-            if at < size && seek(file, SeekFrom::Start(at)).is_err() {
-                return Ok(Poured::Failed(Errno::IO));
-            }
-            data_end
-        } else {
-            size
-        };
-        while at < data_end {
-            let most = buffer.len().min(usize::try_from(data_end - at).unwrap_or(usize::MAX));
-            match read(file.as_fd(), &mut buffer[..most]) {
-                Ok(0) => return Ok(Poured::Short),
-                Ok(length) => {
-                    sink(&buffer[..length])?;
-                    at += length as u64;
-                }
-                Err(Errno::INTR) => {}
-                Err(error) => return Ok(Poured::Failed(error)),
-            }
-        }
-    }
-    Ok(Poured::All)
-}
-
-/// From where to where the next data lie.
-fn next_data(file: &OwnedFd, at: u64, size: u64) -> (u64, u64) {
-    let start = match seek(file, SeekFrom::Data(at)) {
-        Ok(start) => start.clamp(at, size),
-        // Nothing but a hole up to the end.
-        Err(Errno::NXIO) => return (size, size),
-        // The file system does not tell: all of it is data.
-        Err(_) => return (at, size),
-    };
-    let end = seek(file, SeekFrom::Hole(start)).unwrap_or(size);
-    (start, end.clamp(start, size).max((start + 1).min(size)))
-}
-
-static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-
-fn pour_zeros(mut count: u64, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-    while count > 0 {
-        let some = ZEROS.len().min(usize::try_from(count).unwrap_or(usize::MAX));
-        sink(&ZEROS[..some])?;
-        count -= some as u64;
-    }
-    Ok(())
 }

@@ -10,6 +10,7 @@ use rustix::fs::{FileType, fstat};
 use crate::captures::{Captures, OtherKind, Path};
 use crate::entry::{Entry, FileContent, Kind, Meta, TREE, part_name};
 use crate::filter;
+use crate::ledger::Weight;
 use crate::listing::open_quietly;
 use crate::path::{ancestors, in_tree_order, is_below, shown};
 use crate::root::error_at;
@@ -46,6 +47,7 @@ enum ItemKind {
 /// # Errors
 /// If references need a file and something below it, both.
 pub(crate) fn list(shared: &Shared) -> Result<Vec<Item>> {
+    shared.judge_unread();
     let mut items = files(shared);
     let memory = shared.memory();
     items.extend(others(&memory));
@@ -90,7 +92,7 @@ fn late_item(shared: &Shared, path: Path) -> Option<Item> {
             Some(Item { path, what })
         }
         _ => {
-            shared.note(&path, "it vanished before it was read", false);
+            shared.note(&path, "it vanished before it was read", Weight::NotRead);
             None
         }
     }
@@ -135,10 +137,10 @@ fn without_conflicts(shared: &Shared, memory: &Captures, items: Vec<Item>) -> Re
             }
             Some(at) if is_needed(&item) => {
                 let left_out = kept.remove(at);
-                shared.note(&left_out.path, NEWER, false);
+                shared.note(&left_out.path, NEWER, Weight::Note);
                 kept.push(item);
             }
-            Some(_) => shared.note(&item.path, NEWER, false),
+            Some(_) => shared.note(&item.path, NEWER, Weight::Note),
         }
     }
     Ok(kept)
@@ -149,7 +151,7 @@ const NEWER: &str = "it is newer than what references need at this place";
 fn replace_last(shared: &Shared, kept: &mut Vec<Item>, item: Item, is_needed: &dyn Fn(&Item) -> bool) {
     if is_needed(&item) {
         kept.pop();
-        shared.note(&item.path, NEWER, false);
+        shared.note(&item.path, NEWER, Weight::Note);
         kept.push(item);
     }
 }

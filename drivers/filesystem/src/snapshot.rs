@@ -1,6 +1,5 @@
 //! One dump of a folder.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +16,7 @@ use crate::captures::{Captures, OtherKind};
 use crate::content::{Job, Lane, Reading};
 use crate::entry::{Meta, TREE, part_name, part_path};
 use crate::filter::{Filter, Part as Share};
+use crate::ledger::{Held, Ledger, Weight};
 use crate::listed::{self, Item};
 use crate::listing::open_folder;
 use crate::path::{ancestors, shown};
@@ -25,7 +25,7 @@ use crate::state::{Signature, Stamp};
 use crate::walk::{Found, Scope, What, walk, walk_changed};
 use crate::xattr;
 
-/// So often a file is read again that changes while it is read.
+/// So often a file is read that changes while it is read.
 const MOST_TORN: u32 = 5;
 
 /// So often, at most, a pass lists the folders again that changed while it went by.
@@ -55,15 +55,6 @@ pub(crate) struct Shared {
     passed: AtomicBool,
 }
 
-/// What to say of which path; bounded, however much goes wrong.
-#[derive(Default)]
-struct Ledger {
-    entries: BTreeMap<Vec<u8>, (String, bool)>,
-    more: u64,
-}
-
-const LONGEST_LEDGER: usize = 10_000;
-
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is behind these locks is whole between any two statements.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -74,13 +65,13 @@ impl Shared {
         locked(&self.memory)
     }
 
-    pub(crate) fn note(&self, path: &[u8], why: impl Into<String>, degrades: bool) {
-        let mut ledger = locked(&self.ledger);
-        if ledger.entries.len() < LONGEST_LEDGER {
-            ledger.entries.insert(path.to_vec(), (why.into(), degrades));
-        } else {
-            ledger.more += 1;
-        }
+    pub(crate) fn note(&self, path: &[u8], why: impl Into<String>, weight: Weight) {
+        locked(&self.ledger).note(path, why.into(), weight);
+    }
+
+    /// Looks at what was not read whole: what is not there any more could not be.
+    pub(crate) fn judge_unread(&self) {
+        locked(&self.ledger).judge(self.root.beneath());
     }
 
     fn look_anew(&self) {
@@ -147,17 +138,17 @@ impl Shared {
                     self.memory().see_other(path, Meta::of(stat, None), what);
                 }
                 Err(rustix::io::Errno::NOENT | rustix::io::Errno::INVAL) => {}
-                Err(error) => self.note(path, unreadable(&error.into()), true),
+                Err(error) => self.note(path, unreadable(&error.into()), Weight::Degrades),
             },
             What::Folder(stat, fd, part) => match xattr::read(fd, names) {
                 Ok(xattrs) => {
                     let what = OtherKind::Folder { dev: stat.st_dev, ino: stat.st_ino, part: *part };
                     self.memory().see_other(path, Meta::of(stat, xattrs), what);
                 }
-                Err(error) => self.note(path, unreadable(&error), true),
+                Err(error) => self.note(path, unreadable(&error), Weight::Degrades),
             },
-            What::Skipped(why) => self.note(path, *why, false),
-            What::Unreadable(error) => self.note(path, unreadable(error), true),
+            What::Skipped(why) => self.note(path, *why, Weight::Note),
+            What::Unreadable(error) => self.note(path, unreadable(error), Weight::Degrades),
         }
         None
     }
@@ -166,7 +157,7 @@ impl Shared {
         match part_name(path) {
             Ok(name) => Some(Part::new(name).with_size(size)),
             Err(_) => {
-                self.note(path, "its path is too long for an archive", true);
+                self.note(path, "its path is too long for an archive", Weight::Degrades);
                 None
             }
         }
@@ -176,18 +167,26 @@ impl Shared {
         self.cancel.check()?;
         let torn = self.memory().torn(path);
         let mut lane = self.lane();
-        let job = Job { root: &self.root.path, path, clock: self.root.clock, torn };
+        // What is dumped once the parts are listed stands by itself: no digest vouches for it.
+        let keep_unsure = torn + 1 >= MOST_TORN && locked(&self.listed).is_none();
+        let job = Job { root: &self.root.path, path, clock: self.root.clock, torn, keep_unsure };
         let reading = lane.read(&job, out)?;
         let dumped = match reading {
             Reading::Whole(capture) => {
                 self.know_folders(path, &mut lane);
+                match capture.is_sure {
+                    true => locked(&self.ledger).forget(path),
+                    false => self.note(path, CHANGED_EACH_TIME, Weight::NotRead),
+                }
                 self.memory().keep(path, *capture);
                 Dumped::Whole { rows: None }
             }
             Reading::Torn => self.torn(path),
-            Reading::Gone => self.gone(path, "it vanished before it was read", false),
-            Reading::Replaced => self.gone(path, "something else took its place before it was read", false),
-            Reading::Unreadable(error) => self.gone(path, &unreadable(&error), true),
+            Reading::Gone => self.gone(path, "it vanished before it was read", Weight::NotRead),
+            Reading::Replaced => {
+                self.gone(path, "something else took its place before it was read", Weight::NotRead)
+            }
+            Reading::Unreadable(error) => self.gone(path, &unreadable(&error), Weight::Degrades),
         };
         if lane.time == self.time.load(Ordering::Relaxed) {
             locked(&self.lanes).push(lane);
@@ -199,11 +198,11 @@ impl Shared {
         if self.memory().count_torn(path) < MOST_TORN {
             return Dumped::Torn;
         }
-        self.gone(path, "it changed each time it was read", true)
+        self.gone(path, CHANGED_EACH_TIME, Weight::NotRead)
     }
 
-    fn gone(&self, path: &[u8], why: &str, degrades: bool) -> Dumped {
-        self.note(path, why, degrades);
+    fn gone(&self, path: &[u8], why: &str, weight: Weight) -> Dumped {
+        self.note(path, why, weight);
         Dumped::Gone
     }
 
@@ -235,6 +234,8 @@ impl Shared {
         Ok(Dumped::Whole { rows: Some(items.len() as u64) })
     }
 }
+
+const CHANGED_EACH_TIME: &str = "it changed each time it was read";
 
 fn unreadable(error: &std::io::Error) -> String {
     format!("it can't be read: {error}")
@@ -346,26 +347,14 @@ impl Source for Snapshot {
     }
 
     fn ledger(&self) -> Vec<LedgerEntry> {
-        let ledger = locked(&self.0.ledger);
+        // What was dumped after the parts were listed may be new in it.
+        self.0.judge_unread();
         let memory = self.0.memory();
-        let mut entries: Vec<_> = ledger
-            .entries
-            .iter()
-            .map(|(path, (why, degrades))| {
-                let held = memory.files.get(&path[..]).is_some_and(|file| memory.is_wanted(path, file))
-                    && memory.pick(path).is_some();
-                match (degrades, held) {
-                    (true, false) => LedgerEntry::degrading(shown(path), why),
-                    // An earlier pass had read it whole.
-                    (true, true) => LedgerEntry::note(shown(path), format!("as of an earlier moment: {why}")),
-                    (false, _) => LedgerEntry::note(shown(path), why),
-                }
-            })
-            .collect();
-        if ledger.more > 0 {
-            entries.push(LedgerEntry::degrading(".", format!("{} more entries like these", ledger.more)));
-        }
-        entries
+        locked(&self.0.ledger).entries(|path| match memory.files.get(path) {
+            _ if memory.chosen(path).is_some() => Held::Certified,
+            Some(file) if memory.is_wanted(path, file) && memory.pick(path).is_some() => Held::Earlier,
+            _ => Held::Nothing,
+        })
     }
 
     async fn release(&mut self) -> Result<()> {

@@ -530,3 +530,23 @@ impl Drop for StopAtEnd<'_> {
         self.0.store(true, std::sync::atomic::Ordering::Relaxed);
     }
 }
+
+/// Runs `job` over and over in a thread of its own, while `meanwhile` runs.
+pub async fn while_busy(mut job: impl FnMut(u64) + Send, meanwhile: impl AsyncFnOnce()) {
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let (stop, job) = (&stop, &mut job);
+    std::thread::scope(|scope| {
+        let busy = scope.spawn(move || {
+            let mut turn = 0;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                turn += 1;
+                job(turn);
+            }
+        });
+        let handle = tokio::runtime::Handle::current();
+        let stopping = StopAtEnd(stop);
+        tokio::task::block_in_place(|| handle.block_on(meanwhile()));
+        drop(stopping);
+        busy.join().unwrap();
+    });
+}
