@@ -74,7 +74,7 @@ pub(crate) struct Setting {
     pub(crate) value: String,
 }
 
-/// A role, without its password.
+/// A role, with its password only as the server keeps it, and only if the login may read that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Role {
     pub(crate) name: String,
@@ -90,6 +90,9 @@ pub(crate) enum Section {
     PreData,
     /// After them: indexes, constraints, triggers.
     PostData,
+    /// After all that, one by one, in their order: privileges, default privileges, event triggers. Made earlier they
+    /// would hold for, or act on, what is still being made.
+    Last,
 }
 
 /// One definition, as an entry of `pg_dump`'s table of contents.
@@ -104,18 +107,31 @@ pub(crate) struct Item {
     pub(crate) schema: String,
     /// Its name, as the table of contents gives it: `orders_pkey`, or `orders orders_pkey`.
     pub(crate) name: String,
-    /// The table it belongs to, quoted names joined by a dot, where the definition is of a part of a table.
+    /// Schema and name, not quoted, of the relation it belongs to, where the definition is of a part of a table or view:
+    /// an index, a constraint, a default, a trigger, a rule, a policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) table: Option<(String, String)>,
     /// Empty: it has none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) owner: String,
+    /// What stands between `ALTER` and `OWNER TO`, such as `FUNCTION public.f(integer)`. `None`: the owner can't be,
+    /// or need not be, set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) owned: Option<String>,
+    /// `SET default_tablespace` to this before the statement. Empty is the default of the database.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) tablespace: String,
+    /// `SET default_table_access_method` to this before the statement; of a partitioned table, `ALTER TABLE … SET
+    /// ACCESS METHOD` after it (server 17 and newer). Empty: it has none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) access_method: String,
-    /// One or more statements, each ended by a semicolon. Sent as one simple query.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) partitioned: bool,
+    /// One or more statements, each ended by a semicolon, or a comment only. Sent as one simple query.
     pub(crate) sql: String,
+    /// The statement that undoes it. Empty, or a comment: there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) drop: String,
     /// Ids of items that must be there before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) needs: Vec<i32>,
@@ -137,6 +153,9 @@ pub(crate) struct Table {
     /// Whether it is a configuration table of an extension, which is made by the extension with rows of its own.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) of_extension: bool,
+    /// About how many bytes its rows have, as the server keeps them.
+    #[serde(default)]
+    pub(crate) bytes: u64,
     /// Names of its parts. None, if it has no rows.
     pub(crate) parts: Vec<String>,
 }
@@ -166,4 +185,7 @@ pub(crate) struct LargeObject {
     pub(crate) acl: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) comment: Option<String>,
+    /// Provider and label.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) security_labels: Vec<(String, String)>,
 }
