@@ -1,0 +1,162 @@
+//! An open session.
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use dumprestore_driver::{Error, Result};
+use tokio::task::JoinHandle;
+use tokio_postgres::{CancelToken, Client, SimpleQueryMessage, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::fault::fault;
+
+/// How long the end of a session, or a request to cancel, may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Everything that what the server prints or does depends on, at a value that no login, database or server can change.
+/// `lc_monetary` is among it: amounts of `money` are read as they were printed only under the same.
+const BASICS: &str = "\
+    SELECT pg_catalog.set_config('search_path', '', false);\
+    SET client_encoding = 'UTF8';\
+    SET DateStyle = 'ISO, YMD';\
+    SET IntervalStyle = 'postgres';\
+    SET extra_float_digits = 3;\
+    SET bytea_output = 'hex';\
+    SET lc_monetary = 'C';\
+    SET standard_conforming_strings = on;\
+    SET escape_string_warning = off;\
+    SET row_security = off;\
+    SET statement_timeout = 0;\
+    SET lock_timeout = 0;\
+    SET idle_in_transaction_session_timeout = 0;\
+    SET default_transaction_isolation = 'read committed';\
+    SET default_transaction_read_only = off;\
+    SET default_transaction_deferrable = off;\
+    SET synchronize_seqscans = off;\
+    SET client_min_messages = 'warning';\
+    SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.pg_backend_pid()";
+
+type Ended = Arc<Mutex<Option<tokio_postgres::Error>>>;
+
+/// What moves bytes between the client and the socket.
+struct Driving(JoinHandle<()>);
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A session of one database. Dropped, it is cut off, and the server rolls back what was open.
+pub(crate) struct Connection {
+    client: Client,
+    driving: Driving,
+    ended: Ended,
+    canceller: Canceller,
+    version: u32,
+    pid: i32,
+}
+
+impl Connection {
+    /// Drives the connection on this runtime, and sets the session up.
+    pub(super) async fn begin(
+        client: Client,
+        connection: tokio_postgres::Connection<
+            Socket,
+            <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<Socket>>::Stream,
+        >,
+        tls: MakeRustlsConnect,
+    ) -> Result<Self> {
+        let ended = Ended::default();
+        let note = ended.clone();
+        let driving = Driving(tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                *note.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            }
+        }));
+        let canceller = Canceller { token: client.cancel_token(), tls };
+        let mut begun = Self { client, driving, ended, canceller, version: 0, pid: 0 };
+        begun.set_up().await?;
+        Ok(begun)
+    }
+
+    async fn set_up(&mut self) -> Result<()> {
+        let what = "can't set a session up";
+        let said = self.client.simple_query(BASICS).await.map_err(|error| self.fault(error, what))?;
+        let row = said.iter().rev().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let number = |column: usize| row.and_then(|row| row.get(column)?.parse::<i64>().ok());
+        let (version, pid) = number(0)
+            .zip(number(1))
+            .ok_or_else(|| Error::environment("a server did not tell its version"))?;
+        self.version = u32::try_from(version).unwrap_or(0);
+        self.pid = i32::try_from(pid).unwrap_or(0);
+        let timeouts = match self.version {
+            170_000.. => "SET idle_session_timeout = 0; SET transaction_timeout = 0",
+            140_000.. => "SET idle_session_timeout = 0",
+            _ => return Ok(()),
+        };
+        self.client.batch_execute(timeouts).await.map_err(|error| self.fault(error, what))
+    }
+
+    /// `server_version_num`, such as `150018`.
+    pub(crate) fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The number of the server's process.
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// `what` failed with `error`. Where the session ended, the reason that the server gave for it is told.
+    pub(crate) fn fault(&self, error: tokio_postgres::Error, what: impl Into<String>) -> Error {
+        let reason = || self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match error.is_closed().then(reason).flatten() {
+            Some(reason) => fault(reason, what),
+            None => fault(error, what),
+        }
+    }
+
+    /// What can cancel a statement of this session, from anywhere.
+    pub(crate) fn canceller(&self) -> Canceller {
+        self.canceller.clone()
+    }
+
+    /// Asks the server to cancel what the session is at.
+    pub(crate) async fn cancel(&self) {
+        self.canceller.cancel().await;
+    }
+
+    /// Ends the session, and waits until the server has been told.
+    pub(crate) async fn close(self) {
+        let Self { client, mut driving, .. } = self;
+        drop(client);
+        let _ = tokio::time::timeout(PATIENCE, &mut driving.0).await;
+    }
+}
+
+impl Deref for Connection {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+/// Asks a server to cancel a statement.
+#[derive(Clone)]
+pub(crate) struct Canceller {
+    token: CancelToken,
+    tls: MakeRustlsConnect,
+}
+
+impl Canceller {
+    /// Asks. Whether it heard it, a server does not tell.
+    pub(crate) async fn cancel(&self) {
+        let _ = tokio::time::timeout(PATIENCE, self.token.cancel_query(self.tls.clone())).await;
+    }
+}
