@@ -7,7 +7,7 @@ use dumprestore_driver::{CaptureId, Digest};
 
 use crate::entry::Meta;
 use crate::filter::Part;
-use crate::state::Signature;
+use crate::state::{Signature, Stamp};
 
 /// A relative path, shared.
 pub(crate) type Path = Arc<[u8]>;
@@ -22,6 +22,8 @@ pub(crate) struct Capture {
     /// Whether a change since the reading would surely have made it another state. If not, it may have been changed
     /// within the same tick of the clock.
     pub(crate) is_proof: bool,
+    /// If a change would have shown only since then.
+    pub(crate) told_since: Option<Stamp>,
     /// Whether it is one whole state of the file. If not, it is of use only to who knows its digest.
     pub(crate) is_sure: bool,
     pub(crate) sparse: bool,
@@ -286,7 +288,6 @@ impl File {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::Stamp;
 
     fn state(ino: u64, ctime: i64) -> Signature {
         let time = Stamp { seconds: ctime, nanos: 1 };
@@ -296,7 +297,16 @@ mod tests {
     fn capture(id: u64, signature: Signature, is_proof: bool) -> Capture {
         let meta = Meta { mode: 0, uid: 0, gid: 0, mtime: signature.mtime, xattrs: None };
         let digest = Digest::new([id as u8; 32]);
-        Capture { id: CaptureId(id), digest, signature, is_proof, is_sure: true, sparse: false, meta }
+        Capture {
+            id: CaptureId(id),
+            digest,
+            signature,
+            is_proof,
+            told_since: None,
+            is_sure: true,
+            sparse: false,
+            meta,
+        }
     }
 
     #[test]

@@ -14,9 +14,10 @@ use crate::beneath::{Beneath, is_absent};
 use crate::captures::Capture;
 use crate::entry::Meta;
 use crate::listing::open_quietly;
-use crate::pour::{Poured, pour};
-use crate::root::error_at;
+use crate::pour::{End, Poured, pour};
+use crate::root::{Root, error_at};
 use crate::state::{Clock, Signature, Stamp, type_of};
+use crate::writers::{Backing, Writes, told_from_now};
 use crate::xattr;
 
 /// How a reading ended.
@@ -51,14 +52,20 @@ const MOST_BETWEEN: u32 = 15;
 
 /// What to read, and how sure to be.
 pub(crate) struct Job<'a> {
-    pub(crate) root: &'a std::path::Path,
+    pub(crate) root: &'a Root,
     pub(crate) path: &'a [u8],
-    pub(crate) clock: Clock,
     /// How often it has changed while it was read. A file that does so each time, such as a log that grows, is then
     /// read twice and compared.
     pub(crate) torn: u32,
     /// Whether a reading that may be torn is of use all the same: to a reference that knows the digest.
     pub(crate) keep_unsure: bool,
+}
+
+impl Job<'_> {
+    /// Other file systems may be mounted below the root.
+    fn backing(&self, file: &OwnedFd, stat: &Stat) -> Backing {
+        if stat.st_dev == self.root.dev { self.root.backing } else { Backing::of(file) }
+    }
 }
 
 impl Lane {
@@ -104,20 +111,20 @@ impl Lane {
             Ok(found) => found,
             Err(error) => return fail(error),
         };
+        let backing = job.backing(file, &before);
+        let writes = told_from_now(file, backing);
         let xattrs = match xattr::read(file, &mut self.names) {
             Ok(xattrs) => xattrs,
             Err(error) => return Ok(Reading::Unreadable(error)),
         };
-        let size = before.st_size.max(0) as u64;
-        let sparse = is_sparse(&before);
-        let mut first = (job.torn >= TWICE_FROM).then(Sha256::new);
+        let mut first = First { length: 0, hash: (job.torn >= TWICE_FROM).then(Sha256::new) };
         let mut sink = |data: &[u8]| -> Result<()> {
-            if let Some(hash) = &mut first {
-                hash.update(data);
-            }
-            out.write_all(data).map_err(|error| error_at(job.root, "can't dump a file", job.path, error))
+            first.add(data);
+            out.write_all(data)
+                .map_err(|error| error_at(&job.root.path, "can't dump a file", job.path, error))
         };
-        match pour(file, size, sparse, &mut self.buffer, &mut sink)? {
+        let to_end = if job.torn >= TWICE_FROM { End::OfFile } else { End::AsLooked };
+        match pour(file, size(&before), is_sparse(&before), to_end, &mut self.buffer, &mut sink)? {
             Poured::All => {}
             Poured::Short => return Ok(Reading::Torn),
             Poured::Failed(error) => return fail(error),
@@ -126,32 +133,35 @@ impl Lane {
             Ok(after) => after,
             Err(error) => return fail(error),
         };
-        let looks = Looks { before, after, read_at, clock: job.clock };
-        let is_sure = looks.show_one_state() || self.has_only_grown(file, &looks, first)?;
+        let looks = Looks { before, after, read_at, clock: backing.clock() };
+        let length = first.length;
+        let one_state = looks.show_one_state() && length == size(&looks.before);
+        let is_sure = one_state || self.has_only_grown(file, &looks, first)?;
         let is_of_use = is_sure || (job.keep_unsure && looks.show_same_content());
         if !is_of_use {
             return Ok(Reading::Torn);
         }
         let receipt = out.finish()?;
-        let signature = Signature::of(&before);
         Ok(Reading::Whole(Box::new(Capture {
             id: receipt.capture,
             digest: receipt.digest,
-            is_proof: looks.show_one_state() && job.clock.tells_changes_since(read_at, signature.ctime),
+            is_proof: writes != Writes::Untold && one_state,
+            told_since: writes.since(),
             is_sure,
-            signature,
-            sparse,
-            meta: Meta::of(&before, xattrs),
+            signature: Signature { size: length, ..Signature::of(&looks.before) },
+            sparse: is_sparse(&looks.before),
+            meta: Meta::of(&looks.before, xattrs),
         })))
     }
 
-    /// Whether what was read are the first bytes of a file that does nothing but grow: at each look it is as it was,
-    /// or longer, and the same bytes are read once more. They were then all in it at the moment between the readings.
+    /// Whether what was read, up to its end, is all of a file that does nothing but grow: at each look it is as it
+    /// was, or longer, and the same bytes are read once more. They were then all in it when the first reading ended,
+    /// and nothing else.
     ///
     /// Of a file that is written over at its length, this is never said: there the bytes of two moments could be read
     /// twice.
-    fn has_only_grown(&mut self, file: &OwnedFd, looks: &Looks, first: Option<Sha256>) -> Result<bool> {
-        let Some(first) = first else { return Ok(false) };
+    fn has_only_grown(&mut self, file: &OwnedFd, looks: &Looks, first: First) -> Result<bool> {
+        let Some(hash) = first.hash else { return Ok(false) };
         let Some(between) = grown_or_at_rest(file, looks) else { return Ok(false) };
         if seek(file, SeekFrom::Start(0)).is_err() {
             return Ok(false);
@@ -161,11 +171,31 @@ impl Lane {
             second.update(data);
             Ok(())
         };
-        let size = looks.before.st_size.max(0) as u64;
-        let poured = pour(file, size, is_sparse(&looks.before), &mut self.buffer, &mut sink)?;
+        let sparse = is_sparse(&looks.before);
+        let poured = pour(file, first.length, sparse, End::AsLooked, &mut self.buffer, &mut sink)?;
         let still = look_if_grown(file, &between).is_some();
-        Ok(still && matches!(poured, Poured::All) && first.finalize() == second.finalize())
+        Ok(still && matches!(poured, Poured::All) && hash.finalize() == second.finalize())
     }
+}
+
+/// What a first reading brought.
+struct First {
+    length: u64,
+    /// If it is to be compared.
+    hash: Option<Sha256>,
+}
+
+impl First {
+    fn add(&mut self, data: &[u8]) {
+        self.length += data.len() as u64;
+        if let Some(hash) = &mut self.hash {
+            hash.update(data);
+        }
+    }
+}
+
+fn size(stat: &Stat) -> u64 {
+    stat.st_size.max(0) as u64
 }
 
 /// Waits until an open file is longer than it was before it was read, or in a state that a change would show in.
@@ -208,7 +238,7 @@ fn settled(file: &OwnedFd, job: &Job<'_>) -> Result<(Stat, Stamp), Errno> {
     loop {
         let read_at = Stamp::now();
         let before = fstat(file)?;
-        let wait = job.clock.wait_before_reading(Stamp::ctime(&before));
+        let wait = job.root.clock.wait_before_reading(Stamp::ctime(&before));
         if wait.is_zero() || pauses == 0 {
             return Ok((before, read_at));
         }

@@ -51,6 +51,7 @@ mod swap;
 mod sweep;
 mod tree;
 mod walk;
+mod writers;
 mod xattr;
 
 pub use config::{FilesystemConfig, Swap};

@@ -12,16 +12,29 @@ const LARGE: u64 = 1 << 20;
 /// How that ended.
 pub(crate) enum Poured {
     All,
-    /// The file ended early: it was truncated.
+    /// The file ended early, or not at all.
     Short,
     Failed(Errno),
 }
 
-/// Hands over the first `size` bytes of an open file.
+/// How far to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// As many bytes as were told of, though there may be more by now.
+    AsLooked,
+    /// To where nothing follows.
+    OfFile,
+}
+
+/// A file that grows faster than it is read has no end: it is left after so many bytes more than it had.
+const MOST_GROWN: u64 = 256 << 20;
+
+/// Hands over the first `size` bytes of an open file, and what follows, if that is asked for.
 pub(crate) fn pour(
     file: &OwnedFd,
     size: u64,
     sparse: bool,
+    end: End,
     buffer: &mut [u8],
     sink: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<Poured> {
@@ -55,7 +68,28 @@ pub(crate) fn pour(
             }
         }
     }
-    Ok(Poured::All)
+    match end {
+        End::AsLooked => Ok(Poured::All),
+        // Looking for holes has moved the position.
+        End::OfFile if seek(file, SeekFrom::Start(size)).is_err() => Ok(Poured::Failed(Errno::IO)),
+        End::OfFile => pour_rest(file, buffer, sink),
+    }
+}
+
+fn pour_rest(file: &OwnedFd, buffer: &mut [u8], sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<Poured> {
+    let mut more = 0;
+    while more < MOST_GROWN {
+        match read(file.as_fd(), &mut *buffer) {
+            Ok(0) => return Ok(Poured::All),
+            Ok(length) => {
+                sink(&buffer[..length])?;
+                more += length as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Ok(Poured::Failed(error)),
+        }
+    }
+    Ok(Poured::Short)
 }
 
 /// From where to where the next data lie.

@@ -12,9 +12,11 @@
 //! *A reference without one* resolves to a capture of that path if
 //!
 //! 1. the state of the file now equals that of the capture, and a change since the reading would have made it
-//!    another (`Clock::tells_changes_since`): so the capture is what the file holds now; and
+//!    another (`Clock::tells_changes_since`; `writers.rs` for writes that carry no stamp of their own): so the capture
+//!    is what the file holds now; and
 //! 2. its time of change is before `T` (`Clock::is_before`): any write, rename, link or new mode of that inode
-//!    since `T` would have moved it to `T` or later. So the file has held this content since before S; and
+//!    since `T` would have moved it to `T` or later. So the file has held this content since before S. If somebody
+//!    could write to it when it was captured, that must have been before `T`: only since then is each write stamped; and
 //! 3. the folders it is in were there under the same names before `T`: either the last pass saw the same inodes
 //!    there, or their own time of change is before `T`. (To rename a folder does not touch the files in it.)
 //!
@@ -28,8 +30,10 @@
 //! What is resolved is *chosen*: the archive gets just that capture under that path. Two references that need
 //! different content under one path can't both resolve.
 //!
-//! What this rests on: the kernel moves the time of change at every change (Linux does; a write through a shared
-//! memory map may do so late), and the clock does not run backwards between `T` and now.
+//! Stamps of a file system that is not known to be local prove nothing: there, only a digest resolves.
+//!
+//! What this rests on: the kernel moves the time of change at every change, for maps as `writers.rs` says, and the
+//! clock does not run backwards between `T` and now.
 
 use std::collections::HashMap;
 use std::io;
@@ -38,7 +42,7 @@ use dumprestore_driver::{Error, Part, Reference, Result, Unresolved, Why};
 use rustix::fs::{FileType, Stat, fstat};
 
 use crate::beneath::{Beneath, is_absent};
-use crate::captures::{Captures, Choice, OtherKind};
+use crate::captures::{Capture, Captures, Choice, OtherKind};
 use crate::entry::part_name;
 use crate::filter;
 use crate::path::{ancestors, components, split};
@@ -204,7 +208,7 @@ impl Resolver<'_> {
         let mut memory = self.shared.memory();
         let fitting: Vec<_> = memory
             .of(path)
-            .filter(|(_, capture)| capture.stands_for(&state))
+            .filter(|(_, capture)| capture.stands_for(&state) && self.tells_of_the_cut(capture))
             .map(|(holder, capture)| Choice { holder: holder.clone(), id: capture.id })
             .collect();
         if fitting.iter().any(|choice| memory.choose(path, choice.clone())) {
@@ -214,6 +218,11 @@ impl Resolver<'_> {
         drop(memory);
         // Another reference has proved, by its digest, that the content at the cut was another.
         if taken { unsettled() } else { Ok(Some(self.late(path, reference, stat))) }
+    }
+
+    /// Point 2 rests on stamps. Who had the file open at its capture could write without one before that.
+    fn tells_of_the_cut(&self, capture: &Capture) -> bool {
+        self.cut.locked || capture.told_since.is_none_or(|since| since < self.cut.not_before)
     }
 
     /// Point 3: whether `folder` is the one that was there under that path before the cut.

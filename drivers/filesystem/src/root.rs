@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dumprestore_driver::{Error, ErrorKind, Result};
-use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, Stat, StatxAttributes, StatxFlags, fstat, fstatfs, openat, statx,
-};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, StatxAttributes, StatxFlags, fstat, openat, statx};
 
 use crate::beneath::Beneath;
 use crate::path::{shown, under};
 use crate::state::Clock;
+use crate::writers::Backing;
 
 /// A folder, open, and reached by no name but its own.
 #[derive(Debug)]
@@ -21,6 +20,8 @@ pub(crate) struct Root {
     pub(crate) path: PathBuf,
     pub(crate) fd: Arc<OwnedFd>,
     pub(crate) clock: Clock,
+    pub(crate) backing: Backing,
+    pub(crate) dev: u64,
 }
 
 impl Root {
@@ -36,8 +37,12 @@ impl Root {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match openat(CWD, &real, flags, Mode::empty()) {
             Ok(fd) => {
-                let clock = clock_of(&fd);
-                Ok(Some(Self { path: real, fd: Arc::new(fd), clock }))
+                let backing = Backing::of(&fd);
+                let dev = fstat(&fd).map_err(|error| {
+                    Error::io("can't look at the folder", error.into()).with_context("path", real.display())
+                })?;
+                let (fd, clock, dev) = (Arc::new(fd), backing.clock(), dev.st_dev);
+                Ok(Some(Self { path: real, fd, clock, backing, dev }))
             }
             Err(rustix::io::Errno::NOENT) => Ok(None),
             Err(rustix::io::Errno::NOTDIR) => Err(Error::config("`path` is a file, not a folder")
@@ -118,33 +123,6 @@ pub(crate) fn is_mount(folder: impl AsFd, above_dev: Option<u64>) -> io::Result<
     }
 }
 
-/// ext, XFS, Btrfs, tmpfs, ramfs, overlay, ZFS, F2FS, bcachefs, JFS, NILFS: this kernel stamps their files. Of any
-/// other (NFS, CIFS, FUSE, 9P, Ceph, FAT, ...) it is not known who does, or how finely.
-const LOCAL: [u32; 11] = [
-    0xEF53,
-    0x5846_5342,
-    0x9123_683E,
-    0x0102_1994,
-    0x8584_58F6,
-    0x794C_7630,
-    0x2FC1_2FC1,
-    0xF2F5_2010,
-    0xCA45_1A4E,
-    0x3153_464A,
-    0x3434,
-];
-
-fn clock_of(folder: impl AsFd) -> Clock {
-    match fstatfs(folder) {
-        Ok(found) => clock_of_type(found.f_type as u32),
-        Err(_) => Clock::Remote,
-    }
-}
-
-fn clock_of_type(magic: u32) -> Clock {
-    if LOCAL.contains(&magic) { Clock::Local } else { Clock::Remote }
-}
-
 /// Where something is mounted below `root`, as relative paths.
 ///
 /// # Errors
@@ -193,14 +171,6 @@ mod tests {
     fn mount_points_with_blanks_are_found() {
         assert_eq!(without_escapes(b"/mnt/a\\040b\\134c"), b"/mnt/a b\\c");
         assert_eq!(without_escapes(b"/mnt/a\\9"), b"/mnt/a\\9");
-    }
-
-    #[test]
-    fn only_file_systems_known_to_be_local_are_trusted() {
-        assert_eq!(clock_of_type(0xEF53), Clock::Local);
-        for other in [0x6969, 0x6573_5546, 0x4D44, 0x1234_5678] {
-            assert_eq!(clock_of_type(other), Clock::Remote);
-        }
     }
 
     #[test]

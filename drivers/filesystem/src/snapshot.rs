@@ -169,7 +169,7 @@ impl Shared {
         let mut lane = self.lane();
         // What is dumped once the parts are listed stands by itself: no digest vouches for it.
         let keep_unsure = torn + 1 >= MOST_TORN && locked(&self.listed).is_none();
-        let job = Job { root: &self.root.path, path, clock: self.root.clock, torn, keep_unsure };
+        let job = Job { root: &self.root, path, torn, keep_unsure };
         let reading = lane.read(&job, out)?;
         let dumped = match reading {
             Reading::Whole(capture) => {
