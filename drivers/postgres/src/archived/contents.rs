@@ -74,7 +74,7 @@ pub(crate) struct Setting {
     pub(crate) value: String,
 }
 
-/// A role, with its password only as the server keeps it, and only if the login may read that.
+/// A role, without its password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Role {
     pub(crate) name: String,
