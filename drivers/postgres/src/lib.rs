@@ -16,5 +16,7 @@
 mod archived;
 mod config;
 mod connect;
+mod contents;
+mod quote;
 
 pub use config::{Policy, PostgresConfig};
