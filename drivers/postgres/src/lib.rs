@@ -14,6 +14,7 @@
 #![allow(dead_code, unused_imports, reason = "it is being put together")]
 
 mod archived;
+mod catalog;
 mod config;
 mod connect;
 mod contents;
