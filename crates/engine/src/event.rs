@@ -125,6 +125,20 @@ pub enum Event {
         /// The program, without its arguments.
         program: String,
     },
+    /// A hook has printed a line. Secrets that it was told are blotted out, long lines cut, and no more than a
+    /// thousand lines of each stream are told.
+    HookOutput {
+        /// Which: `before_dump`, ...
+        hook: &'static str,
+        /// The node it belongs to; none for the set's own.
+        node: Option<NodePath>,
+        /// The program, without its arguments.
+        program: String,
+        /// `stdout` or `stderr`.
+        stream: &'static str,
+        /// The line, without its end.
+        line: String,
+    },
     /// Something that a person should know of.
     Notice {
         /// How bad it is.

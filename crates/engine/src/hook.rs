@@ -4,20 +4,18 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 
 use dumprestore_driver::{Error, NodePath, Result, Secret};
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::event::{Event, warn};
+use crate::hook_output::{HookOutput, Scrubber};
 use crate::run::Run;
 use crate::set::BackupSet;
 use crate::{Hook, HookPoint, OnError};
 
-/// As many of a hook's last lines as an error can bear.
-const LINES_TOLD: usize = 10;
 /// How long a hook that runs whatever happens may still take once the run was interrupted.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
-/// A line longer than this is cut: hooks may print anything.
-const LINE_TOLD: usize = 400;
+/// How long a hook's output is waited for once it has ended: a grandchild may hold it open for ever.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// What the hooks of a run are told in their environment.
 pub(crate) struct HookScope<'a> {
@@ -91,14 +89,22 @@ impl HookScope<'_> {
         let failed = |what: String| {
             Error::environment(format!("the `{point}` hook {what}")).with_context("program", program)
         };
+        let output = HookOutput {
+            observer: self.run.observer.clone(),
+            hook: point,
+            node: node.cloned(),
+            program: program.clone(),
+            scrubber: self.scrubber(hook)?,
+        };
         let mut child = self.command(point, node, hook, program)?.spawn().map_err(|error| {
             failed("can't be run".to_owned())
                 .with_source(error)
-                .with_hint("check the path and the execute bit")
+                .with_hint("check the path and the execute bit; `dumprestore check` looks for it")
         })?;
         let group = child.id();
         let (out, err) = (child.stdout.take(), child.stderr.take());
-        let lines = tokio::spawn(async move { tokio::join!(last_lines(out), last_lines(err)) });
+        let lines =
+            tokio::spawn(async move { tokio::join!(output.tell("stdout", out), output.tell("stderr", err)) });
         let ended = self.wait(point, hook, &mut child).await;
         if ended.is_err() {
             kill_group(group);
@@ -111,30 +117,24 @@ impl HookScope<'_> {
             }
             Ended::TimedOut(after) => return Err(failed(format!("was killed after {after:?}"))),
         };
+        let told = tokio::time::timeout(LAST_WORDS, lines).await;
         if status.success() {
             return Ok(());
         }
-        // A grandchild may hold the pipes open for ever; what it prints later concerns nobody.
-        let told = tokio::time::timeout(std::time::Duration::from_millis(500), lines).await;
         let (out, err) = told.ok().and_then(std::result::Result::ok).unwrap_or_default();
-        let told = self.without_secrets(hook, if err.is_empty() { out } else { err })?;
+        let told = if err.is_empty() { out } else { err };
         let error = failed(format!("failed ({status})"));
         Err(if told.is_empty() { error } else { error.with_context("it said", told.join(" | ")) })
     }
 
-    /// What a hook said, without what it was told in confidence.
-    fn without_secrets(&self, hook: &Hook, lines: Vec<String>) -> Result<Vec<String>> {
+    /// Blots out what a hook is told in confidence.
+    fn scrubber(&self, hook: &Hook) -> Result<Scrubber> {
         let mut secrets: Vec<String> = hook.env.values().map(|value| value.expose().to_owned()).collect();
         for (node, address) in &self.staged {
             let cx = dumprestore_driver::BuildContext::new(node.clone(), self.set.base());
             secrets.push(address.reveal(&cx)?.expose().to_owned());
         }
-        // A path is an address as well, and no secret; what is this short would blot out half of any text.
-        secrets.retain(|secret| secret.len() > 3 && !secret.starts_with('/'));
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        let scrub =
-            |line: String| secrets.iter().fold(line, |line, secret| line.replace(secret.as_str(), "***"));
-        Ok(lines.into_iter().map(scrub).collect())
+        Ok(Scrubber::new(secrets))
     }
 
     async fn wait(&self, point: HookPoint, hook: &Hook, child: &mut Child) -> Result<Ended> {
@@ -233,44 +233,5 @@ fn kill_group(process: Option<u32>) {
     if let Some(group) = group {
         // It may have ended by itself meanwhile.
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-    }
-}
-
-async fn last_lines(stream: Option<impl AsyncRead + Unpin>) -> Vec<String> {
-    let mut last = std::collections::VecDeque::new();
-    let Some(stream) = stream else { return Vec::new() };
-    let mut reader = BufReader::new(stream);
-    let mut line = Vec::new();
-    // An error here only means that less can be told about a failure.
-    while let Ok(length) = read_line(&mut reader, &mut line).await {
-        if length == 0 {
-            break;
-        }
-        if last.len() == LINES_TOLD {
-            last.pop_front();
-        }
-        last.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
-    }
-    last.into()
-}
-
-/// Reads a line of any length, and keeps its beginning.
-async fn read_line(
-    reader: &mut (impl tokio::io::AsyncBufRead + Unpin),
-    line: &mut Vec<u8>,
-) -> std::io::Result<usize> {
-    line.clear();
-    let mut length = 0;
-    loop {
-        let buffer = reader.fill_buf().await?;
-        let end = buffer.iter().position(|byte| *byte == b'\n');
-        let taken = end.map_or(buffer.len(), |end| end + 1);
-        let room = LINE_TOLD.saturating_sub(line.len()).min(taken);
-        line.extend_from_slice(&buffer[..room]);
-        reader.consume(taken);
-        length += taken;
-        if end.is_some() || taken == 0 {
-            return Ok(length);
-        }
     }
 }

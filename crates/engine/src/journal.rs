@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use dumprestore_driver::{Error, NodePath, OldState, Result, Token};
+use dumprestore_driver::{Error, NodePath, OldState, Result, Token, Undo};
 use serde::{Deserialize, Serialize};
 
 /// Which restore a journal is of.
@@ -36,6 +36,9 @@ pub(crate) struct HeaderNode {
     pub(crate) driver: String,
     /// Where it restores to, without secrets.
     pub(crate) target: String,
+    /// Until when it can be undone. What an older version wrote does not have it: then it is as the driver says.
+    #[serde(default)]
+    pub(crate) undo: Option<Undo>,
 }
 
 impl Header {
@@ -76,7 +79,11 @@ pub(crate) struct Journal {
 pub(crate) struct Left {
     pub(crate) header: Header,
     pub(crate) tokens: BTreeMap<NodePath, Token>,
+    /// The step of each node that was last about to begin.
+    pub(crate) steps: BTreeMap<NodePath, String>,
     pub(crate) all_committed: bool,
+    /// Whether the way back was begun.
+    pub(crate) rolling_back: bool,
     pub(crate) finished: BTreeMap<NodePath, Option<Token>>,
     pub(crate) journal: Journal,
 }
@@ -120,7 +127,9 @@ impl Journal {
         let mut left = Left {
             header,
             tokens: BTreeMap::new(),
+            steps: BTreeMap::new(),
             all_committed: false,
+            rolling_back: false,
             finished: BTreeMap::new(),
             journal,
         };
@@ -199,11 +208,15 @@ impl Journal {
 impl Left {
     fn take(&mut self, record: Record) {
         match record {
-            Record::Step { node, token, .. } => {
+            Record::Step { node, step, token } => {
+                self.steps.insert(node.clone(), step);
                 self.tokens.insert(node, token);
             }
             Record::AllCommitted => self.all_committed = true,
-            Record::RollingBack => self.all_committed = false,
+            Record::RollingBack => {
+                self.all_committed = false;
+                self.rolling_back = true;
+            }
             Record::Finished { node, kept } => {
                 self.finished.insert(node, kept);
             }

@@ -7,7 +7,10 @@ mod config;
 mod config_schema;
 mod dump;
 mod event;
+mod export;
 mod hook;
+mod hook_output;
+mod hook_program;
 mod hook_settings;
 mod inspection;
 mod journal;
@@ -31,8 +34,10 @@ pub use builder::{NodeBuilder, SetBuilder};
 pub use config::{ConfigOrigin, Environment, Overrides};
 pub use dump::{Destination, DumpOptions, DumpOutcome, DumpReport, DumpedNode, dump};
 pub use event::{Event, Observer};
+pub use hook_program::HookProblem;
 pub use hook_settings::{Hook, HookPoint, Hooks, OnError};
 pub use links::{OrderEdge, OrderReason};
+pub use names::nearest;
 pub use plan::{OrderPlan, OrderedNode, PlannedReference};
 pub use registry::{DriverInfo, Registry};
 pub use restore::{
@@ -46,5 +51,6 @@ pub use settings::{Archive, Coherence, Compression, IfUncertified, Parallel};
 pub use dumprestore_archive as archive;
 pub use dumprestore_driver as driver;
 pub use dumprestore_driver::{
-    Cancel, Driver, DriverConfig, Edge, Error, ErrorKind, Extras, NodePath, Result, Severity,
+    Cancel, Content, Driver, DriverConfig, Edge, Error, ErrorKind, Extras, NodePath, Placement, Result,
+    Selection, Severity,
 };

@@ -70,8 +70,8 @@ pub(crate) fn listed<T: std::fmt::Display>(things: impl IntoIterator<Item = T>) 
     }
 }
 
-/// The candidate that is most like `text`, if one is like it at all.
-pub(crate) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// The candidate that is most like `text`, if one is like it at all: for a hint.
+pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const LIKE: f64 = 0.75;
     const LONGEST: usize = 100;
     if text.len() > LONGEST {

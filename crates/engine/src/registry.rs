@@ -1,8 +1,9 @@
 //! The drivers that a configuration may name.
 
 use std::fmt;
+use std::io::Write;
 
-use dumprestore_driver::{DriverConfig, Error, Result};
+use dumprestore_driver::{ArchivedNode, DriverConfig, Error, Result, Selection};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
@@ -29,9 +30,13 @@ pub struct DriverInfo {
 /// Reads the options of a node; tells as well whether keys nobody knows may have got lost.
 type ReadOptions = fn(&ConfigValue) -> Result<(BuildDriver, bool), Box<ConfigMistake>>;
 
+/// Writes an archived node as SQL.
+pub(crate) type ExportSql = fn(&dyn ArchivedNode, &Selection, &mut (dyn Write + Send)) -> Result<()>;
+
 #[derive(Clone)]
 struct Entry {
     info: DriverInfo,
+    export_sql: ExportSql,
     read: ReadOptions,
     json_schema: fn(&mut SchemaGenerator) -> Schema,
     /// The schema of its options, on its own.
@@ -49,6 +54,7 @@ impl Registry {
     pub fn with<C: DriverConfig>(mut self) -> Self {
         self.0.push(Entry {
             info: DriverInfo { kind: C::KIND, about: C::ABOUT, target: C::TARGET },
+            export_sql: C::export_sql,
             read: read_config::<C>,
             json_schema: <C as JsonSchema>::json_schema,
             options: SchemaGenerator::default().into_root_schema_for::<C>().to_value(),
@@ -103,6 +109,11 @@ impl Registry {
             }
         }
         Ok(build)
+    }
+
+    /// How a node of that driver becomes SQL.
+    pub(crate) fn exporter(&self, kind: &str) -> Option<ExportSql> {
+        self.entry(kind).map(|entry| entry.export_sql)
     }
 
     fn entry(&self, kind: &str) -> Option<&Entry> {

@@ -1,7 +1,7 @@
 //! Whether references hold in what is staged, before any of it is swapped in.
 
 use dumprestore_archive::Manifest;
-use dumprestore_driver::{Edge, Error, ErrorKind, Result};
+use dumprestore_driver::{Edge, Error, ErrorKind, NodePath, Result};
 
 use super::transaction::Transaction;
 use crate::event::warn;
@@ -25,9 +25,12 @@ pub(super) async fn references(
         let (Some(from), Some(to)) = (end(transaction, edge, true), end(transaction, edge, false)) else {
             continue;
         };
+        // Of a node that is restored in part, the certificate says nothing.
+        let whole = |path: &NodePath| transaction.steps.iter().any(|step| step.node == *path && step.whole);
+        let is_certified = certified(manifest, edge) && whole(&edge.from) && whole(&edge.to);
         let check = match reference_check::check(edge, &from, &to, &run.stop).await {
             Ok(check) => check,
-            Err(error) if certified(manifest, edge) || error.kind() == ErrorKind::Cancelled => {
+            Err(error) if is_certified || error.kind() == ErrorKind::Cancelled => {
                 return Err(error);
             }
             // What was dumped without a certificate may be too broken for its references to be read, and may be all
@@ -42,7 +45,7 @@ pub(super) async fn references(
             continue;
         }
         dangling += check.dangling();
-        if certified(manifest, edge) {
+        if is_certified {
             return Err(refusal(edge, &check));
         }
         let message = format!("{} references of `{}` to `{}` dangle", check.dangling(), edge.from, edge.to);

@@ -1,6 +1,7 @@
 //! A restore: verify, plan, stage, load, prepare, commit, finish; or back.
 
 mod check;
+mod choose;
 mod options;
 mod plan;
 mod previous;
@@ -27,9 +28,9 @@ use crate::journal::{self, Header};
 use crate::lock::SetLock;
 use crate::run::Run;
 use crate::set::BackupSet;
-use plan::Chosen;
+use choose::Chosen;
 use previous::Kept;
-use transaction::{Step, Transaction};
+use transaction::{Finished, Step, Transaction};
 
 /// What is restored.
 #[derive(Clone)]
@@ -132,7 +133,7 @@ async fn choose_and_plan(
 ) -> Result<(Vec<Chosen>, RestorePlan)> {
     match from {
         RestoreFrom::Archive(archive) => {
-            let (chosen, warnings) = plan::choose(set, archive, options)?;
+            let (chosen, warnings) = choose::choose(set, archive, options)?;
             let manifest = archive.archive().manifest();
             let name = (archive.label.as_str(), manifest.run.as_str());
             let mut plan =
@@ -142,7 +143,7 @@ async fn choose_and_plan(
             Ok((chosen, plan))
         }
         RestoreFrom::Previous => {
-            let (chosen, warnings, made_by) = plan::choose_previous(set, &kept(set)?, options)?;
+            let (chosen, warnings, made_by) = choose::choose_previous(set, &kept(set)?, options)?;
             // It can be swapped back again: what is there now is kept in its stead.
             let mut options = options.clone();
             options.reversible = true;
@@ -178,7 +179,7 @@ impl Restoring<'_> {
             let (chosen, plan) = self.plan().await?;
             return self.rehearse(chosen, plan).await;
         }
-        let nodes = crate::selection::choose(self.set, &self.options.only)?;
+        let nodes = crate::selection::pick(self.set, &self.options.only)?.nodes;
         let restored = match self.verify().await {
             Ok(()) => self.perform_planned().await,
             Err(error) => Err(error),
@@ -263,7 +264,7 @@ impl Restoring<'_> {
 
     async fn rehearse(&self, chosen: Vec<Chosen>, plan: RestorePlan) -> Result<RestoreReport> {
         let (tried, left_out): (Vec<_>, Vec<_>) =
-            chosen.into_iter().partition(|chosen| chosen.undo() != dumprestore_driver::Undo::Never);
+            chosen.into_iter().partition(|chosen| chosen.terms.undo != dumprestore_driver::Undo::Never);
         for left_out in left_out {
             warn(&*self.run.observer, Some(&left_out.node), "not rehearsed, for it can't be undone", None);
         }
@@ -342,8 +343,12 @@ impl Restoring<'_> {
             kept_previous = !nodes.is_empty();
             if kept_previous { previous::write(self.set, nodes) } else { Ok(()) }
         };
-        let unfinished = transaction.finish(old, &self.label(), kept).await;
+        let Finished { errors: unfinished, ledgers } = transaction.finish(old, &self.label(), kept).await;
         report.kept_previous = kept_previous && unfinished.is_empty();
+        for (node, ledger) in report.nodes.iter_mut().zip(ledgers) {
+            node.ledger = ledger;
+        }
+        report.degrade_by_ledgers();
         let hint = "the data are restored; `dumprestore recover` cleans up what is left".to_owned();
         let unfinished = unfinished.into_iter().map(|error| (error, Some(hint.clone())));
         let after = self.hooks(nodes, BTreeMap::new()).run(HookPoint::AfterRestore).await.err();
@@ -360,21 +365,24 @@ impl Restoring<'_> {
             target: step.target.clone(),
             bytes: step.bytes,
             parts: step.parts,
+            ledger: step.ledger.clone(),
         });
-        RestoreReport {
+        let mut report = RestoreReport {
             run: self.run.name.clone(),
             outcome: RestoreOutcome::Ok,
             safety_dump: None,
             kept_previous: false,
             nodes: nodes.collect(),
             dangling: 0,
-        }
+        };
+        report.degrade_by_ledgers();
+        report
     }
 
     fn with_dangling(&self, mut report: RestoreReport, dangling: u64) -> RestoreReport {
         report.dangling = dangling;
         if dangling > 0 {
-            report.outcome = RestoreOutcome::Dangling;
+            report.outcome = report.outcome.max(RestoreOutcome::Dangling);
         }
         report
     }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dumprestore_archive::Archive;
-use dumprestore_driver::{Cancel, Error, Extras, NodePath, Result};
+use dumprestore_archive::{Archive, Limits};
+use dumprestore_driver::{Cancel, Content, Error, Extras, LedgerEntry, NodePath, Result};
 use serde::Serialize;
 
 use crate::Observer;
@@ -14,8 +14,12 @@ use crate::archived::archive_error;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct RestoreOptions {
-    /// Selectors of the nodes to restore; all if there is none.
+    /// Selectors of the nodes to restore, `NODE`, or of things of one, `NODE:THING`; all if there is none.
     pub only: Vec<String>,
+    /// What of these is restored.
+    pub content: Content,
+    /// Selectors of the nodes that are restored in place; an empty list means all nodes that are restored.
+    pub in_place: Option<Vec<String>>,
     /// What becomes of things that a target has and the archive does not. If nothing is said they are removed, but
     /// kept in nodes that are degraded in the archive: what a dump could not read must not be lost to its restore.
     pub extras: Option<Extras>,
@@ -35,6 +39,8 @@ impl Default for RestoreOptions {
     fn default() -> Self {
         Self {
             only: Vec::new(),
+            content: Content::All,
+            in_place: None,
             extras: None,
             other_set: false,
             reversible: false,
@@ -62,7 +68,8 @@ impl OpenArchive {
     pub fn open(path: &Path) -> Result<Self> {
         let file = std::fs::File::open(path)
             .map_err(|error| unopened(error).with_context("file", path.display()))?;
-        let archive = Archive::open(Arc::new(file))
+        let scratch = Some(std::env::temp_dir());
+        let archive = Archive::open_with(Arc::new(file), &Limits::default(), scratch)
             .map_err(|error| archive_error(error).with_context("archive", path.display()))?;
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Ok(Self { archive: Arc::new(archive), label: path.display().to_string(), path: Some(path) })
@@ -108,13 +115,23 @@ pub struct RestoreReport {
     pub dangling: u64,
 }
 
+impl RestoreReport {
+    /// What a driver could not restore as it was degrades the whole.
+    pub(super) fn degrade_by_ledgers(&mut self) {
+        if self.nodes.iter().flat_map(|node| &node.ledger).any(|entry| entry.degrades) {
+            self.outcome = self.outcome.max(RestoreOutcome::Degraded);
+        }
+    }
+}
+
 /// How a restore ended, if it did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RestoreOutcome {
     /// All is as in the archive.
     Ok,
-    /// All is as in the archive, but something is left to clean up, or the archive itself was degraded.
+    /// All is in place, but something is left to clean up, a driver could not restore something as it was, or the
+    /// archive itself was degraded.
     Degraded,
     /// All is as in the archive, and references dangle there.
     Dangling,
@@ -132,4 +149,6 @@ pub struct RestoredNode {
     pub bytes: u64,
     /// Parts.
     pub parts: u64,
+    /// What the driver has to tell of it.
+    pub ledger: Vec<LedgerEntry>,
 }

@@ -3,24 +3,19 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use dumprestore_archive::Status;
 use dumprestore_driver::{
-    Changes, Claim, Driver, Error, ErrorKind, Extras, Inspection, NodePath, Result, Severity, StageContext,
-    Undo, View,
+    Changes, Claim, Content, Error, ErrorKind, Extras, Inspection, NodePath, Placement, Result, Selection,
+    Severity, StageContext, Undo, View,
 };
 use serde::Serialize;
 
-use super::options::{OpenArchive, RestoreOptions};
-use super::previous::Kept;
-use crate::archived::Section;
+use super::choose::{Chosen, Origin};
+use super::options::RestoreOptions;
 use crate::inspection;
+use crate::names::listed;
 use crate::run::Run;
 use crate::set::BackupSet;
-
-/// As many entries of a ledger as a warning can bear.
-const LEDGER_TOLD: usize = 5;
 
 /// What a restore would do.
 #[derive(Debug, Clone, Serialize)]
@@ -52,187 +47,16 @@ pub struct PlannedNode {
     pub driver: String,
     /// Where it is restored to.
     pub target: String,
+    /// Where the new data are made.
+    pub placement: Placement,
+    /// What of it is restored.
+    pub selection: Selection,
     /// Until when it can be undone.
     pub undo: Undo,
     /// What becomes of extras.
     pub extras: Extras,
     /// What changes there. Not counted where a previous state is put back.
     pub changes: Option<Changes>,
-}
-
-/// A node that will be restored.
-pub(super) struct Chosen {
-    /// Whether the dump of it was degraded.
-    pub(super) degraded: bool,
-    pub(super) node: NodePath,
-    pub(super) driver: Arc<dyn Driver>,
-    pub(super) content: Content,
-}
-
-/// Where its content comes from.
-pub(super) enum Content {
-    Section(Arc<Section>),
-    Previous(dumprestore_driver::Token),
-}
-
-impl Chosen {
-    pub(super) fn undo(&self) -> Undo {
-        self.driver.capabilities().undo
-    }
-}
-
-/// The nodes of an archive that a restore is about, in commit order: restore order, but what can be undone longest
-/// comes first.
-pub(super) fn choose(
-    set: &BackupSet,
-    archive: &OpenArchive,
-    options: &RestoreOptions,
-) -> Result<(Vec<Chosen>, Vec<String>)> {
-    let mut warnings = Vec::new();
-    let wanted = crate::selection::choose(set, &options.only)?;
-    let manifest = archive.archive().manifest();
-    if manifest.set != set.name() && !options.other_set {
-        return Err(Error::config(format!(
-            "the archive is of the set `{}`, not of `{}`",
-            manifest.set,
-            set.name()
-        ))
-        .with_context("archive", &archive.label)
-        .with_hint("say `--other-set` if that is what you want"));
-    }
-    for node in &manifest.nodes {
-        if !set.dump_order().iter().any(|path| path.as_str() == node.path) {
-            warnings
-                .push(format!("`{}` is in the archive and not in the set: it is not restored", node.path));
-        }
-    }
-    let mut chosen = Vec::new();
-    for path in wanted.into_iter().rev() {
-        match manifest.nodes.iter().position(|node| node.path == path.as_str()) {
-            Some(at) => chosen.push(choose_node(set, archive, at, path, &mut warnings)?),
-            None if options.only.is_empty() => {
-                warnings.push(format!("`{path}` is not in the archive: it stays as it is"));
-            }
-            None => return Err(Error::config("the archive has no such node").with_node(&path)),
-        }
-    }
-    let nodes: Vec<NodePath> = chosen.iter().map(|chosen| chosen.node.clone()).collect();
-    for edge in manifest.edges.iter().filter(|edge| edge.dangling.total > 0) {
-        let (count, from, to) = (edge.dangling.total, &edge.from, &edge.to);
-        warnings
-            .push(format!("in the archive, {count} references of `{from}` to `{to}` dangle: see `inspect`"));
-    }
-    for (from, to) in crate::selection::broken(set, &nodes) {
-        warnings.push(format!(
-            "`{from}` refers to `{to}`, and only one of them is restored: references may dangle"
-        ));
-    }
-    if chosen.is_empty() {
-        return Err(Error::config("nothing of this set is in the archive")
-            .with_context("archive", &archive.label)
-            .with_hint("`inspect` shows what the archive holds"));
-    }
-    chosen.sort_by_key(|chosen| commit_rank(chosen.undo()));
-    Ok((chosen, warnings))
-}
-
-fn commit_rank(undo: Undo) -> u8 {
-    match undo {
-        Undo::AfterCommit => 0,
-        Undo::BeforeCommit => 1,
-        Undo::Never => 2,
-    }
-}
-
-fn choose_node(
-    set: &BackupSet,
-    archive: &OpenArchive,
-    at: usize,
-    path: NodePath,
-    warnings: &mut Vec<String>,
-) -> Result<Chosen> {
-    let section = Section::new(&archive.archive, at)?;
-    let archived = &archive.archive().manifest().nodes[at];
-    let driver = driver_of(set, &path)?;
-    if archived.driver != driver.kind() {
-        let message = format!("the archive has a `{}` here, the set a `{}`", archived.driver, driver.kind());
-        return Err(Error::config(message).with_node(&path));
-    }
-    let formats = driver.formats();
-    if !formats.reads.contains(&archived.driver_format) {
-        return Err(Error::unsupported(format!(
-            "the archive has format {} of `{}`",
-            archived.driver_format,
-            driver.kind()
-        ))
-        .with_node(&path)
-        .with_context("readable here", format!("{} to {}", formats.reads.start(), formats.reads.end()))
-        .with_hint("use the version of dumprestore that wrote the archive, or a newer one"));
-    }
-    let degraded = archived.status == Status::Degraded;
-    if archived.status == Status::Failed {
-        return Err(Error::archive("this node failed when it was dumped: there is nothing to restore")
-            .with_node(&path)
-            .with_hint("take another archive, or leave the node out with `--only`"));
-    }
-    if degraded {
-        let ledger =
-            archived.ledger.iter().take(LEDGER_TOLD).map(|entry| format!("`{}`: {}", entry.path, entry.why));
-        let ledger: Vec<_> = ledger.collect();
-        let more = archived.ledger.len().saturating_sub(LEDGER_TOLD);
-        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-        warnings.push(format!("`{path}` is degraded in the archive: {}{more}", ledger.join(", ")));
-    }
-    Ok(Chosen { degraded, node: path, driver, content: Content::Section(Arc::new(section)) })
-}
-
-pub(super) fn driver_of(set: &BackupSet, path: &NodePath) -> Result<Arc<dyn Driver>> {
-    let driver = set.node(path).and_then(|node| node.driver());
-    driver.cloned().ok_or_else(|| Error::config("the set has no such node with a driver").with_node(path))
-}
-
-/// The nodes whose previous state is kept, in commit order, and what a person should know of them.
-///
-/// # Errors
-/// If they come from several restores, and it was not said which of them are meant: states of different moments are
-/// no state that the application was ever in.
-pub(super) fn choose_previous(
-    set: &BackupSet,
-    kept: &Kept,
-    options: &RestoreOptions,
-) -> Result<(Vec<Chosen>, Vec<String>, String)> {
-    let (mut chosen, mut warnings) = (Vec::new(), Vec::new());
-    let mut runs = BTreeMap::new();
-    for path in crate::selection::choose(set, &options.only)?.into_iter().rev() {
-        let driver = driver_of(set, &path)?;
-        let Some(node) = kept.find(&path, &*driver) else {
-            if options.only.is_empty() {
-                warnings.push(format!("of `{path}` no previous state is kept: it stays as it is"));
-                continue;
-            }
-            return Err(Error::config("no previous state of this node is kept").with_node(&path));
-        };
-        runs.insert(node.run.clone(), (path.clone(), node.archive.clone()));
-        chosen.push(Chosen {
-            degraded: false,
-            node: path,
-            driver,
-            content: Content::Previous(node.token.clone()),
-        });
-    }
-    let told: Vec<_> =
-        runs.values().map(|(path, archive)| format!("`{path}` before the restore of {archive}")).collect();
-    if runs.len() > 1 && options.only.is_empty() {
-        return Err(Error::config("the previous states of this set are of different moments")
-            .with_context("kept", told.join(", "))
-            .with_hint("say with `--only` which nodes you mean"));
-    }
-    let Some(run) = runs.keys().next_back().cloned() else {
-        return Err(Error::config("no previous state of this set is kept"));
-    };
-    warnings.push(format!("this is the state of {}", told.join(", ")));
-    chosen.sort_by_key(|chosen| commit_rank(chosen.undo()));
-    Ok((chosen, warnings, run))
 }
 
 /// Looks at all targets, and refuses what can't work.
@@ -266,21 +90,24 @@ pub(super) async fn plan(
         if let Some(changes) = &changes {
             room.take(device, changes).map_err(|error| error.with_node(node))?;
         }
-        if chosen.undo() == Undo::Never {
+        if chosen.terms.undo == Undo::Never {
             warnings.push(format!("`{node}` can't be undone: it is loaded last, once all else is committed"));
         }
         steps.push(PlannedNode {
             node: node.clone(),
             driver: chosen.driver.kind().to_owned(),
             target: chosen.driver.target(),
-            undo: chosen.undo(),
+            placement: chosen.terms.placement,
+            selection: chosen.selection.clone(),
+            undo: chosen.terms.undo,
             extras: extras(chosen, options),
             changes,
         });
-        if options.reversible && chosen.undo() == Undo::Never {
+        if options.reversible && chosen.terms.undo == Undo::Never {
             warnings.push(format!("of `{node}` no previous state is kept"));
         }
     }
+    warnings.extend(irrevocable(&steps));
     Ok(RestorePlan {
         set: set.name().to_owned(),
         from: from.to_owned(),
@@ -292,10 +119,22 @@ pub(super) async fn plan(
     })
 }
 
+/// Commits that can't be taken back follow each other: what a failure between them would leave.
+fn irrevocable(steps: &[PlannedNode]) -> Option<String> {
+    let nodes: Vec<_> = steps.iter().filter(|step| step.undo != Undo::AfterCommit).collect();
+    (nodes.len() > 1).then(|| {
+        let nodes = listed(nodes.iter().map(|step| &step.node));
+        format!(
+            "{nodes} can't be undone once they are committed: if one fails then, those before it stay new"
+        )
+    })
+}
+
 async fn changes(chosen: &Chosen, run: &Run, options: &RestoreOptions) -> Result<Option<Changes>> {
-    let Content::Section(section) = &chosen.content else { return Ok(None) };
+    let Origin::Section(section) = &chosen.origin else { return Ok(None) };
     let cx = stage_context(run, chosen, options);
     let changes = chosen.driver.changes(section.clone(), &cx).await?;
+    section.sound()?;
     if cx.extras == Extras::Fail && changes.remove > 0 {
         return Err(Error::environment(format!(
             "the target has {} {} that the archive does not have",
@@ -335,7 +174,11 @@ fn device_of(claim: &Claim) -> Option<u64> {
 }
 
 pub(super) fn stage_context(run: &Run, chosen: &Chosen, options: &RestoreOptions) -> StageContext {
-    StageContext::new(&run.name).with_extras(extras(chosen, options)).with_cancel(run.stop.clone())
+    StageContext::new(&run.name)
+        .with_extras(extras(chosen, options))
+        .with_placement(chosen.terms.placement)
+        .with_selection(chosen.selection.clone())
+        .with_cancel(run.stop.clone())
 }
 
 /// What becomes of a node's extras.
@@ -391,19 +234,44 @@ impl fmt::Display for RestorePlan {
         writeln!(f, "restore `{}` from {} (made by run {})", self.set, self.from, self.made_by)?;
         for (at, step) in self.steps.iter().enumerate() {
             writeln!(f, "{:>3}. {} ({}) -> {}", at + 1, step.node, step.driver, step.target)?;
+            if !step.selection.is_whole() {
+                writeln!(f, "     only {}; the rest is left alone", Said(&step.selection))?;
+            }
             if let Some(changes) = &step.changes {
                 fmt_changes(f, changes, step.extras)?;
             }
-            let undo = match step.undo {
-                Undo::AfterCommit => continue,
-                Undo::BeforeCommit => "can be undone until it is committed",
-                Undo::Never => "can't be undone",
+            if step.placement == Placement::InPlace {
+                writeln!(f, "     in place: no second copy is made, and no old state is kept")?;
+            }
+            let undo = match (step.undo, step.placement) {
+                (Undo::AfterCommit, Placement::Beside) => continue,
+                (Undo::AfterCommit, Placement::InPlace) => "undo until the end of the restore",
+                (Undo::BeforeCommit, _) => "undo until its commit only: after that, the old data are lost",
+                (Undo::Never, _) => "no undo: what is there is lost from the first byte on",
             };
             writeln!(f, "     {undo}")?;
         }
         let old = if self.reversible { "kept as `:previous`" } else { "dropped at the end" };
         writeln!(f, "the old state is {old}")?;
         self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
+    }
+}
+
+/// A selection in words.
+struct Said<'a>(&'a Selection);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let things = || listed(self.0.things.iter().map(|thing| thing.escape_debug()));
+        match (self.0.content, self.0.things.is_empty()) {
+            (Content::All, _) => write!(f, "{}", things()),
+            (Content::SchemaOnly, true) => f.write_str("the schema, without its data"),
+            (Content::SchemaOnly, false) => write!(f, "the schema of {}, without its data", things()),
+            (Content::DataOnly, true) => f.write_str("the data, into the schema that is there"),
+            (Content::DataOnly, false) => {
+                write!(f, "the data of {}, into the schema that is there", things())
+            }
+        }
     }
 }
 
@@ -417,5 +285,11 @@ fn fmt_changes(f: &mut fmt::Formatter<'_>, changes: &Changes, extras: Extras) ->
         "     {}: {} created, {} replaced, {} {removed}, {} unchanged",
         changes.unit, changes.create, changes.replace, changes.remove, changes.unchanged
     )?;
+    if !changes.removes.is_empty() {
+        let named: Vec<_> = changes.removes.iter().map(|name| format!("`{}`", name.escape_debug())).collect();
+        let more = changes.remove.saturating_sub(named.len() as u64);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        writeln!(f, "     {removed}: {}{more}", named.join(", "))?;
+    }
     changes.notes.iter().try_for_each(|note| writeln!(f, "     {note}"))
 }

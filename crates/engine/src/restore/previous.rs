@@ -50,7 +50,7 @@ pub(crate) async fn discard(set: &BackupSet) -> Result<usize> {
     let mut failed = None;
     let count = kept.nodes.len();
     for node in kept.nodes {
-        let driver = super::plan::driver_of(set, &node.node);
+        let driver = super::choose::driver_of(set, &node.node);
         let dropped = match driver {
             Ok(driver) if driver.kind() == node.driver => driver.discard_previous(&node.token).await,
             Ok(_) => Err(Error::config("the node has another driver now")),

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use dumprestore_driver::{Cancel, Driver, Error, NodePath, Result, StageContext, Undo};
+use dumprestore_driver::{Cancel, Driver, Error, NodePath, Result, StageContext, Token, Undo};
 use serde::Serialize;
 
-use super::plan::driver_of;
+use super::choose::driver_of;
 use super::previous::{self, KeptNode};
 use super::transaction::end_rollback;
 use crate::Observer;
 use crate::event::{Event, warn};
-use crate::journal::{self, Journal, Left};
+use crate::journal::{self, HeaderNode, Journal, Left};
 use crate::lock::SetLock;
 use crate::run::Run;
 use crate::set::BackupSet;
@@ -67,24 +67,57 @@ pub(crate) async fn recover_left(set: &BackupSet, run: &Run) -> Result<Option<Re
     if crate::dump::remove_left(set).await? {
         warn(&*run.observer, None, "removed what a dump had left that was killed", None);
     }
-    let Some(left) = Journal::open(journal::path(set.state_dir(), set.name()))? else { return Ok(None) };
+    let Some(mut left) = Journal::open(journal::path(set.state_dir(), set.name()))? else { return Ok(None) };
     let (earlier, archive) = (left.header.run.clone(), left.header.archive.clone());
+    if !left.all_committed && has_taken_effect(set, &left).await? {
+        // From here on it is as if the crash had come a moment later.
+        left.journal.all_committed()?;
+        left.all_committed = true;
+    }
     let outcome = if left.all_committed { RecoverOutcome::Finished } else { RecoverOutcome::RolledBack };
     match outcome {
-        RecoverOutcome::Finished => finish(set, left).await?,
+        RecoverOutcome::Finished => finish(set, left, run).await?,
         RecoverOutcome::RolledBack => roll_back(set, left).await?,
     }
     run.observer.event(&Event::Recovered { run: earlier.clone(), outcome: outcome.as_str() });
     Ok(Some(Recovered { run: earlier, archive, outcome }))
 }
 
+/// Whether every node has committed although the journal does not say so. Only asked where there is no way back from
+/// a commit: such a node is committed last, so that what became of its commit decides for the whole set.
+async fn has_taken_effect(set: &BackupSet, left: &Left) -> Result<bool> {
+    let nodes = &left.header.nodes;
+    let Some((last, others)) = nodes.split_last() else { return Ok(false) };
+    if left.rolling_back || undo_of(set, last) == Undo::AfterCommit {
+        return Ok(false);
+    }
+    let was_begun = |node: &HeaderNode, step: &str| left.steps.get(&node.node).is_some_and(|at| at == step);
+    // The first `finish` is journalled once the last commit is through.
+    if nodes.iter().any(|node| was_begun(node, "finish")) {
+        return Ok(true);
+    }
+    if !others.iter().chain([last]).all(|node| was_begun(node, "commit")) {
+        return Ok(false);
+    }
+    let Some(token) = left.tokens.get(&last.node) else { return Ok(false) };
+    let driver = driver_for(set, left, &last.node)?;
+    let mut staging = driver.resume(token, StageContext::new(&left.header.run)).await?;
+    let took_effect = staging.took_effect().await.map_err(|error| error.with_node(&last.node))?;
+    Ok(took_effect == Some(true))
+}
+
+fn undo_of(set: &BackupSet, node: &HeaderNode) -> Undo {
+    let driver = || set.node(&node.node).and_then(|node| node.driver());
+    node.undo.or_else(|| driver().map(|driver| driver.capabilities().undo)).unwrap_or(Undo::AfterCommit)
+}
+
 /// Goes on past a node that fails: all have committed, and the others need not wait for it.
-async fn finish(set: &BackupSet, mut left: Left) -> Result<()> {
+async fn finish(set: &BackupSet, mut left: Left, run: &Run) -> Result<()> {
     let (mut kept, mut failed) = (Vec::new(), Vec::new());
     for node in left.header.nodes.clone() {
         let token = match left.finished.remove(&node.node) {
             Some(token) => Ok(token),
-            None => finish_node(set, &mut left, &node.node).await,
+            None => finish_node(set, &mut left, &node.node, run).await,
         };
         match token {
             Ok(token) => kept.extend(token.map(|token| KeptNode {
@@ -109,11 +142,16 @@ async fn finish(set: &BackupSet, mut left: Left) -> Result<()> {
     left.journal.remove()
 }
 
-async fn finish_node(set: &BackupSet, left: &mut Left, node: &NodePath) -> Result<Option<serde_json::Value>> {
+async fn finish_node(set: &BackupSet, left: &mut Left, node: &NodePath, run: &Run) -> Result<Option<Token>> {
     let Some(token) = left.tokens.get(node).cloned() else { return Ok(None) };
     let driver = driver_for(set, left, node)?;
     let mut staging = driver.resume(&token, StageContext::new(&left.header.run)).await?;
+    // The token may be from before its commit, which is through: committing what is committed does nothing.
+    staging.commit().await?;
     let kept = staging.finish(left.header.old_state()).await?;
+    for entry in staging.ledger() {
+        run.observer.event(&Event::Ledger { node: node.clone(), entry });
+    }
     left.journal.finished(node, kept.clone())?;
     Ok(kept)
 }
@@ -122,10 +160,8 @@ async fn roll_back(set: &BackupSet, mut left: Left) -> Result<()> {
     let mut stuck = Vec::new();
     for node in left.header.nodes.clone().iter().rev() {
         let Some(token) = left.tokens.get(&node.node).cloned() else { continue };
-        let undo =
-            set.node(&node.node).and_then(|node| node.driver()).map(|driver| driver.capabilities().undo);
         if let Err(error) = roll_back_node(set, &mut left, &node.node, &token).await {
-            stuck.push((undo.unwrap_or(Undo::AfterCommit), error.with_node(&node.node)));
+            stuck.push((undo_of(set, node), error.with_node(&node.node)));
         }
     }
     end_rollback(left.journal, stuck)
@@ -164,5 +200,11 @@ pub(super) fn same_target(node: &NodePath, driver: &dyn Driver, kind: &str, targ
         .with_node(node)
         .with_context("then", format!("{kind} {target}"))
         .with_context("now", format!("{} {}", driver.kind(), driver.target()))
-        .with_hint(format!("give it the same target, for example with `--map {node}={target}`")))
+        .with_hint(match target.contains("://") {
+            // What is written down holds no password.
+            true => {
+                format!("say `--map {node}=TARGET` again, as it was then, with its password if it had one")
+            }
+            false => format!("give it the same target, for example with `--map {node}={target}`"),
+        }))
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dumprestore_driver::{
-    ArchivedNode, ArchivedPart, Cancel, Error, NodePath, OldState, PartReader, Result, Secret, StageContext,
-    Staging, Undo,
+    ArchivedNode, ArchivedPart, Cancel, Error, LedgerEntry, NodePath, OldState, PartReader, Result, Secret,
+    StageContext, Staging, Undo,
 };
 use futures_util::TryFutureExt;
 use tokio::sync::RwLock;
 
-use super::plan::{Chosen, Content};
+use super::choose::{Chosen, Origin};
 use super::previous::KeptNode;
 use crate::archived::Section;
 use crate::event::Event;
@@ -36,9 +36,20 @@ pub(super) struct Step {
     pub(super) staging: SharedStaging,
     pub(super) bytes: u64,
     pub(super) parts: u64,
+    /// Whether all of the node is restored.
+    pub(super) whole: bool,
+    /// What the driver has told so far.
+    pub(super) ledger: Vec<LedgerEntry>,
     section: Option<Arc<Section>>,
     lanes: Lanes,
     begun: bool,
+}
+
+/// What came of finishing.
+pub(super) struct Finished {
+    pub(super) errors: Vec<Error>,
+    /// Of each step, in order.
+    pub(super) ledgers: Vec<Vec<LedgerEntry>>,
 }
 
 /// A restore under way.
@@ -131,26 +142,27 @@ impl Transaction {
         old: OldState,
         archive: &str,
         keep: impl FnOnce(Vec<KeptNode>) -> Result<()>,
-    ) -> Vec<Error> {
+    ) -> Finished {
         self.phase("finish");
         let mut errors = Vec::new();
         let mut kept = Vec::new();
-        for step in &self.steps {
+        for step in &mut self.steps {
             let finished = step.staging.write().await.finish(old).await;
+            step.tell_ledger(&self.run).await;
             let journalled = finished.and_then(|token| {
                 self.journal.finished(&step.node, token.clone())?;
                 kept.extend(token.map(|token| step.kept((&self.run.name, archive), token)));
                 Ok(())
             });
             match journalled {
-                Ok(()) => self.told(&step.node, "finished"),
+                Ok(()) => told(&self.run, &step.node, "finished"),
                 Err(error) => errors.push(error.with_node(&step.node)),
             }
         }
         let kept = if errors.is_empty() { keep(kept) } else { Ok(()) };
         let ended = kept.and_then(|()| if errors.is_empty() { self.journal.remove() } else { Ok(()) });
         errors.extend(ended.err());
-        errors
+        Finished { errors, ledgers: self.steps.into_iter().map(|step| step.ledger).collect() }
     }
 
     /// Puts everything back, in the opposite order, and goes on past a node that fails.
@@ -169,7 +181,7 @@ impl Transaction {
                     // Spares `recover` a step if the rest is killed. Without it, it is rolled back once more, which
                     // is as good as once: a full disk must not make a rollback look as if it had failed.
                     let _spared = self.journal.rolled_back(&step.node);
-                    self.told(&step.node, "rolled_back");
+                    told(&self.run, &step.node, "rolled_back");
                 }
                 Err(error) => stuck.push((step.undo, error.with_node(&step.node))),
             }
@@ -191,15 +203,18 @@ impl Transaction {
 
     async fn advance(&mut self, at: usize, verb: &'static str, done: &'static str) -> Result<()> {
         self.journal_step(at, verb).await?;
-        let step = &self.steps[at];
+        let step = &mut self.steps[at];
+        step.section.as_ref().map_or(Ok(()), |section| section.sound())?;
         let mut staging = step.staging.write().await;
         let advanced = match verb {
             "begin" => staging.begin().await,
             "prepare" => staging.prepare().await,
             _ => staging.commit().await,
         };
+        drop(staging);
         advanced.map_err(|error| error.with_node(&step.node))?;
-        self.told(&step.node, done);
+        told(&self.run, &step.node, done);
+        step.tell_ledger(&self.run).await;
         Ok(())
     }
 
@@ -211,10 +226,10 @@ impl Transaction {
     fn phase(&self, phase: &'static str) {
         self.run.observer.event(&Event::Phase { phase });
     }
+}
 
-    fn told(&self, node: &NodePath, step: &'static str) {
-        self.run.observer.event(&Event::Step { node: node.clone(), step });
-    }
+fn told(run: &Run, node: &NodePath, step: &'static str) {
+    run.observer.event(&Event::Step { node: node.clone(), step });
 }
 
 /// Ends the journal of a rollback, unless something is stuck that another try could free.
@@ -246,21 +261,23 @@ pub(super) fn end_rollback(journal: Journal, stuck: Vec<(Undo, Error)>) -> Resul
 impl Step {
     async fn stage(chosen: Chosen, cx: StageContext, lanes: &Lanes) -> Result<Self> {
         let driver = &chosen.driver;
-        let (staging, section) = match &chosen.content {
-            Content::Section(section) => (driver.stage(section.clone(), cx).await?, Some(section.clone())),
-            Content::Previous(token) => (driver.stage_previous(token, cx).await?, None),
+        let (staging, section) = match &chosen.origin {
+            Origin::Section(section) => (driver.stage(section.clone(), cx).await?, Some(section.clone())),
+            Origin::Previous(token) => (driver.stage_previous(token, cx).await?, None),
         };
-        let most = match driver.capabilities().lanes {
+        let most = match chosen.terms.lanes {
             dumprestore_driver::Lanes::One => 1,
             dumprestore_driver::Lanes::Many => usize::MAX,
         };
         Ok(Self {
             driver: driver.kind().to_owned(),
             target: driver.target(),
-            undo: chosen.undo(),
+            undo: chosen.terms.undo,
             staging: Arc::new(RwLock::new(staging)),
             bytes: 0,
             parts: 0,
+            whole: chosen.selection.is_whole(),
+            ledger: Vec::new(),
             section,
             lanes: lanes.at_most(most),
             begun: false,
@@ -273,7 +290,19 @@ impl Step {
             node: chosen.node.clone(),
             driver: chosen.driver.kind().to_owned(),
             target: chosen.driver.target(),
+            undo: Some(chosen.terms.undo),
         }
+    }
+
+    /// Tells what the driver has told of since it was last asked.
+    async fn tell_ledger(&mut self, run: &Run) {
+        let entries = self.staging.read().await.ledger();
+        for entry in &entries {
+            if !self.ledger.contains(entry) {
+                run.observer.event(&Event::Ledger { node: self.node.clone(), entry: entry.clone() });
+            }
+        }
+        self.ledger = entries;
     }
 
     fn kept(&self, (run, archive): (&str, &str), token: dumprestore_driver::Token) -> KeptNode {
@@ -289,8 +318,11 @@ impl Step {
 
     async fn load(&mut self, run: &Run) -> Result<()> {
         let Some(section) = self.section.clone() else { return Ok(()) };
-        let (bytes, count) =
-            section.parts().fold((0, 0), |(bytes, count), part| (bytes + part.size, count + 1));
+        let (bytes, count) = {
+            let staging = self.staging.read().await;
+            let wanted = section.parts().filter(|part| staging.wants(part));
+            wanted.fold((0u64, 0), |(bytes, count), part| (bytes.saturating_add(part.size), count + 1))
+        };
         let meter = Meter::begin(&run.observer, &self.node, "load", (Some(bytes), Some(count)));
         let loader = Loader {
             section: section.clone(),
@@ -298,23 +330,14 @@ impl Step {
             meter: meter.clone(),
             cancel: run.stop.clone(),
         };
-        let parts = apart(section.parts().map(Ok).collect(), self.lanes.count.get());
-        let loaded = self.lanes.run(futures_util::stream::iter(parts), move |part| loader.load(&part)).await;
+        let parts = futures_util::stream::iter(section.apart(self.lanes.count.get())?);
+        let loaded = self.lanes.run(parts, move |part| loader.load(&part)).await;
         loaded.map_err(|error| error.with_node(&self.node))?;
         meter.finish();
         (self.bytes, self.parts) = (bytes, count);
         run.observer.event(&Event::Step { node: self.node.clone(), step: "loaded" });
         Ok(())
     }
-}
-
-/// Puts parts into such an order that lanes, which take one after the other, work far apart from each other: two
-/// threads that make files in one folder wait for each other most of the time.
-fn apart<T>(parts: Vec<T>, lanes: usize) -> Vec<T> {
-    let stretch = parts.len().div_ceil(lanes.max(1)).max(1);
-    let mut numbered: Vec<_> = parts.into_iter().enumerate().collect();
-    numbered.sort_by_key(|(at, _)| (at % stretch, at / stretch));
-    numbered.into_iter().map(|(_, part)| part).collect()
 }
 
 /// What all parts of a node have in common while they are loaded.
@@ -326,9 +349,12 @@ struct Loader {
 }
 
 impl Loader {
-    /// Loads one part. Called on a lane.
+    /// Loads one part, if it is wanted. Called on a lane.
     fn load(&self, part: &ArchivedPart) -> Result<()> {
         self.cancel.check()?;
+        if !tokio::runtime::Handle::current().block_on(self.staging.read()).wants(part) {
+            return Ok(());
+        }
         let mut stream = Metered { stream: self.section.read(&part.name)?, loader: self, failed: None };
         let loaded = tokio::runtime::Handle::current().block_on(async {
             let staging = self.staging.read().await;
@@ -375,17 +401,5 @@ impl Read for Metered<'_> {
                 Err(told.into())
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::apart;
-
-    #[test]
-    fn lanes_begin_far_apart_and_one_lane_keeps_the_order() {
-        assert_eq!(apart((0..7).collect(), 2), [0, 4, 1, 5, 2, 6, 3]);
-        assert_eq!(apart((0..7).collect(), 1), [0, 1, 2, 3, 4, 5, 6]);
-        assert_eq!(apart(Vec::<u8>::new(), 3), [0; 0]);
     }
 }

@@ -1,0 +1,144 @@
+//! Restores in place: their terms, and what a crash leaves.
+
+#![allow(clippy::unwrap_used, reason = "what fails ends the test")]
+
+mod vault;
+
+use std::time::Duration;
+
+use dumprestore::{
+    BackupSet, ErrorKind, OpenArchive, Placement, RecoverOutcome, RestoreFrom, RestoreOptions, RestoreOutcome,
+};
+use vault::{PASSWORD, dump, fill, held, node, set, url};
+
+fn in_place(nodes: &[&str]) -> RestoreOptions {
+    let mut options = RestoreOptions::default();
+    options.in_place = Some(nodes.iter().map(|node| (*node).to_owned()).collect());
+    options
+}
+
+fn from(archive: &OpenArchive) -> RestoreFrom {
+    RestoreFrom::Archive(archive.clone())
+}
+
+#[tokio::test]
+async fn a_node_is_restored_in_place_and_the_plan_says_what_that_costs() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = set(folder.path(), &node("db", "in-place", ""), &[]).unwrap();
+    fill("in-place", &[("a", "1"), ("owned", "2")]);
+    let archive = dump(&set, folder.path()).await;
+    fill("in-place", &[("a", "9"), ("new\u{1b}", "3")]);
+    let plan = dumprestore::plan_restore(&set, &from(&archive), &in_place(&[])).await.unwrap();
+    let text = plan.to_string();
+    assert!(text.contains("in place: no second copy is made, and no old state is kept"), "{text}");
+    assert!(text.contains("undo until its commit only: after that, the old data are lost"), "{text}");
+    assert!(text.contains("removed: `new\\u{1b}`"), "{text}");
+    assert_eq!(plan.steps[0].placement, Placement::InPlace);
+    let report = dumprestore::rehearse(&set, archive.clone(), &in_place(&["db"])).await.unwrap();
+    assert_eq!((report.outcome, held("in-place").as_str()), (RestoreOutcome::Ok, "a=9 new\u{1b}=3"));
+    let report = dumprestore::restore(&set, &from(&archive), &in_place(&["db"])).await.unwrap();
+    assert_eq!((report.outcome, held("in-place").as_str()), (RestoreOutcome::Ok, "a=1 owned=2"));
+    assert_eq!(report.nodes[0].ledger.len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_driver_could_not_restore_as_it_was_degrades_the_restore() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = set(folder.path(), &node("db", "orphans", ""), &[]).unwrap();
+    fill("orphans", &[("orphan", "1")]);
+    let archive = dump(&set, folder.path()).await;
+    let report = dumprestore::restore(&set, &from(&archive), &RestoreOptions::default()).await.unwrap();
+    assert_eq!(report.outcome, RestoreOutcome::Degraded);
+    assert_eq!(report.nodes[0].ledger[0].what, "orphan");
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_be_restored_in_place_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let nodes = node("db", "can", "") + &node("files", "cannot", ", plain: true");
+    let set = set(folder.path(), &nodes, &[]).unwrap();
+    fill("can", &[("a", "1")]);
+    fill("cannot", &[("a", "1")]);
+    let archive = dump(&set, folder.path()).await;
+    let error = dumprestore::restore(&set, &from(&archive), &in_place(&[])).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert_eq!(error.node().unwrap().as_str(), "files");
+    assert!(error.hint().unwrap().contains("--in-place=NODE"), "{error}");
+    dumprestore::restore(&set, &from(&archive), &in_place(&["db"])).await.unwrap();
+    let mut keeps = in_place(&["db"]);
+    keeps.reversible = true;
+    let error = dumprestore::restore(&set, &from(&archive), &keeps).await.unwrap_err();
+    assert!(error.to_string().contains("no previous state"), "{error}");
+    let mut only = in_place(&["db"]);
+    only.only = vec!["files".to_owned()];
+    let error = dumprestore::restore(&set, &from(&archive), &only).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+}
+
+/// Restores until `hangs` is reached, and drops everything there, as a kill does.
+async fn killed(set: &BackupSet, archive: &OpenArchive, options: RestoreOptions) {
+    let from = from(archive);
+    let restore = dumprestore::restore(set, &from, &options);
+    let ended = tokio::time::timeout(Duration::from_millis(600), restore).await;
+    assert!(ended.is_err(), "it did not hang: {ended:?}");
+}
+
+#[tokio::test]
+async fn after_a_crash_the_commit_that_cannot_be_undone_decides_for_all_nodes() {
+    for (hangs, outcome, now) in [
+        ("before commit", RecoverOutcome::RolledBack, "a=9"),
+        ("after commit", RecoverOutcome::Finished, "a=1"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let names = [format!("first {hangs}"), format!("second {hangs}")];
+        let dying = node("db", &names[0], &format!(", hangs: {hangs}")) + &node("files", &names[1], "");
+        let set = set(folder.path(), &dying, &[]).unwrap();
+        names.iter().for_each(|name| fill(name, &[("a", "1")]));
+        let archive = dump(&set, folder.path()).await;
+        names.iter().for_each(|name| fill(name, &[("a", "9")]));
+        killed(&set, &archive, in_place(&["db"])).await;
+        let alive = node("db", &names[0], "") + &node("files", &names[1], "");
+        let set = vault::set(folder.path(), &alive, &[]).unwrap();
+        let recovered = dumprestore::recover(&set, std::sync::Arc::new(())).await.unwrap().unwrap();
+        assert_eq!(recovered.outcome, outcome, "{hangs}");
+        assert_eq!((held(&names[0]).as_str(), held(&names[1]).as_str()), (now, now), "{hangs}");
+        assert!(dumprestore::recover(&set, std::sync::Arc::new(())).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_mapped_url_with_a_password_is_not_journalled_and_asked_for_again() {
+    let folder = tempfile::tempdir().unwrap();
+    fill("here", &[("a", "1")]);
+    let dying = node("db", "here", ", hangs: after commit");
+    let archive = dump(&set(folder.path(), &dying, &[]).unwrap(), folder.path()).await;
+    fill("elsewhere", &[("a", "9")]);
+    let mapped = [("db", url("elsewhere"))];
+    killed(&set(folder.path(), &dying, &mapped).unwrap(), &archive, RestoreOptions::default()).await;
+    let state = folder.path().join(".dumprestore");
+    for entry in std::fs::read_dir(&state).unwrap() {
+        let text = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!String::from_utf8_lossy(&text).contains(PASSWORD));
+    }
+    assert_eq!(held("elsewhere"), "a=1");
+
+    let alive = node("db", "here", "");
+    let unmapped = set(folder.path(), &alive, &[]).unwrap();
+    let error = dumprestore::recover(&unmapped, std::sync::Arc::new(())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Stuck);
+    let told = format!("{error} {error:?} {:?}", error.hint());
+    assert!(told.contains("--map db=TARGET") && told.contains("password"), "{told}");
+    assert!(told.contains("vault://clerk@host/elsewhere") && !told.contains(PASSWORD), "{told}");
+    assert_eq!(held("elsewhere"), "a=1");
+
+    let wrong = [("db", url("elsewhere").replace(PASSWORD, "a-guess-that-is-wrong"))];
+    let error =
+        dumprestore::recover(&set(folder.path(), &alive, &wrong).unwrap(), std::sync::Arc::new(())).await;
+    let told = format!("{:?}", error.unwrap_err());
+    assert!(!told.contains("a-guess-that-is-wrong"), "{told}");
+
+    let mapped = set(folder.path(), &alive, &mapped).unwrap();
+    let recovered = dumprestore::recover(&mapped, std::sync::Arc::new(())).await.unwrap().unwrap();
+    assert_eq!(recovered.outcome, RecoverOutcome::RolledBack);
+    assert_eq!((held("elsewhere").as_str(), held("here").as_str()), ("a=9", "a=1"));
+}

@@ -1,0 +1,143 @@
+//! Restores into a vault.
+
+use std::io::Read;
+use std::sync::Mutex;
+
+use dumprestore::driver::{
+    ArchivedPart, Content, Error, LedgerEntry, Links, OldState, PartReader, Placement, Result, Selection,
+    StageContext, Staging, Token, async_trait,
+};
+use serde_json::json;
+
+use super::{Things, Vault, restored, selected, server};
+
+pub(super) struct VaultStaging {
+    vault: Vault,
+    /// Names what this restore makes.
+    key: String,
+    placement: Placement,
+    selection: Selection,
+    /// What is loaded: in place, it is in no other hands, and gone after a crash.
+    loaded: Mutex<Things>,
+}
+
+impl VaultStaging {
+    pub(super) fn new(vault: Vault, cx: StageContext) -> Self {
+        let key = format!("{}/{}", cx.run, vault.name);
+        Self { vault, key, placement: cx.placement, selection: cx.selection, loaded: Mutex::default() }
+    }
+
+    pub(super) fn resumed(vault: Vault, token: &Token) -> Result<Self> {
+        let foreign = |error| Error::defect("the token is not a vault's").with_source(error);
+        let (key, placement) = serde_json::from_value(token.clone()).map_err(foreign)?;
+        Ok(Self { vault, key, placement, selection: Selection::default(), loaded: Mutex::default() })
+    }
+
+    fn in_place(&self) -> bool {
+        self.placement == Placement::InPlace
+    }
+
+    /// As if the process were killed here.
+    async fn hang(&self, moment: &str) {
+        if self.vault.hangs == moment {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn commit_in_place(&self) {
+        let mut server = server();
+        if !server.committed.insert(self.key.clone()) {
+            return;
+        }
+        let live = server.boxes.entry(self.vault.name.clone()).or_default();
+        let before = live.clone();
+        if self.selection.content != Content::DataOnly {
+            live.retain(|name, _| !selected(&self.selection, name));
+        }
+        for (name, value) in self.loaded.lock().unwrap().clone() {
+            let value = restored(self.selection.content, before.get(&name), value);
+            live.extend(value.map(|value| (name, value)));
+        }
+    }
+
+    fn swap(&self) {
+        let mut server = server();
+        let Some(new) = server.staged.remove(&self.key) else { return };
+        let old = server.boxes.insert(self.vault.name.clone(), new).unwrap_or_default();
+        server.old.insert(self.key.clone(), old);
+    }
+}
+
+impl Links for VaultStaging {}
+
+#[async_trait]
+impl Staging for VaultStaging {
+    fn journal(&self) -> Token {
+        json!([self.key, self.placement])
+    }
+
+    async fn begin(&mut self) -> Result<()> {
+        if !self.in_place() {
+            server().staged.insert(self.key.clone(), Things::new());
+        }
+        Ok(())
+    }
+
+    fn wants(&self, part: &ArchivedPart) -> bool {
+        selected(&self.selection, part.name.as_str())
+    }
+
+    async fn load(&self, part: &ArchivedPart, from: &mut PartReader<'_>) -> Result<()> {
+        let mut value = String::new();
+        from.read_to_string(&mut value).map_err(|error| Error::io("can't read a thing", error))?;
+        self.loaded.lock().unwrap().insert(part.name.to_string(), value);
+        Ok(())
+    }
+
+    async fn prepare(&mut self) -> Result<()> {
+        if !self.in_place() {
+            server().staged.insert(self.key.clone(), self.loaded.lock().unwrap().clone());
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        self.hang("before commit").await;
+        if self.in_place() {
+            self.commit_in_place()
+        } else {
+            self.swap()
+        }
+        self.hang("after commit").await;
+        Ok(())
+    }
+
+    async fn took_effect(&mut self) -> Result<Option<bool>> {
+        Ok(Some(server().committed.contains(&self.key)))
+    }
+
+    fn ledger(&self) -> Vec<LedgerEntry> {
+        let loaded = self.loaded.lock().unwrap();
+        let owned = loaded.keys().filter(|name| name.starts_with("owned"));
+        let orphaned = loaded.keys().filter(|name| name.starts_with("orphan"));
+        let notes = owned.map(|name| LedgerEntry::note(name, "belongs to you now"));
+        notes.chain(orphaned.map(|name| LedgerEntry::degrading(name, "has no owner here"))).collect()
+    }
+
+    async fn rollback(&mut self) -> Result<()> {
+        let mut server = server();
+        if server.committed.contains(&self.key) {
+            return Err(Error::stuck("what was restored in place stays").with_hint("restore it again"));
+        }
+        if let Some(old) = server.old.remove(&self.key) {
+            server.boxes.insert(self.vault.name.clone(), old);
+        }
+        server.staged.remove(&self.key);
+        Ok(())
+    }
+
+    async fn finish(&mut self, _old: OldState) -> Result<Option<Token>> {
+        server().old.remove(&self.key);
+        Ok(None)
+    }
+}
