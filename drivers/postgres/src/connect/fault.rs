@@ -65,6 +65,7 @@ fn hint_for(code: &str) -> Option<&'static str> {
 }
 
 fn of_connection(error: tokio_postgres::Error, what: String) -> Error {
+    let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
     let io = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
     let hint = match io.map(std::io::Error::kind) {
         Some(std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound) => {
@@ -77,6 +78,7 @@ fn of_connection(error: tokio_postgres::Error, what: String) -> Error {
             | std::io::ErrorKind::BrokenPipe
             | std::io::ErrorKind::UnexpectedEof,
         ) => Some("see the server's log: it may have been stopped, or killed"),
+        _ if error.to_string().contains("TLS") => Some(hint_for_tls(&cause)),
         _ if error.is_closed() => Some("see the server's log: it may have been stopped, or killed"),
         _ => None,
     };
@@ -84,6 +86,20 @@ fn of_connection(error: tokio_postgres::Error, what: String) -> Error {
     match hint {
         Some(hint) => made.with_hint(hint),
         None => made,
+    }
+}
+
+fn hint_for_tls(cause: &str) -> &'static str {
+    if cause.contains("does not support TLS") {
+        "switch `ssl` on at the server, or use another `sslmode`"
+    } else if cause.contains("NotValidForName") || cause.contains("not valid for name") {
+        "connect to a name that the server's certificate has, or use `sslmode=verify-ca`"
+    } else if cause.contains("UnsupportedCertVersion") {
+        "the server's certificate is of the first version of X.509: make one with a `subjectAltName`"
+    } else if cause.contains("UnknownIssuer") {
+        "name the authority that signed the server's certificate with `sslrootcert`"
+    } else {
+        "check `sslmode`, `sslrootcert` and `sslcert`, and the server's certificate"
     }
 }
 

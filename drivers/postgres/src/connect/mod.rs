@@ -3,18 +3,21 @@
 //! - [`Target`]: where, as whom, and how, as libpq would understand it: the string of the configuration
 //!   (`string.rs`), then the service file (`service.rs`), the environment (`environment.rs`), and defaults
 //!   (`target.rs`). Passwords of a `.pgpass` (`passfile.rs`) are looked up when a server asks.
-//! - [`connect`] (`open.rs`) tries its hosts, with TLS as asked (`tls.rs`), and gives a [`Connection`] with every
+//! - [`connect`] (`open.rs`) tries its hosts, with TLS as asked (`tls.rs`, `trust.rs`), and gives a [`Connection`] with every
 //!   setting that output depends on at a value of our own (`session.rs`).
 //! - [`fault`](fault()) says what a server's error means, and what to do.
 
 mod environment;
 mod fault;
 mod open;
+mod passfile;
 mod password;
+mod service;
 mod session;
 mod string;
 mod target;
 mod tls;
+mod trust;
 
 pub(crate) use environment::Environment;
 pub(crate) use fault::{fault, sqlstate};

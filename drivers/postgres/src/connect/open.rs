@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use dumprestore_driver::{Error, Result};
+use dumprestore_driver::{Error, ErrorKind, Result};
 use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -75,10 +75,12 @@ fn too_slow(limit: Duration) -> Error {
 
 /// With TLS or without it, as `sslmode` has it.
 async fn connect_secured(target: &Target, endpoint: &Endpoint, purpose: &str) -> Result<Connection> {
-    let tls = target.protection.connector()?;
-    // As for libpq, there is nobody to listen on a socket of this machine.
-    let mode = if endpoint.is_socket() { Mode::Disable } else { target.protection.mode };
-    let (first, second) = match mode {
+    let protection = match endpoint.is_socket() {
+        true => target.protection.without(),
+        false => target.protection.clone(),
+    };
+    let tls = protection.connector()?;
+    let (first, second) = match protection.mode {
         Mode::Disable => (SslMode::Disable, None),
         Mode::Allow => (SslMode::Disable, Some(SslMode::Require)),
         Mode::Prefer => (SslMode::Prefer, Some(SslMode::Disable)),
@@ -135,13 +137,19 @@ fn may_differ(error: &tokio_postgres::Error) -> bool {
 }
 
 fn refused(error: tokio_postgres::Error, target: &Target) -> Error {
-    let no_password = target.password.is_none() && error.to_string().contains("password missing")
-        || std::error::Error::source(&error).is_some_and(|cause| cause.to_string() == "password missing");
-    if no_password {
-        return Error::config(format!("the server wants a password of `{}`, and none is given", target.user))
-            .with_hint("give it in `url`, as `password`, as `PGPASSWORD`, or in `.pgpass`");
+    let wants_password =
+        std::error::Error::source(&error).is_some_and(|cause| cause.to_string() == "password missing");
+    let made = match wants_password {
+        true => Error::config(format!("the server wants a password of `{}`, and none is given", target.user))
+            .with_hint("give it in `url`, as `password`, as `PGPASSWORD`, or in `.pgpass`"),
+        false => {
+            fault(error, format!("can't connect to the database `{}` as `{}`", target.database, target.user))
+        }
+    };
+    match target.passfile_problem() {
+        Some(problem) if made.kind() == ErrorKind::Config => made.with_hint(problem),
+        _ => made,
     }
-    fault(error, format!("can't connect to the database `{}` as `{}`", target.database, target.user))
 }
 
 fn config_of(target: &Target, endpoint: &Endpoint, purpose: &str) -> Result<tokio_postgres::Config> {
@@ -159,7 +167,7 @@ fn config_of(target: &Target, endpoint: &Endpoint, purpose: &str) -> Result<toki
     if let Place::Tcp { address: Some(address), .. } = &endpoint.place {
         config.hostaddr(*address);
     }
-    if let Some(password) = &target.password {
+    if let Some(password) = target.password(endpoint) {
         config.password(password.expose());
     }
     if let Some(options) = parameters.get("options") {

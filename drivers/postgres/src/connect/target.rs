@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dumprestore_driver::{Error, Result, Secret};
@@ -10,6 +10,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Password;
 use super::environment::{Environment, VARIABLES};
+use super::passfile::Passfile;
+use super::service;
 use super::string::{self, Parameters};
 use super::tls::Protection;
 
@@ -92,7 +94,10 @@ pub(crate) struct Target {
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) user: String,
     pub(crate) database: String,
-    pub(crate) password: Option<Password>,
+    /// The database that was configured.
+    configured: String,
+    password: Option<Password>,
+    passfile: Passfile,
     pub(crate) protection: Protection,
     pub(crate) session_attrs: SessionAttrs,
     /// Whether to begin with any of the servers.
@@ -112,15 +117,22 @@ impl Target {
         if let Some(password) = password {
             parameters.or_set("password", password)?;
         }
+        for variable in ["PGSERVICE", "PGSERVICEFILE"] {
+            let name = VARIABLES.iter().find(|(name, _)| *name == variable).map(|(_, name)| *name);
+            if let Some((name, value)) = name.zip(environment.get(variable)) {
+                parameters.or_set(name, value)?;
+            }
+        }
+        service::fill_in(&mut parameters, environment)?;
         for (variable, name) in VARIABLES {
             if let Some(value) = environment.get(variable) {
                 parameters.or_set(name, value)?;
             }
         }
-        Self::new(parameters)
+        Self::new(parameters, environment)
     }
 
-    fn new(parameters: Parameters) -> Result<Self> {
+    fn new(parameters: Parameters, environment: &Environment) -> Result<Self> {
         let user = match parameters.get("user") {
             Some(user) => user.to_owned(),
             None => whoami::username().map_err(|error| {
@@ -131,9 +143,11 @@ impl Target {
         Ok(Self {
             endpoints: endpoints(&parameters)?,
             database: parameters.get("dbname").unwrap_or(&user).to_owned(),
+            configured: parameters.get("dbname").unwrap_or(&user).to_owned(),
             user,
             password: parameters.get("password").map(Password::new),
-            protection: Protection::new(&parameters)?,
+            passfile: Passfile::read(&parameters, environment),
+            protection: Protection::new(&parameters, environment)?,
             session_attrs: session_attrs(&parameters)?,
             shuffled: one_of(&parameters, "load_balance_hosts", &["disable", "random"])? == Some(1),
             connect_timeout: connect_timeout(&parameters)?,
@@ -152,9 +166,21 @@ impl Target {
         format!("postgres://{}/{}", servers.join(","), encode(&self.database))
     }
 
+    /// The password for that server. Who is let into the configured database with one that `.pgpass` has for it, is so
+    /// into another one, such as that of a restore.
+    pub(crate) fn password(&self, endpoint: &Endpoint) -> Option<&Password> {
+        let find = |database: &str| self.passfile.find(endpoint, database, &self.user);
+        self.password.as_ref().or_else(|| find(&self.database)).or_else(|| find(&self.configured))
+    }
+
+    /// What kept the passwords of a file from being used.
+    pub(super) fn passfile_problem(&self) -> Option<&str> {
+        self.passfile.problem()
+    }
+
     /// A URL with everything in it that another program needs, the password as well.
     pub(crate) fn url(&self) -> Secret {
-        let login = match &self.password {
+        let login = match self.endpoints.first().and_then(|endpoint| self.password(endpoint)) {
             Some(password) => format!("{}:{}", encode(&self.user), encode(password.expose())),
             None => encode(&self.user),
         };
@@ -167,13 +193,16 @@ impl Target {
     }
 
     fn query(&self) -> String {
-        const PASSED_ON: [&str; 11] = [
+        const PASSED_ON: [&str; 14] = [
             "hostaddr",
             "sslmode",
             "sslnegotiation",
             "sslrootcert",
             "sslcert",
             "sslkey",
+            "sslsni",
+            "ssl_min_protocol_version",
+            "ssl_max_protocol_version",
             "options",
             "target_session_attrs",
             "channel_binding",
@@ -238,6 +267,11 @@ fn place(host: &str, address: &str) -> Result<Place> {
 fn socket_folder() -> PathBuf {
     let there = SOCKET_FOLDERS.iter().find(|folder| PathBuf::from(folder).is_dir());
     there.unwrap_or(&SOCKET_FOLDERS[0]).into()
+}
+
+/// Whether that is where sockets are looked for if nothing is said.
+pub(super) fn is_default_folder(folder: &Path) -> bool {
+    SOCKET_FOLDERS.iter().any(|default| folder == Path::new(default))
 }
 
 fn port_of(text: &str) -> Result<u16> {

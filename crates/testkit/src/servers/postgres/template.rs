@@ -18,8 +18,8 @@ pub(super) fn copy_to(version: PostgresVersion, programs: &Programs, data: &Path
 
 fn template(version: PostgresVersion, programs: &Programs) -> PathBuf {
     let said = programs.command("postgres").arg("--version").output().expect("a server's version");
-    let minor: String =
-        String::from_utf8_lossy(&said.stdout).chars().filter(|c| c.is_ascii_digit() || *c == '.').collect();
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    let minor = said.split_whitespace().nth(2).expect("a version");
     let account = Account::of_servers();
     let folder = servers_folder().join("data");
     std::fs::create_dir_all(&folder).expect("a folder for templates");
