@@ -19,5 +19,6 @@ mod config;
 mod connect;
 mod contents;
 mod quote;
+mod restore;
 
 pub use config::{Policy, PostgresConfig};

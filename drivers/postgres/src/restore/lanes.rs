@@ -1,0 +1,66 @@
+//! Sessions of the staged database, used by one thing at a time.
+
+use std::sync::{Mutex, PoisonError};
+
+use dumprestore_driver::Result;
+
+use super::server::Server;
+use crate::connect::Connection;
+
+/// What `pg_restore` would set, and what makes loading quick. Nothing of the staged database has to be on disk before
+/// the swap, whose commit is.
+const SETTINGS: &str = "\
+    SET synchronous_commit = off;\
+    SET check_function_bodies = off;\
+    SET xmloption = content;\
+    SET default_tablespace = '';\
+    SELECT pg_catalog.set_config('maintenance_work_mem', kilobytes || 'kB', false) FROM (\
+        SELECT GREATEST(pg_catalog.min(setting::bigint * CASE unit WHEN '8kB' THEN 8 ELSE 1 END) \
+            FILTER (WHERE name = 'maintenance_work_mem'), LEAST(524288, pg_catalog.min(setting::bigint * 8) \
+            FILTER (WHERE name = 'shared_buffers'))) AS kilobytes \
+        FROM pg_catalog.pg_settings WHERE name IN ('maintenance_work_mem', 'shared_buffers')) AS s";
+
+/// Sessions of one database. As many are opened as are in use at once.
+pub(crate) struct Lanes {
+    server: Server,
+    database: String,
+    free: Mutex<Vec<Connection>>,
+}
+
+impl Lanes {
+    pub(crate) fn new(server: Server, database: &str) -> Self {
+        Self { server, database: database.to_owned(), free: Mutex::default() }
+    }
+
+    /// A session that nobody else uses. One that is not [given back](Self::give_back) is cut off.
+    pub(crate) async fn take(&self) -> Result<Connection> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match free {
+            Some(session) if !session.is_closed() => Ok(session),
+            _ => self.open().await,
+        }
+    }
+
+    /// Lets others use a session, which is in no transaction.
+    pub(crate) fn give_back(&self, session: Connection) {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+    }
+
+    /// Ends those that are not in use.
+    pub(crate) async fn close(&self) {
+        let free = std::mem::take(&mut *self.free.lock().unwrap_or_else(PoisonError::into_inner));
+        for session in free {
+            session.close().await;
+        }
+    }
+
+    async fn open(&self) -> Result<Connection> {
+        let session = self.server.session(&self.database).await?;
+        let failed = |error| session.fault(error, "can't set a session up");
+        session.batch_execute(SETTINGS).await.map_err(failed)?;
+        if session.version() >= 120_000 {
+            session.batch_execute("SET default_table_access_method = heap").await.map_err(failed)?;
+        }
+        Ok(session)
+    }
+}

@@ -1,0 +1,105 @@
+//! Indexes, constraints, triggers, rules: made when the rows are in, on several sessions at once.
+
+use std::sync::{Mutex, PoisonError};
+
+use dumprestore_driver::{Error, Result};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::items::{self, Policies};
+use super::lanes::Lanes;
+use super::schedule::Schedule;
+use crate::archived::{Contents, Item, Section};
+use crate::connect::{Connection, sqlstate};
+use crate::quote;
+
+/// The schedule keeps definitions apart that could wait for each other. What it can't know, such as a function that an
+/// index calls and that reads another table, is tried again.
+const TRIES: usize = 5;
+
+/// Makes everything that comes after the rows, but what comes last.
+pub(crate) async fn make(
+    lanes: &Lanes,
+    at_once: usize,
+    contents: &Contents,
+    policies: Policies,
+) -> Result<()> {
+    let after: Vec<&Item> = contents
+        .items
+        .iter()
+        .filter(|item| item.section == Section::PostData && policies.want(item))
+        .collect();
+    let mut schedule = Schedule::new(&after, &contents.items, &contents.tables);
+    let mut under_way = FuturesUnordered::new();
+    loop {
+        while under_way.len() < at_once
+            && let Some(at) = schedule.next()
+        {
+            under_way.push(make_on_lane(lanes, at, after[at], policies));
+        }
+        match under_way.next().await {
+            Some(made) => schedule.done(made?),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Makes one item on a session that nobody else uses meanwhile, and gives its place back. A session on which it failed
+/// is not used again.
+async fn make_on_lane(lanes: &Lanes, at: usize, item: &Item, policies: Policies) -> Result<usize> {
+    let lane = lanes.take().await?;
+    make_one(&lane, item, policies).await?;
+    lanes.give_back(lane);
+    Ok(at)
+}
+
+async fn make_one(lane: &Connection, item: &Item, policies: Policies) -> Result<()> {
+    let mut tries = 1;
+    loop {
+        match items::make_one(lane, item, policies).await {
+            Err(error) if sqlstate(&error) == Some("40P01") && tries < TRIES => tries += 1,
+            done => return done,
+        }
+    }
+}
+
+/// Gathers statistics of all tables, some at once, large ones first.
+pub(crate) async fn analyze(lanes: &Lanes, at_once: usize) -> Result<Vec<Error>> {
+    // Tables of extensions are dumped with them, and others' tables of the system are not ours to look at.
+    let asked = "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c \
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+        WHERE c.relkind IN ('r', 'm', 'p') AND c.relpersistence <> 't' \
+        AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
+        AND NOT (c.relkind = 'm' AND NOT c.relispopulated) \
+        ORDER BY c.relpages DESC, c.oid";
+    let lane = lanes.take().await?;
+    let tables = lane.query(asked, &[]).await.map_err(|error| lane.fault(error, "can't list tables"))?;
+    lanes.give_back(lane);
+    let tables = tables.iter().map(|row| quote::qualified(row.get(0), row.get(1))).collect::<Vec<_>>();
+    let queue = Mutex::new(tables.into_iter());
+    let mut workers: FuturesUnordered<_> = (0..at_once).map(|_| analyze_from(lanes, &queue)).collect();
+    let mut failed = Vec::new();
+    while let Some(worked) = workers.next().await {
+        failed.extend(worked?);
+    }
+    Ok(failed)
+}
+
+/// Takes one table after the other. Statistics are not data, and the server gathers them again: what fails is told. A
+/// session that is gone ends it: there is more wrong than statistics.
+async fn analyze_from(lanes: &Lanes, queue: &Mutex<std::vec::IntoIter<String>>) -> Result<Vec<Error>> {
+    let lane = lanes.take().await?;
+    let mut failed = Vec::new();
+    loop {
+        let Some(table) = queue.lock().unwrap_or_else(PoisonError::into_inner).next() else { break };
+        match lane.batch_execute(&format!("ANALYZE {table}")).await {
+            Err(error) if lane.is_closed() => return Err(lane.fault(error, "can't gather statistics")),
+            Err(error) => {
+                failed.push(lane.fault(error, "can't gather statistics").with_context("table", table));
+            }
+            Ok(()) => {}
+        }
+    }
+    lanes.give_back(lane);
+    Ok(failed)
+}

@@ -1,0 +1,163 @@
+//! Everything between the rows and the swap: all that can fail, fails here.
+
+use std::num::NonZeroUsize;
+
+use dumprestore_driver::{Error, LedgerEntry, Result};
+
+use super::databases::Database;
+use super::entry::{Old, Staged};
+use super::items;
+use super::properties::Properties;
+use super::swap::refuse_prepared_transactions;
+use super::{Restore, checks, post_data};
+use crate::archived::{Contents, Item, Section};
+use crate::config::Policy;
+use crate::connect::Connection;
+use crate::quote;
+
+/// More sessions than that do not build a database any sooner.
+const MOST_AT_ONCE: usize = 8;
+
+impl Restore {
+    /// Makes the staged database whole.
+    pub(super) async fn complete(&self, contents: &Contents) -> Result<()> {
+        self.check_loaded(contents)?;
+        let at_once =
+            std::thread::available_parallelism().map_or(2, NonZeroUsize::get).clamp(2, MOST_AT_ONCE);
+        post_data::make(&self.lanes, at_once, contents, self.policies).await?;
+        let lane = self.lanes.take().await?;
+        set_sequences(&lane, contents).await?;
+        let (privileges, last) = split_last(contents);
+        items::make(&lane, &privileges, self.policies).await?;
+        refresh(&lane, contents).await?;
+        for error in post_data::analyze(&self.lanes, at_once).await? {
+            self.tell(LedgerEntry::note("statistics", error.to_string()));
+        }
+        checks::check(&lane, contents).await?;
+        items::make(&lane, &last, self.policies).await?;
+        self.lanes.give_back(lane);
+        Ok(())
+    }
+
+    /// Gives the staged database what belongs to it as a whole.
+    pub(super) async fn describe(&self, session: &Connection, contents: &Contents) -> Result<()> {
+        let live = Live::look(session, &self.names.live).await?;
+        let archived = &contents.database;
+        let acl = match (self.policies.privileges, &live) {
+            (Policy::Keep, _) => archived.acl.as_deref(),
+            (Policy::None, Some(live)) => live.acl.as_deref(),
+            (Policy::None, None) => None,
+        };
+        let owner = owner_of(session, &self.names.staged).await?;
+        let properties = Properties { name: &self.names.staged, owner: &owner, archived, acl };
+        for entry in properties.apply(session).await? {
+            self.tell(entry);
+        }
+        Ok(())
+    }
+
+    /// What is live now, and whether it can be swapped.
+    pub(super) async fn look_at_live(&self, session: &Connection) -> Result<Old> {
+        if let Some(aside) = Database::named(session, &self.names.aside).await? {
+            return Err(taken(&aside.name));
+        }
+        if let Some(kept) = Database::named(session, &self.names.kept).await? {
+            refuse_foreign(&kept)?;
+        }
+        match self.entry.staged {
+            Staged::Kept { oid, .. } => {
+                let kept = Database::of_oid(session, oid).await?.filter(|kept| kept.name == self.names.kept);
+                kept.ok_or_else(|| {
+                    Error::environment("the state that was kept is gone")
+                        .with_context("database", &self.names.kept)
+                        .with_hint("somebody has renamed or dropped it: restore from an archive")
+                })?;
+            }
+            Staged::Made { .. } | Staged::Nothing => {}
+        }
+        let Some(live) = Database::named(session, &self.names.live).await? else { return Ok(Old::Absent) };
+        refuse_prepared_transactions(session, &[live.oid]).await?;
+        Ok(Old::Database { oid: live.oid, open: live.open })
+    }
+
+    fn check_loaded(&self, contents: &Contents) -> Result<()> {
+        let loaded = self.loaded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut parts = contents.tables.iter().flat_map(|table| &table.parts);
+        match parts.find(|part| !loaded.contains(*part)) {
+            None => Ok(()),
+            Some(missing) => Err(Error::archive("the archive has not all the rows that it should")
+                .with_context("part", missing)),
+        }
+    }
+}
+
+/// A database that is called like what a restore keeps, and lets people in, was not kept by one.
+pub(super) fn refuse_foreign(kept: &Database) -> Result<()> {
+    if kept.open { Err(taken(&kept.name)) } else { Ok(()) }
+}
+
+fn taken(name: &str) -> Error {
+    Error::environment("a database has a name that a restore needs, and was not made by one")
+        .with_context("database", name)
+        .with_hint("rename it, or drop it")
+}
+
+/// What a plan and a restore need to know of the live database.
+pub(super) struct Live {
+    pub(super) owner: String,
+    acl: Option<Vec<String>>,
+}
+
+impl Live {
+    pub(super) async fn look(session: &Connection, name: &str) -> Result<Option<Self>> {
+        let asked = "SELECT pg_catalog.pg_get_userbyid(datdba)::text, datacl::text[] \
+            FROM pg_catalog.pg_database WHERE datname = $1";
+        let found = session
+            .query_opt(asked, &[&name])
+            .await
+            .map_err(|error| session.fault(error, "can't read who owns the live database"))?;
+        Ok(found.map(|row| Self { owner: row.get(0), acl: row.get(1) }))
+    }
+}
+
+async fn owner_of(session: &Connection, name: &str) -> Result<String> {
+    let staged = Live::look(session, name).await?;
+    staged.map(|staged| staged.owner).ok_or_else(|| {
+        Error::environment("the restored database is gone before it was swapped in")
+            .with_context("database", name)
+    })
+}
+
+/// Privileges, which hold for what is refreshed; and what acts on every definition, and comes after all of them.
+fn split_last(contents: &Contents) -> (Vec<&Item>, Vec<&Item>) {
+    let last = contents.items.iter().filter(|item| item.section == Section::Last);
+    last.partition(|item| item.kind != "EVENT TRIGGER" && !item.name.starts_with("EVENT TRIGGER "))
+}
+
+async fn set_sequences(session: &Connection, contents: &Contents) -> Result<()> {
+    for some in contents.sequences.chunks(500) {
+        let values: Vec<String> = some
+            .iter()
+            .map(|sequence| {
+                let name = quote::literal(&quote::qualified(&sequence.schema, &sequence.name));
+                format!("pg_catalog.setval({name}, {}, {})", sequence.last_value, sequence.is_called)
+            })
+            .collect();
+        let statement = values.iter().map(|value| format!("SELECT {value}")).collect::<Vec<_>>().join(";");
+        let done = session.batch_execute(&statement).await;
+        done.map_err(|error| session.fault(error, "can't set sequences to where they were"))?;
+    }
+    Ok(())
+}
+
+async fn refresh(session: &Connection, contents: &Contents) -> Result<()> {
+    for matview in &contents.matviews {
+        let name = quote::qualified(&matview.schema, &matview.name);
+        session.batch_execute(&format!("REFRESH MATERIALIZED VIEW {name}")).await.map_err(|error| {
+            session
+                .fault(error, "can't fill a materialized view")
+                .with_context("view", format!("{}.{}", matview.schema, matview.name))
+        })?;
+    }
+    Ok(())
+}

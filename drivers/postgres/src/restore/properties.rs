@@ -1,0 +1,168 @@
+//! What belongs to a database as a whole, and to nothing in it: settings, privileges, a comment.
+
+use dumprestore_driver::{LedgerEntry, Result};
+
+use super::acl;
+use crate::archived::{Database, Setting};
+use crate::connect::{Connection, sqlstate};
+use crate::quote;
+
+/// Settings whose value is a list of names: each is quoted by itself.
+const LISTS: [&str; 6] = [
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "shared_preload_libraries",
+    "temp_tablespaces",
+    "unix_socket_directories",
+];
+
+/// What the database that is called `name` gets.
+pub(crate) struct Properties<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) owner: &'a str,
+    pub(crate) archived: &'a Database,
+    /// `None` is the default.
+    pub(crate) acl: Option<&'a [String]>,
+}
+
+impl Properties<'_> {
+    /// Applies all of them, those last that could be in our own way. What this server, or this login, can't set is told.
+    pub(crate) async fn apply(&self, session: &Connection) -> Result<Vec<LedgerEntry>> {
+        let name = quote::name(self.name);
+        let mut ledger = Vec::new();
+        if let Some(acl) = self.acl {
+            for statement in acl::statements(acl, &format!("DATABASE {name}"), self.owner, acl::OF_DATABASE)?
+            {
+                run(session, &statement, "can't set the privileges of the database").await?;
+            }
+        }
+        if let Some(comment) = &self.archived.comment {
+            let statement = format!("COMMENT ON DATABASE {name} IS {}", quote::literal(comment));
+            run(session, &statement, "can't set the comment of the database").await?;
+        }
+        for (provider, label) in &self.archived.security_labels {
+            let statement = format!(
+                "SECURITY LABEL FOR {} ON DATABASE {name} IS {}",
+                quote::name(provider),
+                quote::literal(label)
+            );
+            let done = run(session, &statement, "can't set a security label of the database").await;
+            note(&mut ledger, format!("security label of `{provider}`"), done)?;
+        }
+        for setting in &self.archived.settings {
+            let done = run(session, &of_setting(setting, &name), "can't set a setting of the database").await;
+            note(&mut ledger, described(setting), done)?;
+        }
+        let statement = format!(
+            "ALTER DATABASE {name} CONNECTION LIMIT = {} IS_TEMPLATE = {}",
+            self.archived.connection_limit, self.archived.is_template
+        );
+        run(session, &statement, "can't set the connection limit of the database").await?;
+        Ok(ledger)
+    }
+}
+
+fn described(setting: &Setting) -> String {
+    match &setting.role {
+        Some(role) => format!("setting `{}` of role `{role}`", setting.name),
+        None => format!("setting `{}`", setting.name),
+    }
+}
+
+/// A server may not know, or a login may not set, what another did. That must be told, and need not stop a restore.
+fn note(ledger: &mut Vec<LedgerEntry>, what: String, done: Result<()>) -> Result<()> {
+    match done {
+        Err(error) if matches!(sqlstate(&error), Some("42501" | "42704" | "22023" | "0A000" | "55P02")) => {
+            ledger.push(LedgerEntry::degrading(what, error.to_string()));
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+fn of_setting(setting: &Setting, database: &str) -> String {
+    let value = if LISTS.contains(&setting.name.as_str()) {
+        let elements: Vec<String> =
+            list(&setting.value).iter().map(|element| quote::literal(element)).collect();
+        if elements.is_empty() { "''".to_owned() } else { elements.join(", ") }
+    } else {
+        quote::literal(&setting.value)
+    };
+    // A setting of an extension has a name of two parts.
+    let parameter: Vec<String> = setting.name.split('.').map(quote::name).collect();
+    let whose = match &setting.role {
+        Some(role) => format!("ALTER ROLE {} IN DATABASE {database}", quote::name(role)),
+        None => format!("ALTER DATABASE {database}"),
+    };
+    format!("{whose} SET {} TO {value}", parameter.join("."))
+}
+
+/// The elements of a list of names, without their quotes.
+fn list(text: &str) -> Vec<String> {
+    let mut elements = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let (element, after) = match rest.strip_prefix('"') {
+            Some(quoted) => until_quote(quoted),
+            None => {
+                let end = rest.find(',').unwrap_or(rest.len());
+                let (element, after) = rest.split_at(end);
+                (element.trim_end().to_owned(), after)
+            }
+        };
+        elements.push(element);
+        rest = after.trim_start().strip_prefix(',').unwrap_or("").trim_start();
+    }
+    elements
+}
+
+fn until_quote(mut rest: &str) -> (String, &str) {
+    let mut element = String::new();
+    while let Some((before, after)) = rest.split_once('"') {
+        element.push_str(before);
+        match after.strip_prefix('"') {
+            Some(after) => {
+                element.push('"');
+                rest = after;
+            }
+            None => return (element, after),
+        }
+    }
+    (element + rest, "")
+}
+
+async fn run(session: &Connection, statement: &str, what: &str) -> Result<()> {
+    session.batch_execute(statement).await.map_err(|error| session.fault(error, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setting(name: &str, value: &str) -> Setting {
+        Setting { role: None, name: name.to_owned(), value: value.to_owned() }
+    }
+
+    #[test]
+    fn lists_of_names_are_set_name_by_name() {
+        let of = |name, value| of_setting(&setting(name, value), "d");
+        assert_eq!(
+            of("search_path", r#""$user", public, "a ""b,""#),
+            r#"ALTER DATABASE d SET "search_path" TO '$user', 'public', 'a "b,'"#
+        );
+        assert_eq!(of("search_path", "\"\""), "ALTER DATABASE d SET \"search_path\" TO ''");
+        assert_eq!(of("search_path", ""), "ALTER DATABASE d SET \"search_path\" TO ''");
+        assert_eq!(of("work_mem", "64MB"), "ALTER DATABASE d SET \"work_mem\" TO '64MB'");
+        assert_eq!(of("my.app", "it's, so"), "ALTER DATABASE d SET \"my\".\"app\" TO 'it''s, so'");
+    }
+
+    #[test]
+    fn a_setting_may_be_of_one_role_only() {
+        let setting = Setting { role: Some("r\"x".to_owned()), ..setting("work_mem", "1MB") };
+        assert_eq!(
+            of_setting(&setting, "\"d\""),
+            "ALTER ROLE \"r\"\"x\" IN DATABASE \"d\" SET \"work_mem\" TO '1MB'"
+        );
+    }
+}

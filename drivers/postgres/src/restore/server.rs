@@ -1,0 +1,99 @@
+//! The server that is restored into: our sessions of it.
+
+use std::time::Duration;
+
+use dumprestore_driver::{Error, ErrorKind, Result};
+
+use crate::connect::{Connection, Target, connect, sqlstate};
+use crate::quote;
+
+/// How long sessions may take to end once they are told to.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is open to everybody on nearly all servers, and what always is.
+const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
+
+/// Where a restore happens, and how its sessions are called.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    /// The live database, and how to get at it.
+    pub(crate) target: Target,
+    /// The database to be in while databases are made, renamed and dropped; if the configuration names one.
+    pub(crate) maintenance_db: Option<String>,
+    /// How long the swap may wait for the sessions of others. `None`: for ever.
+    pub(crate) lock_timeout: Option<Duration>,
+    /// `application_name` of all our sessions.
+    pub(crate) sessions: String,
+}
+
+impl Server {
+    /// A session of that database.
+    pub(crate) async fn session(&self, database: &str) -> Result<Connection> {
+        let session = connect(&self.target.with_database(database), "restore").await?;
+        let name = format!("SET application_name = {}", quote::literal(&self.sessions));
+        session.batch_execute(&name).await.map_err(|error| session.fault(error, "can't set a session up"))?;
+        Ok(session)
+    }
+
+    /// A session of a database that is neither made, renamed nor dropped. What it commits is on disk.
+    pub(crate) async fn maintenance(&self) -> Result<Connection> {
+        let named = self.maintenance_db.as_deref();
+        let candidates: Vec<&str> = named.into_iter().chain(MAINTENANCE).collect();
+        let candidates = if named.is_some() { &candidates[..1] } else { &candidates[..] };
+        let mut failed = None;
+        for database in candidates.iter().filter(|database| **database != self.target.database) {
+            match self.session(database).await {
+                Ok(session) => return settle(session).await,
+                Err(error) if is_about_the_database(&error) => failed = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        let error = failed
+            .unwrap_or_else(|| Error::config("a restore needs a database to be in that it does not replace"));
+        Err(error.with_hint(
+            "name with `maintenance_db` another database of the server, which this login may enter",
+        ))
+    }
+
+    /// Ends what a killed process has left running: it would go on making what is being removed.
+    pub(crate) async fn end_left_sessions(&self, by: &Connection) -> Result<()> {
+        let what = "can't end the sessions that an interrupted restore has left";
+        let until = tokio::time::Instant::now() + PATIENCE;
+        let told = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
+            WHERE application_name = $1 AND usename = current_user AND pid <> pg_catalog.pg_backend_pid()";
+        loop {
+            let left = by.query(told, &[&self.sessions]).await.map_err(|error| by.fault(error, what))?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() > until {
+                return Err(Error::environment(what)
+                    .with_context("application_name", &self.sessions)
+                    .with_hint("end them with `pg_terminate_backend`, or wait until they are done"));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+async fn settle(session: Connection) -> Result<Connection> {
+    let set = "SET synchronous_commit = on";
+    session.batch_execute(set).await.map_err(|error| session.fault(error, "can't set a session up"))?;
+    Ok(session)
+}
+
+/// Whether another database of the server may let us in.
+fn is_about_the_database(error: &Error) -> bool {
+    match sqlstate(error) {
+        Some("3D000" | "42501" | "55000") => true,
+        // `pg_hba.conf` may admit a login to some databases only.
+        Some(code) => code.starts_with("28") && error.kind() == ErrorKind::Config,
+        None => false,
+    }
+}
+
+/// What tells one server from all others, if the login may know: physical copies of a server share it.
+pub(crate) async fn identity(session: &Connection) -> Option<String> {
+    let asked = "SELECT system_identifier::text FROM pg_catalog.pg_control_system()";
+    session.query_one(asked, &[]).await.ok().map(|row| row.get(0))
+}
