@@ -160,7 +160,7 @@ fn write(files: &[PathBuf], archive: &Path, mode: Compression) {
 
 fn read(archive: &Path) {
     let archive = Archive::open(Arc::new(File::open(archive).unwrap())).unwrap();
-    let parts: Vec<_> = archive.manifest().parts().collect();
+    let parts = sample::parts(&archive).unwrap();
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..LANES {

@@ -95,11 +95,14 @@ fn believe(opened: &Archive) {
     options.workers = 1;
     let verified = opened.verify(&options, &|_| {}, &|| false);
     let mut sound = true;
-    for (node, part) in opened.manifest().parts() {
-        let name = EntryName::new(&node.path, &part.name).unwrap();
+    let nodes = opened.manifest().nodes.iter().map(|node| &*node.path);
+    for (node, part) in
+        nodes.flat_map(|node| opened.parts(node).unwrap().map(move |part| (node, part.unwrap())))
+    {
+        let name = EntryName::new(node, &part.name).unwrap();
         assert_safe(&name.full());
         let mut content = Vec::new();
-        let read = opened.part(&node.path, &part.name).and_then(|mut reader| {
+        let read = opened.part(node, &part.name).and_then(|mut reader| {
             reader.by_ref().take(part.size + 1).read_to_end(&mut content)?;
             Ok(())
         });

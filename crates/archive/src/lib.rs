@@ -13,7 +13,8 @@
 //! last byte; [`Archive::verify`] finds a flipped byte anywhere.
 //!
 //! All of it is synchronous and uses threads of its own only to compress, append and verify. Memory is bounded
-//! by the number of lanes and workers times the block size, plus a small record for each part.
+//! by the number of lanes and workers times the block size, whatever the number and size of parts: what grows with
+//! their number goes to files without a name, if there is a folder for them, beyond some megabytes.
 //!
 //! ```
 //! use dumprestore_archive::*;
@@ -32,9 +33,8 @@
 //!
 //! let tool = Tool { name: "example".into(), version: "1.0".into() };
 //! let mut manifest = Manifest::new(tool, "shop", "run-1", time::OffsetDateTime::now_utc());
-//! let mut node = Node::new("shop.db", "sqlite", 1);
-//! node.parts.push(writer.entry(receipt.id)?);
-//! manifest.nodes.push(node);
+//! manifest.nodes.push(Node::new("shop.db", "sqlite", 1));
+//! writer.list("shop.db", receipt.id, 0, &Listed::default())?;
 //! writer.seal(manifest)?;
 //!
 //! let archive = Archive::open(Arc::new(std::fs::File::open(&path)?))?;
@@ -45,6 +45,7 @@
 //! # }
 //! ```
 
+mod clash;
 mod digest;
 mod entry_time;
 mod error;
@@ -55,6 +56,7 @@ mod method;
 mod name;
 mod output;
 mod reader;
+mod scratch;
 mod tail;
 mod writer;
 
@@ -68,5 +70,5 @@ pub use manifest::{
 pub use method::{Compression, Method};
 pub use name::EntryName;
 pub use output::{Existing, FileOutput, Output, StreamOutput};
-pub use reader::{Archive, PartReader, Progress, RangeRead, Verified, VerifyOptions};
-pub use writer::{ArchiveWriter, EntryId, PartWriter, Receipt, Sealed, WriterOptions};
+pub use reader::{Archive, PartReader, Parts, Progress, RangeRead, Totals, Verified, VerifyOptions};
+pub use writer::{ArchiveWriter, EntryId, Listed, PartWriter, Receipt, Sealed, WriterOptions};

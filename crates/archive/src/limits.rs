@@ -1,11 +1,20 @@
 //! What a reader is willing to believe.
 
+/// Bytes of one part's record in the manifest at the most: a name of 64 KiB, each byte of it escaped, and a note.
+pub(crate) const RECORD_BYTES: usize = 1 << 20;
+
+/// Nodes at the most: each is kept in memory.
+pub(crate) const NODES: usize = 1 << 16;
+
 /// Bounds on what an archive may declare. Over any of them it is refused before content is read.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
     /// Bytes of `manifest.json`; 4 GiB, which is the format's own limit, by default.
     pub manifest_bytes: u64,
+    /// Bytes of `manifest.json` without the parts, which are the ones that are kept in memory; 32 MiB by default, over
+    /// which no archive is written either.
+    pub head_bytes: u64,
     /// Parts; 100 million by default.
     pub parts: u64,
     /// Bytes of content in one part; no limit by default.
@@ -24,6 +33,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             manifest_bytes: u64::from(u32::MAX),
+            head_bytes: 32 << 20,
             parts: 100_000_000,
             part_bytes: u64::MAX,
             total_bytes: u64::MAX,

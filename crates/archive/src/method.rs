@@ -38,6 +38,15 @@ impl Method {
         }
     }
 
+    /// The method of an id that [`id`](Self::id) gave.
+    pub(crate) fn of_id(id: u16) -> Self {
+        match id {
+            8 => Self::Deflate,
+            93 => Self::Zstd,
+            _ => Self::Store,
+        }
+    }
+
     /// How many bytes one stored byte can become at the most, by the nature of the method: a deflate match of
     /// 258 bytes takes two bits, a zstd block of 128 KiB four bytes.
     pub(crate) fn greatest_ratio(self) -> u64 {

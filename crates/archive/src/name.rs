@@ -1,9 +1,8 @@
 //! Names of entries: `<node path as folders>/<part>`, checked on writing and on reading.
 
 use crate::error::{Error, ErrorKind, Result};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 /// The name of the last entry. No node can take it, for a node's entries lie in a folder.
@@ -25,10 +24,7 @@ pub struct EntryName {
 impl EntryName {
     /// Checks a node path and a part's name.
     pub fn new(node: &str, part: &str) -> Result<Self> {
-        check(node, part).map_err(|why| {
-            Error::new(ErrorKind::UnsafeName, format!("the name is unsafe: {why}"))
-                .at(format!("{}/{part}", node.replace('.', "/")))
-        })?;
+        check_name(node, part)?;
         Ok(Self { node: node.into(), part: part.into() })
     }
 
@@ -42,8 +38,8 @@ impl EntryName {
         &self.part
     }
 
-    pub(crate) fn shared_part(&self) -> Arc<str> {
-        self.part.clone()
+    pub(crate) fn shared_node(&self) -> &Arc<str> {
+        &self.node
     }
 
     /// The name in the zip.
@@ -64,6 +60,14 @@ pub(crate) fn full_name(node: &str, part: &str) -> String {
     full.push('/');
     full.push_str(part);
     full
+}
+
+/// Refuses a name that could leave its folder.
+pub(crate) fn check_name(node: &str, part: &str) -> Result<()> {
+    check(node, part).map_err(|why| {
+        let message = format!("the name is unsafe: {why}");
+        Error::new(ErrorKind::UnsafeName, message).at(full_name(node, part))
+    })
 }
 
 fn check(node: &str, part: &str) -> Result<(), &'static str> {
@@ -100,34 +104,6 @@ fn check_components(name: &str, separator: char) -> Result<(), &'static str> {
         }
     }
     Ok(())
-}
-
-/// Finds names that clash, at 16 bytes of memory for each.
-///
-/// Names are known by two independently keyed 64-bit hashes. The keys are random, so no input can be made to
-/// collide; by chance ten million names collide with a probability of 10^-24.
-#[derive(Default)]
-pub(crate) struct NameIndex {
-    keys: [RandomState; 2],
-    files: HashSet<u128>,
-}
-
-impl NameIndex {
-    fn key(&self, name: &str) -> u128 {
-        let [a, b] = &self.keys;
-        u128::from(a.hash_one(name)) << 64 | u128::from(b.hash_one(name))
-    }
-
-    /// Adds a name; false if it is there already.
-    pub(crate) fn insert(&mut self, name: &str) -> bool {
-        let key = self.key(name);
-        self.files.insert(key)
-    }
-
-    /// The folder above `name` that is also a file, if there is one.
-    pub(crate) fn file_above<'a>(&self, name: &'a str) -> Option<&'a str> {
-        name.match_indices('/').map(|(at, _)| &name[..at]).find(|above| self.files.contains(&self.key(above)))
-    }
 }
 
 /// The first two node paths that are the same, or differ in letter case alone.

@@ -4,12 +4,12 @@
 //! reader makes it again and compares.
 
 use crate::digest::Digest;
+use crate::entry_time::EntryTime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Directory, Header};
 use crate::manifest::{Manifest, Part};
 use crate::method::Method;
-use crate::name::{MANIFEST, full_name};
-use std::io::{self, Write};
+use crate::name::MANIFEST;
 
 /// The major version of the format, as it stands in the zip's comment.
 const COMMENT_START: &str = "dumprestore 1 ";
@@ -33,14 +33,7 @@ pub(crate) struct Tail<'a> {
     bytes: ManifestBytes,
 }
 
-/// Every part with the path of its node, in the order of their places in the file.
-pub(crate) fn by_offset(manifest: &Manifest) -> Vec<(&str, &Part)> {
-    let mut parts: Vec<_> = manifest.parts().map(|(node, part)| (&*node.path, part)).collect();
-    parts.sort_unstable_by_key(|(_, part)| part.offset);
-    parts
-}
-
-pub(crate) fn header<'a>(manifest: &Manifest, part: &Part, name: &'a str) -> Header<'a> {
+pub(crate) fn header<'a>(time: EntryTime, part: &Part, name: &'a str) -> Header<'a> {
     Header {
         name,
         method: part.method,
@@ -49,7 +42,7 @@ pub(crate) fn header<'a>(manifest: &Manifest, part: &Part, name: &'a str) -> Hea
         stored: part.stored,
         offset: part.offset,
         descriptor: part.descriptor,
-        time: manifest.entry_time,
+        time,
     }
 }
 
@@ -84,27 +77,17 @@ impl<'a> Tail<'a> {
         self.manifest_header().put_local(out);
     }
 
-    /// What comes after the bytes of `manifest.json`; returns how long it is.
-    pub(crate) fn write_after(&self, parts: &[(&str, &Part)], out: &mut dyn Write) -> io::Result<u64> {
-        let mut directory = Directory {
-            entries: parts.len() as u64 + 1,
-            offset: self.manifest_start().saturating_add(self.bytes.len),
-            len: 0,
-        };
-        let mut buffer = Vec::new();
-        for (node, part) in parts {
-            header(self.manifest, part, &full_name(node, &part.name)).put_central(&mut buffer);
-            if buffer.len() >= 1 << 16 {
-                directory.len += buffer.len() as u64;
-                out.write_all(&buffer)?;
-                buffer.clear();
-            }
-        }
-        self.manifest_header().put_central(&mut buffer);
-        directory.len += buffer.len() as u64;
-        let end = buffer.len();
-        directory.put_end(&comment(self.bytes.sha256), &mut buffer);
-        out.write_all(&buffer)?;
-        Ok(directory.len + (buffer.len() - end) as u64)
+    /// Where the central directory begins.
+    pub(crate) fn directory_start(&self) -> u64 {
+        self.manifest_start().saturating_add(self.bytes.len)
+    }
+
+    /// What comes after the records of that many parts, which take that many bytes.
+    pub(crate) fn put_end(&self, parts: u64, len: u64, out: &mut Vec<u8>) {
+        let before = out.len();
+        self.manifest_header().put_central(out);
+        let len = len.saturating_add((out.len() - before) as u64);
+        let directory = Directory { entries: parts + 1, offset: self.directory_start(), len };
+        directory.put_end(&comment(self.bytes.sha256), out);
     }
 }

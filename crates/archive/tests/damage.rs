@@ -29,17 +29,18 @@ fn small() -> (Vec<u8>, Vec<(String, Range<usize>)>) {
     let bytes = written.bytes();
     let archive = open(&bytes).unwrap();
     verify(&archive).unwrap();
-    let parts = archive.manifest().parts().map(|(node, part)| {
-        let name = format!("{}/{}", node.path.replace('.', "/"), part.name);
+    let all = parts(&archive).unwrap();
+    let parts = all.iter().map(|(node, part)| {
+        let name = format!("{}/{}", node.replace('.', "/"), part.name);
         let headers = 30 + name.len() + if part.descriptor { 20 + 24 } else { 0 };
         let offset = part.offset as usize;
         (name, offset..offset + headers + part.stored as usize)
     });
     let mut parts: Vec<_> = parts.collect();
     let preceding = archive.manifest().preceding.bytes as usize;
-    let manifest = 30 + "manifest.json".len() + serde_json::to_vec(archive.manifest()).unwrap().len() + 1;
+    let manifest = 30 + "manifest.json".len() + serde_json::to_vec(&archive.document()).unwrap().len() + 1;
     parts.push(("manifest.json".into(), preceding..preceding + manifest));
-    assert!(archive.manifest().parts().filter(|(_, part)| part.descriptor).count() == 3);
+    assert!(all.iter().filter(|(_, part)| part.descriptor).count() == 3);
     (bytes, parts)
 }
 

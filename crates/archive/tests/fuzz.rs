@@ -64,7 +64,7 @@ fn corpus() -> Vec<Vec<u8>> {
 }
 
 fn manifest_of(bytes: &[u8]) -> Vec<u8> {
-    let mut manifest = serde_json::to_vec(open(bytes).unwrap().manifest()).unwrap();
+    let mut manifest = serde_json::to_vec(&open(bytes).unwrap().document()).unwrap();
     manifest.push(b'\n');
     manifest
 }

@@ -30,9 +30,9 @@ fn an_archive_without_parts_is_an_archive() {
 fn the_manifest_comes_back_with_all_that_was_put_in() {
     let (maker, written) = Maker::memory();
     let receipt = maker.write("db", "orders", Compression::Zstd, b"1\n2\n").unwrap();
-    let mut part = maker.writer.entry(receipt.id).unwrap();
-    part.rows = Some(2);
-    part.set_meta(&vec![1, 2, 3]).unwrap();
+    let mut listed = Listed::rows(Some(2));
+    listed.set_meta(&vec![1, 2, 3]).unwrap();
+    maker.writer.list("db", receipt.id, 0, &listed).unwrap();
     let mut node = Node::new("db", "postgres", 3);
     node.status = Status::Degraded;
     node.facts.insert("lsn".into(), "0/1".into());
@@ -40,7 +40,6 @@ fn the_manifest_comes_back_with_all_that_was_put_in() {
     let at = time::OffsetDateTime::UNIX_EPOCH;
     node.windows.push(Window { phase: "capture".into(), from: at, to: at });
     node.ledger.push(LedgerEntry { path: "a".into(), why: "vanished".into() });
-    node.parts.push(part);
     let mut manifest = manifest();
     manifest.config = serde_json::json!({"url": "${DATABASE_URL}"});
     manifest.cut = Some(at);
@@ -55,10 +54,13 @@ fn the_manifest_comes_back_with_all_that_was_put_in() {
 
     let archive = open(&written.bytes()).unwrap();
     let read = archive.manifest();
-    let json = |manifest| serde_json::to_string::<Manifest>(manifest).unwrap();
+    let json = |manifest: &Manifest| serde_json::to_string(&(manifest, &manifest.nodes)).unwrap();
     assert_eq!(json(read), json(&sealed.manifest));
+    let document = serde_json::to_vec(&archive.document()).unwrap();
+    let end = written.bytes();
+    assert_eq!(document, end[read.preceding.bytes as usize + 43..][..document.len()]);
     assert_eq!(archive.sha256(), sealed.sha256);
-    let part = read.node("db").unwrap().part("orders").unwrap();
+    let part = archive.find("db", "orders").unwrap().unwrap();
     assert_eq!((part.rows, part.meta::<Vec<u8>>().unwrap()), (Some(2), Some(vec![1, 2, 3])));
     let dangling = &read.edges[0].dangling;
     assert_eq!((dangling.total, dangling.keys.len()), (2000, Dangling::LISTED));
@@ -169,8 +171,8 @@ fn an_archive_with_an_open_part_is_not_sealed() {
 fn a_part_never_yields_more_than_it_should_however_it_is_read() {
     let (bytes, expected) = everything(&METHODS, 1);
     let archive = open(&bytes).unwrap();
-    for (node, part) in archive.manifest().parts() {
-        let mut reader = archive.read(node, part).unwrap();
+    for (node, part) in parts(&archive).unwrap() {
+        let mut reader = archive.read(&node, &part).unwrap();
         let mut content = Vec::new();
         let mut buffer = [0; 77];
         loop {

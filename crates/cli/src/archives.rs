@@ -101,6 +101,11 @@ pub(crate) fn describe(archive: &OpenArchive) -> String {
     format!("`{}`, as of {} ({})", archive.label(), utc(moment), crate::console::ago(age))
 }
 
+/// An archive that turned out to be damaged, or can't be read.
+pub(crate) fn unreadable(error: dumprestore::archive::Error) -> Error {
+    Error::new(ErrorKind::Archive, error.to_string())
+}
+
 /// `2026-01-31 23:59:59 UTC`.
 pub(crate) fn utc(moment: OffsetDateTime) -> String {
     let form = format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dumprestore::{BackupSet, ConfigOrigin, Error, Observer, Overrides, Registry, Result};
-use serde::Serialize;
+use dumprestore::{BackupSet, ConfigOrigin, Error, Observer, OpenArchive, Overrides, Registry, Result};
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::command::{Global, Target};
@@ -26,7 +26,23 @@ pub(crate) struct Session {
 /// How a command ended that did not fail.
 pub(crate) struct Ended {
     pub(crate) exit: Exit,
-    pub(crate) report: Option<Box<RawValue>>,
+    pub(crate) report: Option<Report>,
+}
+
+/// What a command has to report.
+pub(crate) enum Report {
+    Text(Box<RawValue>),
+    /// The manifest of an archive, which may be too large to be held as text.
+    Manifest(OpenArchive),
+}
+
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match self {
+            Self::Text(text) => text.serialize(serializer),
+            Self::Manifest(archive) => archive.archive().document().serialize(serializer),
+        }
+    }
 }
 
 impl Session {
@@ -88,7 +104,8 @@ impl Session {
     pub(crate) fn ended(&self, exit: impl Into<Exit>, report: &impl Serialize) -> Result<Ended> {
         let report = if self.console.is_json() {
             let written = serde_json::value::to_raw_value(report);
-            Some(written.map_err(|error| Error::defect("the report is not JSON").with_source(error))?)
+            let text = written.map_err(|error| Error::defect("the report is not JSON").with_source(error))?;
+            Some(Report::Text(text))
         } else {
             None
         };

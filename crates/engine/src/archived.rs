@@ -1,7 +1,7 @@
 //! The archive as the engine and its drivers see it.
 
 use std::io::Read;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use dumprestore_archive as archive;
 use dumprestore_driver::{
@@ -44,6 +44,8 @@ pub(crate) struct Section {
     archive: Arc<archive::Archive>,
     path: NodePath,
     at: usize,
+    /// Why a list of parts was not whole that a driver was given.
+    failed: OnceLock<(ErrorKind, String)>,
 }
 
 impl Section {
@@ -51,21 +53,78 @@ impl Section {
     pub(crate) fn new(archive: &Arc<archive::Archive>, at: usize) -> Result<Self> {
         let node = archive.manifest().nodes.get(at).ok_or_else(|| Error::defect("there is no such node"))?;
         let path = NodePath::new(node.path.as_str()).map_err(|error| error.with_kind(ErrorKind::Archive))?;
-        for part in &node.parts {
-            PartName::new(&*part.name).map_err(|error| error.with_node(&path))?;
-        }
-        Ok(Self { archive: archive.clone(), path, at })
+        let section = Self { archive: archive.clone(), path, at, failed: OnceLock::new() };
+        section.try_parts(0).and_then(|mut parts| parts.try_for_each(|part| part.map(drop)))?;
+        Ok(section)
     }
 
     fn node(&self) -> &archive::Node {
         // `new` has checked the index, and the manifest never changes.
         &self.archive.manifest().nodes[self.at]
     }
+
+    /// Its parts in figures: how many, and bytes of content.
+    pub(crate) fn totals(&self) -> Result<(u64, u64)> {
+        let totals = self.archive.totals(self.path.as_str()).map_err(archive_error)?;
+        Ok((totals.parts, totals.size))
+    }
+
+    fn try_parts(&self, first: u64) -> Result<impl Iterator<Item = Result<ArchivedPart>> + Send + use<>> {
+        let parts = self.archive.parts_from(self.path.as_str(), first).map_err(archive_error)?;
+        let path = self.path.clone();
+        Ok(parts
+            .map(move |part| archived_part(&part.map_err(archive_error)?).map_err(|e| e.with_node(&path))))
+    }
+
+    /// All parts in such an order that lanes, which take one after the other, work far apart from each other: two
+    /// threads that make files in one folder wait for each other most of the time.
+    pub(crate) fn apart(
+        &self,
+        lanes: usize,
+    ) -> Result<impl Iterator<Item = Result<ArchivedPart>> + Send + use<>> {
+        let (count, _) = self.totals()?;
+        let stretch = count.div_ceil(lanes.max(1) as u64).max(1);
+        let firsts = (0..count).step_by(usize::try_from(stretch).unwrap_or(usize::MAX));
+        let stretches = firsts.map(|first| self.try_parts(first).map(|parts| parts.take(stretch as usize)));
+        let stretches: Vec<_> = stretches.collect::<Result<_>>()?;
+        Ok(in_turn(stretches))
+    }
+
+    /// Fails if a list of parts that a driver was given was not whole. What it has made of that must not be swapped in.
+    pub(crate) fn sound(&self) -> Result<()> {
+        match self.failed.get() {
+            Some((kind, message)) => Err(Error::new(*kind, message.clone()).with_node(&self.path)),
+            None => Ok(()),
+        }
+    }
+
+    fn note<T>(&self, read: Result<T>) -> Option<T> {
+        let keep = |error: Error| self.failed.get_or_init(|| (error.kind(), error.to_string()));
+        read.map_err(keep).ok()
+    }
 }
 
-fn archived_part(part: &archive::Part) -> Option<ArchivedPart> {
-    let name = PartName::new(&*part.name).ok()?;
-    Some(ArchivedPart::new(name, part.size, Digest::new(part.sha256.0)).with_rows(part.rows))
+/// One of each, again and again.
+fn in_turn<I: Iterator>(mut all: Vec<I>) -> impl Iterator<Item = I::Item> {
+    let mut turn = 0;
+    std::iter::from_fn(move || {
+        while !all.is_empty() {
+            turn %= all.len();
+            match all[turn].next() {
+                Some(item) => {
+                    turn += 1;
+                    return Some(item);
+                }
+                None => drop(all.remove(turn)),
+            }
+        }
+        None
+    })
+}
+
+fn archived_part(part: &archive::Part) -> Result<ArchivedPart> {
+    let name = PartName::new(&*part.name)?;
+    Ok(ArchivedPart::new(name, part.size, Digest::new(part.sha256.0)).with_rows(part.rows))
 }
 
 impl ArchivedNode for Section {
@@ -86,7 +145,14 @@ impl ArchivedNode for Section {
     }
 
     fn parts(&self) -> Box<dyn Iterator<Item = ArchivedPart> + Send + '_> {
-        Box::new(self.node().parts.iter().filter_map(archived_part))
+        let parts = self.note(self.try_parts(0)).into_iter().flatten();
+        Box::new(parts.map_while(|part| self.note(part)))
+    }
+
+    fn part(&self, name: &PartName) -> Option<ArchivedPart> {
+        let found = self.archive.find(self.path.as_str(), name.as_str()).map_err(archive_error);
+        let found = found.and_then(|part| part.as_ref().map(archived_part).transpose());
+        self.note(found).flatten()
     }
 
     fn read(&self, name: &PartName) -> Result<Box<dyn Read + Send>> {
@@ -108,5 +174,20 @@ pub(crate) fn write_error(error: std::io::Error) -> Error {
     match error.downcast::<archive::Error>() {
         Ok(error) => archive_error(error),
         Err(error) => Error::io("can't write the archive", error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_turn;
+
+    #[test]
+    fn lanes_begin_far_apart_and_one_lane_keeps_the_order() {
+        let order = |all: Vec<Vec<u32>>| {
+            in_turn(all.into_iter().map(Vec::into_iter).collect()).collect::<Vec<_>>()
+        };
+        assert_eq!(order(vec![vec![0, 1, 2, 3], vec![4, 5, 6]]), [0, 4, 1, 5, 2, 6, 3]);
+        assert_eq!(order(vec![vec![0, 1, 2, 3]]), [0, 1, 2, 3]);
+        assert_eq!(order(Vec::new()), [0; 0]);
     }
 }

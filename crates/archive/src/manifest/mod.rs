@@ -4,10 +4,12 @@
 //! where each part lies, when the archive was sealed, the digest of all that precedes.
 
 mod check;
+mod document;
 mod part;
 mod proof;
 
-pub(crate) use check::check;
+pub(crate) use check::{Checker, check_nodes};
+pub(crate) use document::{Document, Streamed};
 pub use part::{Content, Part};
 pub use proof::{Cut, Dangling, Edge};
 
@@ -55,7 +57,10 @@ impl<'de> Deserialize<'de> for Format {
     }
 }
 
-/// What stands in `manifest.json`.
+/// What stands in `manifest.json`, but for the parts, of which there can be more than memory has room for: the writer
+/// takes them [one by one](crate::ArchiveWriter::list), an archive [gives them](crate::Archive::parts) so.
+///
+/// Serialised by itself it is without its nodes; [`Archive::document`](crate::Archive::document) has all of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Manifest {
@@ -96,6 +101,7 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cuts: Vec<Cut>,
     /// The nodes that have a driver.
+    #[serde(skip_serializing)]
     pub nodes: Vec<Node>,
 }
 
@@ -124,11 +130,6 @@ impl Manifest {
     /// The node of this path.
     pub fn node(&self, path: &str) -> Option<&Node> {
         self.nodes.iter().find(|node| node.path == path)
-    }
-
-    /// Every part with its node, node by node.
-    pub fn parts(&self) -> impl Iterator<Item = (&Node, &Part)> {
-        self.nodes.iter().flat_map(|node| node.parts.iter().map(move |part| (node, part)))
     }
 }
 
@@ -162,7 +163,7 @@ pub enum Status {
     Failed,
 }
 
-/// A node that has a driver, and its parts.
+/// A node that has a driver.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Node {
@@ -186,13 +187,10 @@ pub struct Node {
     /// What vanished or was skipped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ledger: Vec<LedgerEntry>,
-    /// What is in the archive.
-    #[serde(default)]
-    pub parts: Vec<Part>,
 }
 
 impl Node {
-    /// A node without parts whose status is `ok`.
+    /// A node whose status is `ok`.
     pub fn new(path: impl Into<String>, driver: impl Into<String>, driver_format: u32) -> Self {
         Self {
             path: path.into(),
@@ -203,13 +201,7 @@ impl Node {
             capabilities: Value::Null,
             windows: Vec::new(),
             ledger: Vec::new(),
-            parts: Vec::new(),
         }
-    }
-
-    /// The part of this name; looks at one after the other.
-    pub fn part(&self, name: &str) -> Option<&Part> {
-        self.parts.iter().find(|part| &*part.name == name)
     }
 }
 

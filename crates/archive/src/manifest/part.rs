@@ -1,16 +1,15 @@
-//! One part's record. There may be ten million, so it is kept small.
+//! One part's record. There may be ten million, so they are never in memory all at once.
 
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::method::Method;
-use crate::writer::EntryId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
 /// A part: its content, and where it lies.
 ///
-/// Made by [`ArchiveWriter::entry`](crate::ArchiveWriter::entry); `rows` and the meta are the caller's to add.
+/// Written by [`ArchiveWriter::list`](crate::ArchiveWriter::list), read by [`Archive::parts`](crate::Archive::parts).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Part {
@@ -39,15 +38,13 @@ pub struct Part {
     #[serde(default, skip_serializing_if = "Content::is_archive")]
     pub content: Content,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    meta: Option<Box<RawValue>>,
-    #[serde(skip)]
-    pub(crate) entry: Option<EntryId>,
+    pub(crate) meta: Option<Box<RawValue>>,
 }
 
 impl Part {
-    pub(crate) fn new(name: Arc<str>, entry: EntryId, method: Method) -> Self {
+    pub(crate) fn new(name: &str, method: Method) -> Self {
         Self {
-            name,
+            name: name.into(),
             size: 0,
             sha256: Digest::default(),
             rows: None,
@@ -58,7 +55,6 @@ impl Part {
             descriptor: false,
             content: Content::Archive,
             meta: None,
-            entry: Some(entry),
         }
     }
 
@@ -71,15 +67,6 @@ impl Part {
     /// The driver's own note on the part as JSON text.
     pub fn meta_json(&self) -> Option<&str> {
         self.meta.as_ref().map(|raw| raw.get())
-    }
-
-    /// Sets the driver's own note on the part, which should be small: every reader holds it in memory.
-    pub fn set_meta<T: Serialize>(&mut self, meta: &T) -> Result<()> {
-        let raw = serde_json::value::to_raw_value(meta);
-        self.meta = Some(raw.map_err(|error| {
-            Error::new(ErrorKind::Misuse, format!("the part's meta is not JSON: {error}")).at(&*self.name)
-        })?);
-        Ok(())
     }
 }
 

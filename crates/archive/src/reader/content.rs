@@ -3,7 +3,7 @@
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::layout::{DESCRIPTOR_LEN, Header};
-use crate::manifest::{Node, Part};
+use crate::manifest::Part;
 use crate::name::full_name;
 use crate::reader::Opened;
 use crate::reader::compare::Compare;
@@ -46,9 +46,9 @@ impl fmt::Debug for PartReader {
 }
 
 impl PartReader {
-    pub(crate) fn open(archive: Arc<Opened>, node: &Node, part: &Part) -> Result<Self> {
-        let name = full_name(&node.path, &part.name);
-        let header = header(&archive.manifest, part, &name);
+    pub(crate) fn open(archive: Arc<Opened>, node: &str, part: &Part) -> Result<Self> {
+        let name = full_name(node, &part.name);
+        let header = header(archive.manifest.entry_time, part, &name);
         let at = |error: Error| error.at(name.clone());
         let start = compare_headers(&archive, &header).map_err(at)?;
         let (source, proof) = open_content(&archive, part, start).map_err(at)?;

@@ -1,37 +1,51 @@
 //! From the file's last bytes to a manifest that can be believed.
 
+use crate::clash::NameKeys;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{
     CENTRAL, CENTRAL_LEN, Directory, END, END_LEN, END64, END64_LEN, LOCAL, LOCATOR64, LOCATOR64_LEN,
 };
 use crate::limits::Limits;
-use crate::manifest::{Manifest, check};
-use crate::name::MANIFEST;
+use crate::manifest::{Checker, Manifest, check_nodes};
+use crate::name::{MANIFEST, full_name};
+use crate::reader::Opened;
 use crate::reader::compare::Compare;
+use crate::reader::decode::Decoders;
+use crate::reader::directory::{Places, too_short};
+use crate::reader::elements::{Elements, Text};
+use crate::reader::parts::List;
 use crate::reader::range::{RangeRead, Stretch};
-use crate::tail::{COMMENT_LEN, ManifestBytes, Tail, by_offset};
+use crate::reader::skeleton::Skeleton;
+use crate::scratch::{Scratch, Table};
+use crate::tail::{COMMENT_LEN, ManifestBytes, Tail, header};
 use sha2::{Digest as _, Sha256};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Read, Write};
+use std::ops::Range;
+use std::sync::Arc;
 
 /// How the comment of every version begins; the major version and the manifest's digest follow.
 const COMMENT: &str = "dumprestore ";
 
-pub(crate) fn open(file: &dyn RangeRead, limits: &Limits) -> Result<(Manifest, Digest, u64)> {
+pub(crate) fn open(file: Arc<dyn RangeRead>, limits: &Limits, scratch: &Scratch) -> Result<Opened> {
     let size = file.size().map_err(|e| Error::io("reading the archive", e))?;
-    let (end, sha256) = find_end(file, size)?;
-    let place = find_manifest(file, &end)?;
+    let (end, sha256) = find_end(&*file, size)?;
+    let place = find_manifest(&*file, &end)?;
     if place.len > limits.manifest_bytes {
         let message = format!("its {} bytes are over the limit of {}", place.len, limits.manifest_bytes);
         return Err(Error::new(ErrorKind::Limit, message).at(MANIFEST));
     }
-    let (manifest, bytes) = read_manifest(file, &place, sha256)?;
-    check(&manifest, limits)?;
+    let (manifest, lists, text, bytes) = read_manifest(&file, &place, sha256, limits)?;
+    check_nodes(&manifest.nodes)?;
     if manifest.preceding.bytes != place.header {
         return Err(Error::damaged("it does not begin where it says").at(MANIFEST));
     }
-    compare_tail(file, size, &manifest, bytes)?;
-    Ok((manifest, sha256, size))
+    let lists = lists.into_iter().map(List::new).collect();
+    let decoders = Decoders::default();
+    let (keys, names) = (NameKeys::default(), Table::new(Scratch::default()));
+    let mut opened = Opened { file, manifest, sha256, bytes: size, text, lists, keys, names, decoders };
+    check_parts(&mut opened, bytes, limits, scratch)?;
+    Ok(opened)
 }
 
 fn read_at<const N: usize>(file: &dyn RangeRead, at: u64) -> Result<[u8; N]> {
@@ -181,73 +195,106 @@ fn find_manifest(file: &dyn RangeRead, directory: &Directory) -> Result<Place> {
     Ok(Place { header, start, len })
 }
 
-struct Hashing<R> {
-    inner: R,
-    crc: crc32fast::Hasher,
-    sha256: Sha256,
-}
+/// A manifest up to this size is kept in memory.
+const AT_ONCE: u64 = 8 << 20;
 
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.crc.update(&buffer[..read]);
-        self.sha256.update(&buffer[..read]);
-        Ok(read)
+type Lists = Vec<Option<Range<u64>>>;
+
+fn read_manifest(
+    file: &Arc<dyn RangeRead>,
+    place: &Place,
+    sha256: Digest,
+    limits: &Limits,
+) -> Result<(Manifest, Lists, Text, ManifestBytes)> {
+    let mut stretch = Stretch { file: &**file, at: place.start, left: place.len };
+    let (mut crc, mut hash) = (crc32fast::Hasher::new(), Sha256::new());
+    let mut skeleton = Skeleton::new(limits.head_bytes);
+    let mut gone_through = Ok(());
+    let mut kept = Vec::new();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        let read = stretch.read(&mut buffer).map_err(|e| Error::io("reading the archive", e).at(MANIFEST))?;
+        if read == 0 {
+            break;
+        }
+        let bytes = &buffer[..read];
+        crc.update(bytes);
+        hash.update(bytes);
+        if place.len <= AT_ONCE {
+            kept.extend_from_slice(bytes);
+        }
+        gone_through = gone_through.and_then(|()| skeleton.take(bytes));
     }
-}
-
-/// A manifest up to this size is read at once, which its parser is twice as fast for.
-const AT_ONCE: u64 = 16 << 20;
-
-type Parsed = serde_json::Result<Manifest>;
-
-fn read_manifest(file: &dyn RangeRead, place: &Place, sha256: Digest) -> Result<(Manifest, ManifestBytes)> {
-    let inner = Stretch { file, at: place.start, left: place.len };
-    let hashing = Hashing { inner, crc: crc32fast::Hasher::new(), sha256: Sha256::new() };
-    let read = if place.len <= AT_ONCE { parse_at_once(hashing) } else { parse_stream(hashing) };
-    let (manifest, hashed) = read.map_err(|e| Error::io("reading the archive", e).at(MANIFEST))?;
-    let Hashing { crc, sha256: hash, .. } = hashed;
     // The digest decides first whether these are the bytes that were written.
     if Digest(hash.finalize().into()) != sha256 {
         return Err(Error::damaged("its SHA-256 differs from the one at the end of the file").at(MANIFEST));
     }
+    gone_through.map_err(|error| error.at(MANIFEST))?;
+    let Skeleton { head, lists, .. } = skeleton;
+    let manifest = parse(&head)?;
+    if manifest.nodes.len() != lists.len() {
+        return Err(Error::damaged("it is not a manifest: it has nodes twice").at(MANIFEST));
+    }
+    let text = match kept.is_empty() {
+        true => Text { file: file.clone(), start: place.start },
+        false => Text { file: Arc::new(kept), start: 0 },
+    };
+    Ok((manifest, lists, text, ManifestBytes { len: place.len, crc32: crc.finalize(), sha256 }))
+}
+
+fn parse(head: &[u8]) -> Result<Manifest> {
+    let manifest: serde_json::Result<Manifest> = serde_json::from_slice(head);
     let manifest = manifest.map_err(|e| Error::damaged(format!("it is not a manifest: {e}")).at(MANIFEST))?;
     if manifest.format.major != crate::Format::CURRENT.major {
         let message = format!("format {} cannot be read by this version", manifest.format);
         return Err(Error::new(ErrorKind::Unsupported, message).at(MANIFEST).hint("update dumprestore"));
     }
-    Ok((manifest, ManifestBytes { len: place.len, crc32: crc.finalize(), sha256 }))
+    Ok(manifest)
 }
 
-fn parse_at_once<R: Read>(mut from: Hashing<R>) -> io::Result<(Parsed, Hashing<R>)> {
-    let mut bytes = Vec::new();
-    from.read_to_end(&mut bytes)?;
-    Ok((serde_json::from_slice(&bytes), from))
+/// Checks what the manifest says of the parts, and makes all bytes around it once more and compares.
+fn check_parts(opened: &mut Opened, bytes: ManifestBytes, limits: &Limits, scratch: &Scratch) -> Result<()> {
+    let mut checker = Checker::new(limits, scratch.clone());
+    let mut places = Places::new(scratch.clone());
+    let time = opened.manifest.entry_time;
+    for (list, node) in opened.lists.iter_mut().zip(&opened.manifest.nodes) {
+        let mut elements = Elements::new(opened.text.clone(), list.stretch.clone(), 64 << 10);
+        while let Some((at, part)) = elements.next()? {
+            // A manifest has less than 4 GiB.
+            let at = u32::try_from(at).map_err(|_| Error::damaged("it is too large").at(MANIFEST))?;
+            let name = checker.add(&node.path, &part, at)?;
+            places.add(&header(time, &part, &name), at)?;
+            list.count(&part, at);
+        }
+    }
+    let checked = checker.finish()?;
+    (opened.keys, opened.names) = checked.sound(|at| opened.name_at(at))?;
+    compare_tail(opened, bytes, places)
 }
 
-fn parse_stream<R: Read>(from: Hashing<R>) -> io::Result<(Parsed, Hashing<R>)> {
-    let mut reader = BufReader::with_capacity(1 << 18, from);
-    let manifest = serde_json::from_reader(&mut reader);
-    // Wherever the parser stopped, all is hashed.
-    io::copy(&mut reader, &mut io::sink())?;
-    Ok((manifest, reader.into_inner()))
-}
-
-/// Makes all bytes from the manifest's header on once more, and compares.
-fn compare_tail(file: &dyn RangeRead, size: u64, manifest: &Manifest, bytes: ManifestBytes) -> Result<()> {
+fn compare_tail(opened: &Opened, bytes: ManifestBytes, places: Places) -> Result<()> {
+    let Opened { file, manifest, bytes: size, .. } = opened;
     let tail = Tail::new(manifest, bytes)?;
-    let mut before = Vec::new();
-    tail.put_before(&mut before);
-    let mut compare = Compare::new(file, manifest.preceding.bytes, "its local header");
-    compare.write_all(&before).map_err(|e| Error::from(e).at(MANIFEST))?;
-    let start = tail.manifest_start().saturating_add(bytes.len);
-    let mut compare = Compare::new(file, start, "the central directory");
-    let parts = by_offset(manifest);
-    let len = tail.write_after(&parts, &mut compare).map_err(|e| match e.kind() {
-        io::ErrorKind::UnexpectedEof => Error::damaged("the central directory is too short for the manifest"),
+    let mut made = Vec::new();
+    tail.put_before(&mut made);
+    let mut compare = Compare::new(&**file, manifest.preceding.bytes, "its local header");
+    compare.write_all(&made).map_err(|e| Error::from(e).at(MANIFEST))?;
+    let start = tail.directory_start();
+    let compared = places.compare((&**file, *size), start, manifest.preceding.bytes, &mut |at| {
+        let (node, part) = opened.part_at(at)?;
+        let name = full_name(&manifest.nodes[node].path, &part.name);
+        let mut record = Vec::new();
+        header(manifest.entry_time, &part, &name).put_central(&mut record);
+        Ok((name, record))
+    })?;
+    made.clear();
+    tail.put_end(compared.parts, compared.len, &mut made);
+    let at = start.saturating_add(compared.len);
+    Compare::new(&**file, at, "the central directory").write_all(&made).map_err(|e| match e.kind() {
+        io::ErrorKind::UnexpectedEof => too_short(),
         _ => Error::from(e),
     })?;
-    if start.checked_add(len) != Some(size) {
+    if at.checked_add(made.len() as u64) != Some(*size) {
         return Err(Error::damaged("the central directory is not that of the manifest"));
     }
     Ok(())

@@ -5,13 +5,13 @@
 
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::{Node, Part};
-use crate::reader::Archive;
+use crate::manifest::Part;
 use crate::reader::range::Stretch;
+use crate::reader::{Archive, Parts};
 use sha2::{Digest as _, Sha256};
 use std::io::Read;
 use std::num::NonZero;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
@@ -51,6 +51,15 @@ pub struct Verified {
     pub bytes: u64,
 }
 
+/// As many parts are taken from the queue at a time.
+const BATCH: usize = 32;
+
+/// The parts that are still to be read.
+struct Queue {
+    node: usize,
+    parts: Option<Parts>,
+}
+
 struct Run<'a> {
     archive: &'a Archive,
     progress: &'a (dyn Fn(Progress) + Sync),
@@ -58,9 +67,8 @@ struct Run<'a> {
     done: AtomicU64,
     total: u64,
     stop: AtomicBool,
-    next_part: AtomicUsize,
-    /// Whether damage that no part shows is outside of all content.
-    reads_parts: bool,
+    /// None if no parts are to be read.
+    queue: Option<Mutex<Queue>>,
     /// The first error that names an entry, else the first.
     error: Mutex<Option<Error>>,
 }
@@ -76,8 +84,7 @@ impl Archive {
         progress: &(dyn Fn(Progress) + Sync),
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Verified> {
-        let parts: Vec<(&Node, &Part)> = self.manifest().parts().collect();
-        self.verify_parts(Some(&parts), options, progress, cancelled)
+        self.verify_parts(Some(Queue { node: 0, parts: None }), options, progress, cancelled)
     }
 
     /// Compares the digest of all bytes, and decompresses nothing: as sure to find a changed byte as
@@ -92,15 +99,15 @@ impl Archive {
 
     fn verify_parts(
         &self,
-        parts: Option<&[(&Node, &Part)]>,
+        queue: Option<Queue>,
         options: &VerifyOptions,
         progress: &(dyn Fn(Progress) + Sync),
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Verified> {
         let manifest = self.manifest();
-        let reads_parts = parts.is_some();
-        let parts = parts.unwrap_or_default();
-        let content = parts.iter().fold(0u64, |sum, (_, part)| sum.saturating_add(part.size));
+        let lists = if queue.is_some() { &self.0.lists[..] } else { &[] };
+        let parts: u64 = lists.iter().map(|list| list.totals.parts).sum();
+        let content = lists.iter().fold(0u64, |sum, list| sum.saturating_add(list.totals.size));
         let run = Run {
             archive: self,
             progress,
@@ -108,19 +115,18 @@ impl Archive {
             done: AtomicU64::new(0),
             total: content.saturating_add(manifest.preceding.bytes),
             stop: AtomicBool::new(false),
-            next_part: AtomicUsize::new(0),
-            reads_parts,
+            queue: queue.map(Mutex::new),
             error: Mutex::new(None),
         };
         thread::scope(|scope| {
-            for _ in 0..options.workers.clamp(1, parts.len().max(1)) {
-                scope.spawn(|| run.note(run.read_parts(parts)));
+            for _ in 0..options.workers.clamp(1, usize::try_from(parts).unwrap_or(usize::MAX).max(1)) {
+                scope.spawn(|| run.note(run.read_parts()));
             }
             run.note(run.compare_digest());
         });
         match run.error.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(error) => Err(error),
-            None => Ok(Verified { parts: parts.len() as u64, content, bytes: self.bytes() }),
+            None => Ok(Verified { parts, content, bytes: self.bytes() }),
         }
     }
 }
@@ -149,21 +155,45 @@ impl Run<'_> {
         Ok(!self.stop.load(Ordering::Relaxed))
     }
 
-    fn read_parts(&self, parts: &[(&Node, &Part)]) -> Result<()> {
+    /// The next parts with the indices of their nodes; none at the end.
+    fn next_parts(&self) -> Result<Vec<(usize, Part)>> {
+        let Some(queue) = &self.queue else { return Ok(Vec::new()) };
+        let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut batch = Vec::new();
+        while batch.len() < BATCH && queue.node < self.archive.0.lists.len() {
+            let node = queue.node;
+            let parts = match &mut queue.parts {
+                Some(parts) => parts,
+                none => none.insert(Parts::of(self.archive.0.clone(), node, 0)?),
+            };
+            match parts.next() {
+                Some(part) => batch.push((node, part?)),
+                None => *queue = Queue { node: node + 1, parts: None },
+            }
+        }
+        Ok(batch)
+    }
+
+    fn read_parts(&self) -> Result<()> {
         let mut buffer = vec![0; 256 << 10];
-        while let Some((node, part)) = parts.get(self.next_part.fetch_add(1, Ordering::Relaxed)) {
-            let mut reader = self.archive.read(node, part)?;
-            loop {
-                let read = reader.read(&mut buffer)?;
-                if !self.advance(read)? {
-                    return Ok(());
-                }
-                if read == 0 {
-                    break;
+        loop {
+            let batch = self.next_parts()?;
+            if batch.is_empty() {
+                return Ok(());
+            }
+            for (node, part) in batch {
+                let mut reader = self.archive.read(&self.archive.manifest().nodes[node].path, &part)?;
+                loop {
+                    let read = reader.read(&mut buffer)?;
+                    if !self.advance(read)? {
+                        return Ok(());
+                    }
+                    if read == 0 {
+                        break;
+                    }
                 }
             }
         }
-        Ok(())
     }
 
     fn compare_digest(&self) -> Result<()> {
@@ -182,7 +212,7 @@ impl Run<'_> {
             }
         }
         if Digest(hash.finalize().into()) != preceding.sha256 {
-            let place = if self.reads_parts {
+            let place = if self.queue.is_some() {
                 ", though all content is sound: the damage is in an entry that was superseded or abandoned, or in \
                  bits that do not matter"
             } else {

@@ -8,9 +8,10 @@ use crate::digest::Digest;
 use crate::entry_time::EntryTime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Header;
-use crate::manifest::Part;
 use crate::method::Method;
 use crate::name::EntryName;
+use crate::scratch::Scratch;
+use crate::writer::entries::Entries;
 use crate::writer::pool::lock;
 use crate::writer::sink::{Failure, Sink};
 use crate::writer::{EntryId, Receipt};
@@ -43,28 +44,6 @@ impl Entry {
             time,
         }
     }
-
-    fn part(&self, id: EntryId) -> Part {
-        let mut part = Part::new(self.name.shared_part(), id, self.method);
-        self.fill(&mut part);
-        part
-    }
-
-    /// Puts into the part what the writer knows of it.
-    pub(crate) fn fill(&self, part: &mut Part) {
-        part.size = self.size;
-        part.sha256 = self.sha256;
-        part.method = self.method;
-        part.offset = self.offset;
-        part.stored = self.stored;
-        part.crc32 = self.crc32;
-        part.descriptor = self.descriptor;
-    }
-
-    fn receipt(&self, id: EntryId) -> Receipt {
-        let &Self { method, size, stored, sha256, .. } = self;
-        Receipt { id, method, size, stored, sha256 }
-    }
 }
 
 /// Bytes of one entry that is complete, from its local header on.
@@ -76,7 +55,7 @@ struct Held {
 pub(crate) struct State {
     /// None once the archive is sealed or aborted.
     pub(crate) sink: Option<Sink>,
-    pub(crate) entries: Vec<Option<Entry>>,
+    pub(crate) entries: Entries,
     turn_taken: bool,
     held: VecDeque<Held>,
     held_bytes: usize,
@@ -96,10 +75,10 @@ pub(crate) fn closed() -> Error {
 }
 
 impl Appender {
-    pub(crate) fn new(sink: Sink, failure: Failure, held_limit: usize) -> Self {
+    pub(crate) fn new(sink: Sink, failure: Failure, held_limit: usize, scratch: Scratch) -> Self {
         let state = State {
             sink: Some(sink),
-            entries: Vec::new(),
+            entries: Entries::new(scratch),
             turn_taken: false,
             held: VecDeque::new(),
             held_bytes: 0,
@@ -138,7 +117,7 @@ impl Appender {
     /// local header.
     pub(crate) fn append(
         &self,
-        entry: Entry,
+        mut entry: Entry,
         replaces: Option<EntryId>,
         chunks: Vec<Vec<u8>>,
     ) -> Result<Receipt> {
@@ -148,8 +127,11 @@ impl Appender {
         while state.turn_taken && state.held_bytes + bytes > self.held_limit {
             state = self.wait(state)?;
         }
-        state.sink()?;
-        let receipt = state.record(entry, replaces)?;
+        entry.offset = state.sink()?.offset;
+        let receipt = state.entries.add(&entry, replaces)?;
+        if !state.turn_taken && state.held.is_empty() {
+            return state.push(chunks).map(|()| receipt);
+        }
         state.held_bytes += bytes;
         state.held.push_back(Held { id: receipt.id, chunks });
         if !state.turn_taken {
@@ -179,7 +161,7 @@ impl Appender {
     /// Records the entry whose turn it was; the caller gives the turn back.
     pub(crate) fn record(&self, entry: Entry, replaces: Option<EntryId>) -> Result<Receipt> {
         self.check()?;
-        self.lock().record(entry, replaces)
+        self.lock().entries.add(&entry, replaces)
     }
 
     /// Lets the others append again.
@@ -198,44 +180,19 @@ impl State {
         self.sink.as_mut().ok_or_else(closed)
     }
 
+    fn push(&mut self, chunks: Vec<Vec<u8>>) -> Result<()> {
+        let sink = self.sink()?;
+        chunks.into_iter().try_for_each(|chunk| sink.push_owned(chunk))
+    }
+
     fn append_held(&mut self) -> Result<()> {
         while let Some(Held { id, chunks }) = self.held.pop_front() {
-            let sink = self.sink.as_mut().ok_or_else(closed)?;
-            // None if it has been superseded meanwhile; its bytes go in all the same, as those of any other.
-            if let Some(Some(entry)) = self.entries.get_mut(id.0 as usize) {
-                entry.offset = sink.offset;
-            }
-            for chunk in chunks {
-                self.held_bytes -= chunk.len();
-                sink.push_owned(chunk)?;
-            }
+            self.held_bytes -= chunks.iter().map(Vec::len).sum::<usize>();
+            // If it has been superseded meanwhile, its bytes go in all the same, as those of any other.
+            let offset = self.sink()?.offset;
+            self.entries.place(id, offset)?;
+            self.push(chunks)?;
         }
         Ok(())
     }
-
-    /// Several entries of one name may stand until `seal`: a live source decides late which capture is the one.
-    fn record(&mut self, entry: Entry, replaces: Option<EntryId>) -> Result<Receipt> {
-        let id = u32::try_from(self.entries.len()).map(EntryId);
-        let id = id.map_err(|_| Error::new(ErrorKind::Limit, "there are more than 4,294,967,295 parts"))?;
-        if let Some(old) = replaces {
-            self.supersede(old)?;
-        }
-        let receipt = entry.receipt(id);
-        self.entries.push(Some(entry));
-        Ok(receipt)
-    }
-
-    pub(crate) fn supersede(&mut self, id: EntryId) -> Result<()> {
-        let slot = self.entries.get_mut(id.0 as usize);
-        slot.and_then(Option::take).map(drop).ok_or_else(|| unknown(id))
-    }
-
-    pub(crate) fn part(&self, id: EntryId) -> Result<Part> {
-        let entry = self.entries.get(id.0 as usize).and_then(Option::as_ref);
-        Ok(entry.ok_or_else(|| unknown(id))?.part(id))
-    }
-}
-
-fn unknown(id: EntryId) -> Error {
-    Error::new(ErrorKind::Misuse, format!("entry {} was never finished, or has been superseded", id.0))
 }

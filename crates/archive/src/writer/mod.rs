@@ -3,13 +3,17 @@
 mod append;
 mod deflate_join;
 mod encode;
+mod entries;
 mod large;
+mod listed;
+mod marks;
 mod part;
 mod pool;
 mod probe;
 mod seal;
 mod sink;
 
+pub use listed::Listed;
 pub use part::PartWriter;
 pub use seal::Sealed;
 
@@ -17,15 +21,17 @@ use crate::digest::Digest;
 use crate::entry_time::EntryTime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Header;
-use crate::manifest::{Manifest, Part};
+use crate::manifest::Manifest;
 use crate::method::{Compression, Method};
 use crate::name::EntryName;
 use crate::output::Output;
+use crate::scratch::Scratch;
 use append::{Appender, Entry};
 use encode::Encoder;
 use pool::{Buffers, Idle, Workers};
 use sink::Sink;
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -43,6 +49,9 @@ pub struct WriterOptions {
     pub block_size: usize,
     /// The beginning of the run; its wall clock becomes the modification time of every entry.
     pub started: OffsetDateTime,
+    /// A folder for files without a name, in which the records of entries are kept beyond some megabytes. Without
+    /// one, or where no file can be made, they stay in memory: some 200 bytes for each. None by default.
+    pub scratch: Option<PathBuf>,
 }
 
 impl Default for WriterOptions {
@@ -51,6 +60,7 @@ impl Default for WriterOptions {
             workers: thread::available_parallelism().map_or(1, NonZero::get),
             block_size: 512 << 10,
             started: OffsetDateTime::now_utc(),
+            scratch: None,
         }
     }
 }
@@ -75,7 +85,7 @@ impl EntryId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt {
-    /// The entry, for [`ArchiveWriter::entry`] and [`ArchiveWriter::supersede`].
+    /// The entry, for [`ArchiveWriter::list`] and [`ArchiveWriter::supersede`].
     pub id: EntryId,
     /// How it is stored.
     pub method: Method,
@@ -113,6 +123,7 @@ pub(crate) struct Shared {
     /// Blocks that other large parts may still hold back.
     may_hold_back: AtomicUsize,
     entry_time: EntryTime,
+    scratch: Scratch,
 }
 
 impl Shared {
@@ -149,7 +160,8 @@ impl Shared {
 impl ArchiveWriter {
     /// Begins an archive. Starts one thread that writes and `workers` that compress.
     pub fn create(output: Box<dyn Output>, options: WriterOptions) -> Result<Self> {
-        let WriterOptions { workers, block_size, started } = options;
+        let WriterOptions { workers, block_size, started, scratch } = options;
+        let scratch = Scratch::new(scratch);
         if !(4 << 10..=64 << 20).contains(&block_size) {
             let message = format!("a block size of {block_size} bytes is not between 4 KiB and 64 MiB");
             return Err(Error::new(ErrorKind::Misuse, message));
@@ -160,7 +172,7 @@ impl ArchiveWriter {
         let failure = Arc::new(OnceLock::new());
         let sink = Sink::start(output, buffers.clone(), failure.clone())?;
         let shared = Shared {
-            appender: Appender::new(sink, failure, workers * block_size),
+            appender: Appender::new(sink, failure, workers * block_size, scratch.clone()),
             workers: Workers::start(workers, &buffers)?,
             buffers,
             encoders: Idle::new(workers + 2),
@@ -168,6 +180,7 @@ impl ArchiveWriter {
             window: workers + 1,
             may_hold_back: AtomicUsize::new(held_back),
             entry_time: started.into(),
+            scratch,
         };
         Ok(Self { shared: Arc::new(shared), created: OffsetDateTime::now_utc() })
     }
@@ -197,12 +210,24 @@ impl ArchiveWriter {
     /// Leaves a finished entry out of the manifest and the central directory. Its bytes stay in the file,
     /// covered by the manifest's digest.
     pub fn supersede(&self, id: EntryId) -> Result<()> {
-        self.shared.appender.lock().supersede(id)
+        self.shared.appender.lock().entries.supersede(id)
     }
 
-    /// The record of a finished entry for the manifest. Its offset is filled in by [`seal`](Self::seal).
-    pub fn entry(&self, id: EntryId) -> Result<Part> {
-        self.shared.appender.lock().part(id)
+    /// Lists a finished entry of that node in the manifest. Parts of a node stand in the order of `place`; of two in
+    /// the same place, the one that was finished earlier comes first.
+    pub fn list(&self, node: &str, id: EntryId, place: u64, listed: &Listed) -> Result<Receipt> {
+        self.shared.appender.lock().entries.list(node, id, place, listed)
+    }
+
+    /// Leaves out, as [`supersede`](Self::supersede) does, every entry of that node that is not listed when the
+    /// archive is sealed: what a live source captured and does not need.
+    pub fn supersede_unlisted(&self, node: &str) {
+        self.shared.appender.lock().entries.supersede_unlisted(node);
+    }
+
+    /// What became of a finished entry that has not been superseded.
+    pub fn entry(&self, id: EntryId) -> Result<Receipt> {
+        self.shared.appender.lock().entries.receipt(id)
     }
 
     /// Bytes appended so far.
@@ -212,8 +237,8 @@ impl ArchiveWriter {
 
     /// Completes the archive and publishes it.
     ///
-    /// Every part must be finished or dropped. The manifest must list each entry that has not been superseded,
-    /// under its node; what only the writer knows is filled in. After an error nothing is published.
+    /// Every part must be finished or dropped, and each entry listed or superseded. The manifest must have the nodes
+    /// of all that is listed; what only the writer knows is filled in. After an error nothing is published.
     pub fn seal(self, manifest: Manifest) -> Result<Sealed> {
         let Self { ref shared, created } = self;
         seal::seal(shared, manifest, created)

@@ -3,12 +3,14 @@
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
-use crate::manifest::{Manifest, Node, Preceding, check};
-use crate::name::{MANIFEST, full_name};
-use crate::tail::{ManifestBytes, Tail, by_offset};
-use crate::writer::append::{Entry, State};
+use crate::manifest::{Checker, Document, Manifest, Part, Preceding, Streamed, check_nodes};
+use crate::name::MANIFEST;
+use crate::scratch::{Scratch, Sorted, Sorter};
+use crate::tail::{ManifestBytes, Tail, header};
+use crate::writer::Shared;
+use crate::writer::append::State;
+use crate::writer::entries::{Entries, LISTING, Section, listed_id};
 use crate::writer::sink::Sink;
-use crate::writer::{EntryId, Shared};
 use sha2::{Digest as _, Sha256};
 use std::io::{self, BufWriter, Write};
 use time::OffsetDateTime;
@@ -17,7 +19,7 @@ use time::OffsetDateTime;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Sealed {
-    /// The manifest as it was written.
+    /// The manifest as it was written, but for the parts.
     pub manifest: Manifest,
     /// The SHA-256 of `manifest.json`: it stands for the whole archive.
     pub sha256: Digest,
@@ -27,8 +29,7 @@ pub struct Sealed {
 
 pub(crate) fn seal(shared: &Shared, mut manifest: Manifest, created: OffsetDateTime) -> Result<Sealed> {
     let (mut sink, entries) = close(shared)?;
-    let written = fill_in(shared, &mut manifest, created, &mut sink, entries)
-        .and_then(|()| write_tail(&manifest, &mut sink))
+    let written = write(shared, &mut manifest, created, &mut sink, entries)
         .and_then(|sha256| shared.appender.check().map(|()| sha256));
     let (sha256, bytes) = (written, sink.offset);
     let sha256 = match sha256 {
@@ -50,7 +51,7 @@ pub(crate) fn seal(shared: &Shared, mut manifest: Manifest, created: OffsetDateT
 }
 
 /// Takes all further writing away from the lanes.
-fn close(shared: &Shared) -> Result<(Sink, Vec<Option<Entry>>)> {
+fn close(shared: &Shared) -> Result<(Sink, Entries)> {
     let mut state = shared.appender.lock();
     let State { sink, entries, open, .. } = &mut *state;
     if *open > 0 {
@@ -58,71 +59,164 @@ fn close(shared: &Shared) -> Result<(Sink, Vec<Option<Entry>>)> {
         return Err(Error::new(ErrorKind::Misuse, message));
     }
     let sink = sink.take().ok_or_else(super::append::closed)?;
-    Ok((sink, std::mem::take(entries)))
+    Ok((sink, std::mem::replace(entries, Entries::new(Scratch::default()))))
 }
 
-fn fill_in(
+/// Writes all that follows the parts; returns the manifest's digest.
+fn write(
     shared: &Shared,
     manifest: &mut Manifest,
     created: OffsetDateTime,
     sink: &mut Sink,
-    mut entries: Vec<Option<Entry>>,
-) -> Result<()> {
-    for node in &mut manifest.nodes {
-        place_parts(node, &mut entries)?;
-    }
-    if let Some(entry) = entries.iter().flatten().next() {
-        let message = "the entry is neither listed in the manifest nor superseded";
-        return Err(Error::new(ErrorKind::Misuse, message).at(entry.name.full()));
-    }
+    mut entries: Entries,
+) -> Result<Digest> {
+    entries.check_complete()?;
+    check_nodes(&manifest.nodes)?;
+    let sections = std::mem::take(&mut entries.sections);
+    let lists = lists(manifest, sections, &mut entries)?;
     manifest.format = crate::Format::CURRENT;
     manifest.created = created;
     manifest.sealed = OffsetDateTime::now_utc();
     manifest.entry_time = shared.entry_time;
     manifest.preceding = Preceding { bytes: sink.offset, sha256: sink.digest()? };
-    check(manifest, &Limits::default())
-}
-
-fn place_parts(node: &mut Node, entries: &mut [Option<Entry>]) -> Result<()> {
-    for part in &mut node.parts {
-        let at = |EntryId(id): EntryId| id as usize;
-        let slot = part.entry.and_then(|id| entries.get_mut(at(id)));
-        let entry = slot.and_then(Option::take);
-        let entry = entry.filter(|entry| entry.name.node() == node.path && entry.name.part() == &*part.name);
-        let entry = entry.ok_or_else(|| {
-            let message =
-                "the manifest lists a part that is not in the archive under that name, or lists it twice";
-            Error::new(ErrorKind::Misuse, message).at(full_name(&node.path, &part.name))
-        })?;
-        entry.fill(part);
-    }
-    Ok(())
-}
-
-/// Writes the manifest and what follows it; returns the manifest's digest.
-fn write_tail(manifest: &Manifest, sink: &mut Sink) -> Result<Digest> {
-    let bytes = measure(manifest)?;
+    let source = Source { entries: &entries, lists };
+    let places = check(&source, manifest, &shared.scratch)?;
+    let document = Document::new(manifest, &source);
+    let bytes = measure(&document)?;
     let tail = Tail::new(manifest, bytes)?;
     let mut before = Vec::new();
     tail.put_before(&mut before);
     sink.push(&before)?;
-    serialise(manifest, SinkWriter(sink))?;
-    let failed = |e| Error::io("writing the central directory", e);
-    tail.write_after(&by_offset(manifest), &mut SinkWriter(sink)).map_err(failed)?;
+    serialise(&document, SinkWriter(sink))?;
+    write_directory(&tail, manifest, &entries, &places, sink)?;
     Ok(bytes.sha256)
 }
 
-/// The manifest's length and digests, for its header stands before it. It may be too large to keep.
-fn measure(manifest: &Manifest) -> Result<ManifestBytes> {
+type List = Sorted<LISTING>;
+
+/// For each node of the manifest what is listed of it.
+fn lists(manifest: &Manifest, sections: Vec<Section>, entries: &mut Entries) -> Result<Vec<Option<List>>> {
+    let mut lists: Vec<Option<List>> = manifest.nodes.iter().map(|_| None).collect();
+    for Section { path, list, listed, .. } in sections {
+        // The lists move, the paths are still needed.
+        entries.sections.push(Section::new(path.clone(), Scratch::default()));
+        if listed == 0 {
+            continue;
+        }
+        let at = manifest.nodes.iter().position(|node| *node.path == *path).ok_or_else(|| {
+            let message = "parts are listed of a node that is not in the manifest";
+            Error::new(ErrorKind::Misuse, message).at(&*path)
+        })?;
+        lists[at] = Some(list.finish()?);
+    }
+    Ok(lists)
+}
+
+/// What is listed, for the document.
+struct Source<'a> {
+    entries: &'a Entries,
+    lists: Vec<Option<List>>,
+}
+
+impl Source<'_> {
+    fn each_listed(&self, node: usize, take: &mut dyn FnMut(&Part, u32) -> Result<()>) -> Result<()> {
+        let Some(list) = &self.lists[node] else { return Ok(()) };
+        let (mut merge, mut reader) = (list.iter()?, self.entries.reader());
+        while let Some(listing) = merge.next()? {
+            take(&reader.part(&listing)?, listed_id(&listing))?;
+        }
+        Ok(())
+    }
+}
+
+impl Streamed for Source<'_> {
+    fn each(&self, node: usize, take: &mut dyn FnMut(&Part) -> Result<()>) -> Result<()> {
+        self.each_listed(node, &mut |part, _| take(part))
+    }
+}
+
+/// Where each entry begins, and its number.
+type Places = Sorted<12>;
+
+/// Checks what will stand in the manifest as a reader would. Returns the entries in the order of their places.
+fn check(source: &Source<'_>, manifest: &Manifest, scratch: &Scratch) -> Result<Places> {
+    let limits = Limits::default();
+    let mut checker = Checker::new(&limits, scratch.clone());
+    let mut places = Sorter::new(scratch.clone());
+    for (at, node) in manifest.nodes.iter().enumerate() {
+        source.each_listed(at, &mut |part, id| {
+            checker.add(&node.path, part, id)?;
+            let mut place = [0; 12];
+            place[..8].copy_from_slice(&part.offset.to_be_bytes());
+            place[8..].copy_from_slice(&id.to_be_bytes());
+            places.push(place)
+        })?;
+    }
+    checker.finish()?.sound(|id| source.entries.reader().full_name(id))?;
+    check_head(manifest, &limits)?;
+    places.finish()
+}
+
+/// What a reader would refuse must not be written.
+fn check_head(manifest: &Manifest, limits: &Limits) -> Result<()> {
     let mut meter = Meter::default();
-    serialise(manifest, &mut meter)?;
+    serialise(&Document::new(manifest, &NoParts), &mut meter)?;
+    if meter.len > limits.head_bytes {
+        let message = format!("it is larger than {} bytes without its parts", limits.head_bytes);
+        return Err(Error::new(ErrorKind::Limit, message).at(MANIFEST));
+    }
+    Ok(())
+}
+
+struct NoParts;
+
+impl Streamed for NoParts {
+    fn each(&self, _: usize, _: &mut dyn FnMut(&Part) -> Result<()>) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn write_directory(
+    tail: &Tail<'_>,
+    manifest: &Manifest,
+    entries: &Entries,
+    places: &Places,
+    sink: &mut Sink,
+) -> Result<()> {
+    let (mut merge, mut reader) = (places.iter()?, entries.reader());
+    let (mut count, mut len, mut end) = (0, 0, 0);
+    let mut buffer = Vec::new();
+    while let Some(place) = merge.next()? {
+        let [.., a, b, c, d] = place;
+        let id = u32::from_be_bytes([a, b, c, d]);
+        let name = reader.full_name(id)?;
+        let part = reader.record(id)?.part("");
+        let header = header(manifest.entry_time, &part, &name);
+        if part.offset < end || part.offset.saturating_add(header.total_len()) > manifest.preceding.bytes {
+            return Err(Error::damaged("it overlaps what is beside it in the archive").at(name));
+        }
+        end = part.offset + header.total_len();
+        buffer.clear();
+        header.put_central(&mut buffer);
+        sink.push(&buffer)?;
+        (count, len) = (count + 1, len + buffer.len() as u64);
+    }
+    buffer.clear();
+    tail.put_end(count, len, &mut buffer);
+    sink.push(&buffer)
+}
+
+/// The manifest's length and digests, for its header stands before it. It may be too large to keep.
+fn measure(document: &Document<'_>) -> Result<ManifestBytes> {
+    let mut meter = Meter::default();
+    serialise(document, &mut meter)?;
     let Meter { len, crc, sha256 } = meter;
     Ok(ManifestBytes { len, crc32: crc.finalize(), sha256: Digest(sha256.finalize().into()) })
 }
 
-fn serialise(manifest: &Manifest, out: impl Write) -> Result<()> {
+fn serialise(document: &Document<'_>, out: impl Write) -> Result<()> {
     let mut out = BufWriter::with_capacity(1 << 16, out);
-    serde_json::to_writer(&mut out, manifest)
+    serde_json::to_writer(&mut out, document)
         .map_err(io::Error::from)
         .and_then(|()| out.write_all(b"\n"))
         .and_then(|()| out.flush())

@@ -88,7 +88,8 @@ impl Write for Written {
 /// A writer with the manifest that goes with it.
 pub struct Maker {
     pub writer: ArchiveWriter,
-    nodes: Mutex<BTreeMap<String, Node>>,
+    /// The nodes, and how many parts have been listed.
+    nodes: Mutex<(BTreeMap<String, Node>, u64)>,
 }
 
 impl Maker {
@@ -110,9 +111,10 @@ impl Maker {
     }
 
     pub fn list(&self, node: &str, receipt: Receipt) {
-        let part = self.writer.entry(receipt.id).unwrap();
         let mut nodes = self.nodes.lock().unwrap();
-        nodes.entry(node.into()).or_insert_with(|| Node::new(node, "filesystem", 1)).parts.push(part);
+        self.writer.list(node, receipt.id, nodes.1, &Listed::default()).unwrap();
+        nodes.1 += 1;
+        nodes.0.entry(node.into()).or_insert_with(|| Node::new(node, "filesystem", 1));
     }
 
     pub fn add(&self, node: &str, part: &str, how: Compression, content: &[u8]) -> Receipt {
@@ -129,7 +131,7 @@ impl Maker {
 
     pub fn manifest(&self) -> Manifest {
         let mut manifest = manifest();
-        manifest.nodes = std::mem::take(&mut *self.nodes.lock().unwrap()).into_values().collect();
+        manifest.nodes = std::mem::take(&mut *self.nodes.lock().unwrap()).0.into_values().collect();
         manifest.order = manifest.nodes.iter().map(|node| node.path.clone()).collect();
         manifest
     }
@@ -155,11 +157,18 @@ pub fn content(archive: &Archive, node: &str, part: &str) -> Result<Vec<u8>> {
     Ok(content)
 }
 
+/// Every part with the path of its node.
+pub fn parts(archive: &Archive) -> Result<Vec<(String, Part)>> {
+    let nodes = archive.manifest().nodes.iter().map(|node| &*node.path);
+    let each = nodes.map(|node| archive.parts(node)?.map(|part| Ok((node.to_owned(), part?))).collect());
+    Ok(each.collect::<Result<Vec<Vec<_>>>>()?.into_iter().flatten().collect())
+}
+
 /// All parts by the names they have in the zip.
 pub fn contents(archive: &Archive) -> Result<BTreeMap<String, Vec<u8>>> {
-    let all = archive.manifest().parts().map(|(node, part)| {
+    let all = parts(archive)?.into_iter().map(|(node, part)| {
         let mut content = Vec::new();
-        let mut reader = archive.read(node, part)?;
+        let mut reader = archive.read(&node, &part)?;
         reader.read_to_end(&mut content)?;
         Ok((reader.name().to_owned(), content))
     });

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use clap::Args;
 use dumprestore::OpenArchive;
 use dumprestore::Result;
-use dumprestore::archive::{Edge, Manifest, Node, Status};
+use dumprestore::archive::{Archive, Edge, Manifest, Node, Status};
 
 use crate::archives;
 use crate::console::{bytes, count, counted, seconds};
 use crate::exit::Exit;
-use crate::session::{Ended, Session};
+use crate::session::{Ended, Report, Session};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -34,23 +34,23 @@ pub(crate) struct Inspect {
 impl Inspect {
     pub(crate) fn run(self, session: &Session) -> Result<Ended> {
         let archive = archives::open(session, &self.archive)?;
-        session.console.print(Summary(&archive).render())?;
-        session.ended(Exit::Ok, archive.archive().manifest())
+        session.console.print(Summary(&archive).render()?)?;
+        Ok(Ended { exit: Exit::Ok, report: Some(Report::Manifest(archive)) })
     }
 }
 
 struct Summary<'a>(&'a OpenArchive);
 
 impl Summary<'_> {
-    fn render(&self) -> String {
+    fn render(&self) -> Result<String> {
         let manifest = self.0.archive().manifest();
         let mut text = String::new();
         self.head(&mut text, manifest);
-        nodes(&mut text, &manifest.nodes);
+        nodes(&mut text, self.0.archive())?;
         edges(&mut text, &manifest.edges);
         cuts(&mut text, manifest);
         ledger(&mut text, &manifest.nodes);
-        text
+        Ok(text)
     }
 
     fn head(&self, text: &mut String, manifest: &Manifest) {
@@ -73,12 +73,12 @@ impl Summary<'_> {
     }
 }
 
-fn nodes(text: &mut String, nodes: &[Node]) {
+fn nodes(text: &mut String, archive: &Archive) -> Result<()> {
+    let nodes = &archive.manifest().nodes;
     let width = nodes.iter().map(|node| node.path.len()).max().unwrap_or(0);
     let _ = writeln!(text, "nodes");
     for node in nodes {
-        let size: u64 = node.parts.iter().map(|part| part.size).sum();
-        let stored: u64 = node.parts.iter().map(|part| part.stored).sum();
+        let totals = archive.totals(&node.path).map_err(archives::unreadable)?;
         let status = match node.status {
             Status::Ok => "ok",
             Status::Degraded => "degraded",
@@ -89,11 +89,12 @@ fn nodes(text: &mut String, nodes: &[Node]) {
             "  {:<width$}  {:<10}  {status:<8}  {} of content in {}, stored in {}",
             node.path,
             node.driver,
-            bytes(size),
-            counted(node.parts.len() as u64, "part"),
-            bytes(stored),
+            bytes(totals.size),
+            counted(totals.parts, "part"),
+            bytes(totals.stored),
         );
     }
+    Ok(())
 }
 
 fn edges(text: &mut String, edges: &[Edge]) {

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use dumprestore::{Error, ErrorKind, Event, NodePath, Observer};
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::{Console, causes};
 use crate::exit::Exit;
-use crate::session::Ended;
+use crate::session::{Ended, Report};
 
 /// Grows when a program that reads the lines would have to be changed for it.
 const SCHEMA_VERSION: u32 = 1;
@@ -56,7 +55,7 @@ pub(super) struct ResultLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Failure<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    report: Option<&'a RawValue>,
+    report: Option<&'a Report>,
 }
 
 #[derive(Serialize)]
@@ -72,7 +71,7 @@ struct Failure<'a> {
 /// The last line of a command that did not fail.
 pub(super) fn result<'a>(command: &'a str, ended: &'a Ended) -> ResultLine<'a> {
     let Ended { exit, report } = ended;
-    ResultLine { ok: *exit == Exit::Ok, report: report.as_deref(), ..last(command, *exit) }
+    ResultLine { ok: *exit == Exit::Ok, report: report.as_ref(), ..last(command, *exit) }
 }
 
 /// The last line of a command that failed.

@@ -172,7 +172,7 @@ impl Console {
     /// # Errors
     /// If the result can't be written.
     pub(crate) fn finish(&self, command: &str, ended: &Ended) -> Result<()> {
-        if self.is_json() { self.write_json(&json::result(command, ended)) } else { Ok(()) }
+        if self.is_json() { self.stream_json(&json::result(command, ended)) } else { Ok(()) }
     }
 
     /// The end of a command that failed.
@@ -242,6 +242,20 @@ impl Console {
         };
         // The result is what counts; if that can't be written, it is an error.
         let _ = self.write_json(&json::line(&event));
+    }
+
+    /// Writes one object on one line, of which there may be more than memory has room for.
+    fn stream_json(&self, line: &impl serde::Serialize) -> Result<()> {
+        let stream: Box<dyn Write> = match self.taken.load(Ordering::Relaxed) {
+            false => Box::new(io::stdout().lock()),
+            true => Box::new(io::stderr().lock()),
+        };
+        let mut stream = io::BufWriter::with_capacity(64 << 10, stream);
+        let written = serde_json::to_writer(&mut stream, line).map_err(io::Error::from);
+        match written.and_then(|()| stream.write_all(b"\n")).and_then(|()| stream.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(|error| Error::io("can't write the result", error)),
+        }
     }
 
     /// Writes one object on one line.

@@ -16,14 +16,6 @@ use crate::meter::Meter;
 /// A source that lanes share. The engine takes it whole only between phases.
 pub(super) type SharedSource = Arc<RwLock<Box<dyn Source>>>;
 
-/// A part that is in the archive.
-#[derive(Debug, Clone)]
-pub(super) struct Written {
-    pub(super) name: PartName,
-    pub(super) entry: EntryId,
-    pub(super) rows: Option<u64>,
-}
-
 /// The name that a driver knows an entry by.
 fn capture_of(entry: EntryId) -> CaptureId {
     CaptureId(entry.number().into())
@@ -49,8 +41,9 @@ pub(super) struct PartDumper {
 }
 
 impl PartDumper {
-    /// Dumps a part, again and again while it is torn. `None` if it has vanished. Called on a lane.
-    pub(super) fn dump(&self, part: &Part) -> Result<Option<Written>> {
+    /// Dumps a part, again and again while it is torn. `None` if it has vanished, else its entry and rows. Called on a
+    /// lane.
+    pub(super) fn dump(&self, part: &Part) -> Result<Option<(EntryId, Option<u64>)>> {
         loop {
             self.cancel.check()?;
             let mut sink = EntrySink::begin(self, &part.name)?;
@@ -68,7 +61,7 @@ impl PartDumper {
             };
             let receipt = sink.finish()?;
             self.meter.add_part();
-            return Ok(Some(Written { name: part.name.clone(), entry: entry_of(receipt.capture)?, rows }));
+            return Ok(Some((entry_of(receipt.capture)?, rows)));
         }
     }
 

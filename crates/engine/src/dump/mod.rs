@@ -140,6 +140,7 @@ impl Job<'_> {
         ours.push(self.set.state_dir().to_owned());
         let mut writing = archive::WriterOptions::default();
         writing.started = self.run.started;
+        writing.scratch = Some(workspace.scratch().to_owned());
         let writer = Arc::new(archive::ArchiveWriter::create(output, writing).map_err(archive_error)?);
         let mut dump = DumpRun::new(self, writer, workspace);
         let dumped = dump.go(&self.chosen, ours).await;

@@ -7,10 +7,9 @@ use dumprestore_driver::{Error, LedgerEntry, Result};
 
 use super::cut::Cutting;
 use super::options::{DumpOutcome, DumpReport, DumpedNode};
-use super::source::OpenNode;
+use super::source::{Held, OpenNode};
 use super::{DumpRun, tool};
 use crate::OrderReason;
-use crate::archived::archive_error;
 use crate::reference_check::EdgeCheck;
 use crate::set::BackupSet;
 
@@ -30,7 +29,7 @@ pub(super) fn conclude(
     manifest.cuts = cutting.tries;
     let mut nodes = Vec::new();
     for node in &mut run.nodes {
-        let (section, dumped) = section(&run.archive, node)?;
+        let (section, dumped) = section(node)?;
         manifest.nodes.push(section);
         nodes.push(dumped);
     }
@@ -88,20 +87,14 @@ fn ordering_edges(set: &BackupSet, nodes: &[OpenNode]) -> Vec<archive::Edge> {
         .collect()
 }
 
-fn section(writer: &archive::ArchiveWriter, node: &mut OpenNode) -> Result<(archive::Node, DumpedNode)> {
+fn section(node: &mut OpenNode) -> Result<(archive::Node, DumpedNode)> {
     let driver = &node.driver;
     let mut section = archive::Node::new(node.path.as_str(), driver.kind(), driver.formats().writes);
     section.facts = std::mem::take(&mut node.facts);
     section.capabilities = serde_json::to_value(node.capabilities)
         .map_err(|error| Error::defect("capabilities can't be written down").with_source(error))?;
     section.windows = std::mem::take(&mut node.windows);
-    let mut bytes = 0;
-    for written in std::mem::take(&mut node.parts) {
-        let mut part = writer.entry(written.entry).map_err(archive_error)?;
-        part.rows = written.rows;
-        bytes += part.size;
-        section.parts.push(part);
-    }
+    let Held { parts, bytes } = node.held;
     if bytes == 0 && node.inspection.size.is_some_and(|size| size > 0) {
         let what =
             format!("{} bytes were there when the dump began", node.inspection.size.unwrap_or_default());
@@ -119,7 +112,7 @@ fn section(writer: &archive::ArchiveWriter, node: &mut OpenNode) -> Result<(arch
         node: node.path.clone(),
         status: section.status,
         bytes,
-        parts: section.parts.len() as u64,
+        parts,
         ledger: std::mem::take(&mut node.ledger),
     };
     Ok((section, dumped))

@@ -1,9 +1,9 @@
 //! A node while it is dumped.
 
-use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use dumprestore_archive::{ArchiveWriter, Compression, EntryId, Window};
+use dumprestore_archive::{ArchiveWriter, Compression, Listed, Window};
 use dumprestore_driver::{
     Capabilities, CutContext, Driver, Facts, Inspection, LedgerEntry, NodePath, OpenContext, Part,
     PartStream, Result, View,
@@ -12,12 +12,28 @@ use futures_util::StreamExt;
 use time::OffsetDateTime;
 use tokio::sync::RwLock;
 
-use super::entry::{PartDumper, SharedSource, Written, entry_of};
+use super::entry::{PartDumper, SharedSource, entry_of};
 use crate::archived::archive_error;
 use crate::lanes::Lanes;
 use crate::meter::Meter;
 use crate::run::Run;
 use crate::set::Node;
+
+/// Parts of a node that the archive is to hold.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Held {
+    pub(super) parts: u64,
+    pub(super) bytes: u64,
+}
+
+/// What dumped parts are for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To be there when the source wants them.
+    Capture,
+    /// To stand in the manifest, in the order in which the source lists them.
+    List,
+}
 
 /// A node whose source is open.
 pub(super) struct OpenNode {
@@ -29,9 +45,8 @@ pub(super) struct OpenNode {
     pub(super) ledger: Vec<LedgerEntry>,
     pub(super) windows: Vec<Window>,
     /// What the archive is to hold of it, in the end.
-    pub(super) parts: Vec<Written>,
+    pub(super) held: Held,
     pub(super) source: SharedSource,
-    captured: HashSet<EntryId>,
     compression: Compression,
     lanes: Lanes,
     passes: u32,
@@ -60,9 +75,8 @@ impl OpenNode {
             facts: Facts::new(),
             ledger: Vec::new(),
             windows: Vec::new(),
-            parts: Vec::new(),
+            held: Held::default(),
             source: Arc::new(RwLock::new(source)),
-            captured: HashSet::new(),
             compression: node.compression().into(),
             lanes: lanes.at_most(most),
             passes: 0,
@@ -78,16 +92,15 @@ impl OpenNode {
         let meter = Meter::begin(&run.observer, &self.path, "capture", expected);
         let changed = self.source.write().await.capture().await;
         let changed = changed.map_err(|error| error.with_node(&self.path))?;
-        let made = self.dump_parts(run, archive, changed, meter.clone()).await?;
+        let made = self.dump_parts(run, archive, changed, meter.clone(), Purpose::Capture).await?.parts;
         meter.finish();
-        self.captured.extend(made.iter().map(|written| written.entry));
         self.window("capture", from);
         run.observer.event(&crate::Event::Captured {
             node: self.path.clone(),
             pass: self.passes,
-            parts: made.len() as u64,
+            parts: made,
         });
-        Ok(made.len() as u64)
+        Ok(made)
     }
 
     /// Captures single parts, after the pin, for the certificate's sake.
@@ -99,10 +112,9 @@ impl OpenNode {
     ) -> Result<()> {
         let expected = (None, Some(parts.len() as u64));
         let meter = Meter::begin(&run.observer, &self.path, "certify", expected);
-        let made =
-            self.dump_parts(run, archive, dumprestore_driver::part_stream(parts), meter.clone()).await?;
+        let parts = dumprestore_driver::part_stream(parts);
+        self.dump_parts(run, archive, parts, meter.clone(), Purpose::Capture).await?;
         meter.finish();
-        self.captured.extend(made.iter().map(|written| written.entry));
         Ok(())
     }
 
@@ -132,19 +144,9 @@ impl OpenNode {
         };
         let meter = Meter::begin(&run.observer, &self.path, "stream", expected);
         let listed = self.source.write().await.parts().await.map_err(|error| error.with_node(&self.path))?;
-        let mut parts = self.dump_parts(run, archive, listed, meter.clone()).await?;
+        self.held = self.dump_parts(run, archive, listed, meter.clone(), Purpose::List).await?;
         meter.finish();
-        // Several lanes end in any order; one lane keeps the order that the source gave.
-        if self.capabilities.lanes == dumprestore_driver::Lanes::Many {
-            parts.sort_by(|a, b| a.name.cmp(&b.name));
-        }
-        for written in &parts {
-            self.captured.remove(&written.entry);
-        }
-        for superseded in self.captured.drain() {
-            archive.supersede(superseded).map_err(archive_error)?;
-        }
-        self.parts = parts;
+        archive.supersede_unlisted(self.path.as_str());
         self.window("stream", from);
         self.settle(run).await
     }
@@ -171,7 +173,8 @@ impl OpenNode {
         archive: &Arc<ArchiveWriter>,
         parts: PartStream,
         meter: Arc<Meter>,
-    ) -> Result<Vec<Written>> {
+        purpose: Purpose,
+    ) -> Result<Held> {
         let dumper = PartDumper {
             archive: archive.clone(),
             source: self.source.clone(),
@@ -180,12 +183,29 @@ impl OpenNode {
             meter,
             cancel: run.stop.clone(),
         };
-        let work = move |part: Part| match part.captured {
-            Some(capture) => Ok(Some(Written { name: part.name, entry: entry_of(capture)?, rows: None })),
-            None => dumper.dump(&part),
+        let held = Arc::new((AtomicU64::new(0), AtomicU64::new(0)));
+        let counted = held.clone();
+        let work = move |(place, part): (u64, Part)| {
+            let dumped = match part.captured {
+                Some(capture) => Some((entry_of(capture)?, None)),
+                None => dumper.dump(&part)?,
+            };
+            let Some((entry, rows)) = dumped else { return Ok(()) };
+            if purpose == Purpose::List {
+                let listed = dumper.archive.list(dumper.node.as_str(), entry, place, &Listed::rows(rows));
+                let listed = listed.map_err(archive_error)?;
+                counted.1.fetch_add(listed.size, Ordering::Relaxed);
+            }
+            counted.0.fetch_add(1, Ordering::Relaxed);
+            Ok(())
         };
-        let made = self.lanes.run(parts.fuse(), work).await.map_err(|error| error.with_node(&self.path))?;
-        Ok(made.into_iter().flatten().collect())
+        let mut place = 0;
+        let numbered = parts.fuse().map(|part| {
+            place += 1;
+            part.map(|part| (place, part))
+        });
+        self.lanes.run(numbered, work).await.map_err(|error| error.with_node(&self.path))?;
+        Ok(Held { parts: held.0.load(Ordering::Relaxed), bytes: held.1.load(Ordering::Relaxed) })
     }
 
     fn window(&mut self, phase: &str, from: OffsetDateTime) {
