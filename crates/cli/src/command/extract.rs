@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dumprestore::archive::{Existing, Node, Part};
-use dumprestore::{Cancel, Error, ErrorKind, OpenArchive, Result};
+use dumprestore::{Cancel, Error, OpenArchive, Result};
 use serde_json::json;
 
 use crate::archives;
@@ -63,41 +63,54 @@ impl Extract {
     }
 
     fn to_stdout(&self, archive: &OpenArchive, cancel: &Cancel) -> Result<(u64, u64)> {
-        let chosen = choose(archive, &self.what)?;
-        let [(node, part)] = chosen.as_slice() else {
+        let mut chosen = choose(archive, &self.what)?;
+        let (node, part) = chosen.next().transpose()?.ok_or_else(|| self.no_part())?;
+        let more = chosen.try_fold(0, |more, part| part.map(|_| more + 1))?;
+        if more > 0 {
             return Err(Error::config(format!(
                 "{} can't go to standard output: only one can",
-                counted(chosen.len() as u64, "part")
+                counted(more + 1, "part")
             ))
             .with_hint("name one part, or a folder with `-o`"));
-        };
+        }
         let mut stdout = archives::StdoutStream::new()?;
-        copy(archive, node, part, cancel, &mut stdout)?;
+        copy(archive, &node, &part, cancel, &mut stdout)?;
         Ok((1, part.size))
     }
 
     fn to_folder(&self, archive: &OpenArchive, cancel: &Cancel) -> Result<(u64, u64)> {
-        let chosen = choose(archive, &self.what)?;
+        let mut chosen = choose(archive, &self.what)?.peekable();
+        if chosen.peek().is_none() {
+            return Err(self.no_part());
+        }
         let existing = if self.force { Existing::Replace } else { Existing::Keep };
         let folder = ExtractionFolder::create(&self.output, existing)?;
-        let mut size = 0;
-        for (node, part) in &chosen {
+        let (mut parts, mut size) = (0, 0);
+        for chosen in chosen {
+            let (node, part) = chosen?;
             cancel.check()?;
-            let name = format!("{}/{}", node.path.replace('.', "/"), part.name);
-            folder.write(&name, |file| copy(archive, node, part, cancel, file))?;
+            let name = format!("{}/{}", node.replace('.', "/"), part.name);
+            folder.write(&name, |file| copy(archive, &node, &part, cancel, file))?;
+            parts += 1;
             size += part.size;
         }
-        Ok((chosen.len() as u64, size))
+        Ok((parts, size))
+    }
+
+    fn no_part(&self) -> Error {
+        Error::config(format!("the archive has no part `{}`", self.what.escape_debug()))
+            .with_hint("`unzip -l` lists all of them")
     }
 }
 
-type Chosen<'a> = (&'a Node, &'a Part);
+/// A node's path, and a part of it.
+type Chosen = (String, Part);
 
 /// The parts that are meant: of a node and all below it, or of a node those of that name and below.
-fn choose<'a>(archive: &'a OpenArchive, what: &str) -> Result<Vec<Chosen<'a>>> {
+fn choose(archive: &OpenArchive, what: &str) -> Result<impl Iterator<Item = Result<Chosen>> + use<>> {
     let manifest = archive.archive().manifest();
     let (path, part) = match what.trim_end_matches('/').split_once('/') {
-        Some((path, part)) => (path, Some(part)),
+        Some((path, part)) => (path, Some(part.to_owned())),
         None => (what.trim_end_matches('/'), None),
     };
     let is_meant = |node: &&Node| is_at_or_below(&node.path, path, '.');
@@ -107,20 +120,15 @@ fn choose<'a>(archive: &'a OpenArchive, what: &str) -> Result<Vec<Chosen<'a>>> {
         return Err(Error::config(format!("the archive has no node `{}`", path.escape_debug()))
             .with_hint(format!("it has {}", all.join(", "))));
     }
-    let chosen: Vec<Chosen<'_>> = match part {
-        None => nodes.iter().flat_map(|node| node.parts.iter().map(|part| (*node, part))).collect(),
-        Some(name) => nodes
-            .iter()
-            .filter(|node| node.path == path)
-            .flat_map(|node| node.parts.iter().map(|part| (*node, part)))
-            .filter(|(_, part)| is_at_or_below(&part.name, name, '/'))
-            .collect(),
-    };
-    if chosen.is_empty() {
-        return Err(Error::config(format!("the archive has no part `{}`", what.escape_debug()))
-            .with_hint("`unzip -l` lists all of them"));
-    }
-    Ok(chosen)
+    // A part is of one node; the nodes below it have names of their own.
+    let nodes = nodes.into_iter().filter(|node| part.is_none() || node.path == path);
+    let lists = nodes.map(|node| archive.archive().parts(&node.path).map(|parts| (node.path.clone(), parts)));
+    let lists: Vec<_> = lists.collect::<Result<_, _>>().map_err(archives::unreadable)?;
+    let parts = lists.into_iter().flat_map(|(path, parts)| {
+        parts.map(move |part| part.map(|part| (path.clone(), part)).map_err(archives::unreadable))
+    });
+    let is_part = move |name: &str| part.as_deref().is_none_or(|part| is_at_or_below(name, part, '/'));
+    Ok(parts.filter(move |chosen| chosen.as_ref().map_or(true, |(_, part)| is_part(&part.name))))
 }
 
 fn is_at_or_below(name: &str, top: &str, separator: char) -> bool {
@@ -128,19 +136,15 @@ fn is_at_or_below(name: &str, top: &str, separator: char) -> bool {
 }
 
 /// Copies one part; what was read is proved before its last byte is handed out.
-fn copy(archive: &OpenArchive, node: &Node, part: &Part, cancel: &Cancel, to: &mut dyn Write) -> Result<()> {
-    let mut reader = archive.archive().read(node, part).map_err(damaged)?;
+fn copy(archive: &OpenArchive, node: &str, part: &Part, cancel: &Cancel, to: &mut dyn Write) -> Result<()> {
+    let mut reader = archive.archive().read(node, part).map_err(archives::unreadable)?;
     let mut buffer = vec![0; 256 << 10];
     loop {
         cancel.check()?;
-        let read = reader.read(&mut buffer).map_err(|error| damaged(error.into()))?;
+        let read = reader.read(&mut buffer).map_err(|error| archives::unreadable(error.into()))?;
         if read == 0 {
             return Ok(());
         }
         to.write_all(&buffer[..read]).map_err(|error| Error::io("can't write a part", error))?;
     }
-}
-
-fn damaged(error: dumprestore::archive::Error) -> Error {
-    Error::new(ErrorKind::Archive, error.to_string())
 }
