@@ -69,7 +69,9 @@ fn count(changes: &mut Changes, before: &Before, facts: &Facts) {
     let both = archived.iter().filter(|name| there.contains(name)).count() as u64;
     changes.create = archived.len() as u64 - both;
     changes.replace = both;
-    changes.remove = there.len() as u64 - both;
+    for name in there.iter().filter(|name| !archived.contains(name)) {
+        changes.count_removed(|| name.clone());
+    }
 }
 
 fn without_excluded(mut tables: Vec<String>, facts: &Facts) -> Vec<String> {

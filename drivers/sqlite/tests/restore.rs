@@ -421,6 +421,7 @@ async fn tables_that_the_archive_does_not_have_are_counted_and_can_not_be_kept()
     let changes = place.driver.changes(dumped.clone(), &place.context()).await.unwrap();
     let tables = (changes.unit, changes.create, changes.replace, changes.remove);
     assert_eq!(tables, ("tables", 1, 4, 1), "{changes:?}");
+    assert_eq!(changes.removes, ["extra"]);
     assert!(changes.needs_bytes.unwrap() > 0 && changes.free_bytes.is_some());
     for (extras, kind) in [(Extras::Keep, ErrorKind::Unsupported), (Extras::Fail, ErrorKind::Environment)] {
         let cx = StageContext::new("run").with_extras(extras);
