@@ -15,6 +15,7 @@
 
 mod archived;
 mod catalog;
+mod client;
 mod config;
 mod connect;
 mod contents;

@@ -18,8 +18,9 @@ mod string;
 mod target;
 mod tls;
 mod trust;
+mod variables;
 
-pub(crate) use environment::Environment;
+pub(crate) use environment::{Environment, VARIABLES};
 pub(crate) use fault::{fault, sqlstate};
 pub(crate) use open::connect;
 pub(crate) use password::Password;

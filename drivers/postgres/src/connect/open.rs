@@ -30,9 +30,18 @@ pub(crate) async fn connect(target: &Target, purpose: &str) -> Result<Connection
 async fn connect_as(target: &Target, purpose: &str, attrs: SessionAttrs) -> Result<Connection> {
     let mut failed = None;
     for endpoint in in_order(target) {
-        match connect_to(target, endpoint, purpose, attrs).await {
-            Ok(connection) => return Ok(connection),
-            Err(error) => failed = Some(error.with_context("server", endpoint)),
+        let addresses = match addresses(target, endpoint).await {
+            Ok(addresses) => addresses,
+            Err(error) => {
+                failed = Some(error);
+                continue;
+            }
+        };
+        for at in addresses {
+            match connect_to(&target.at(at.clone()), &at, purpose, attrs).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => failed = Some(error.with_context("server", endpoint)),
+            }
         }
     }
     let error = failed.unwrap_or_else(|| Error::config("`url` names no server"));
@@ -40,6 +49,23 @@ async fn connect_as(target: &Target, purpose: &str, attrs: SessionAttrs) -> Resu
         0 | 1 => error,
         tried => error.with_context("servers tried", tried),
     })
+}
+
+/// The server, at each of the addresses that its name stands for: further sessions of a run need the very same one.
+async fn addresses(target: &Target, endpoint: &Endpoint) -> Result<Vec<Endpoint>> {
+    let Place::Tcp { host, address: None } = &endpoint.place else { return Ok(vec![endpoint.clone()]) };
+    let failed = |error: std::io::Error| {
+        Error::config(format!("can't find the address of the server `{host}`"))
+            .with_context("database", &target.database)
+            .with_source(error)
+            .with_hint("check the name of the server in `url`")
+    };
+    let found = tokio::net::lookup_host((host.as_str(), endpoint.port)).await.map_err(failed)?;
+    let at = |address: std::net::SocketAddr| Endpoint {
+        place: Place::Tcp { host: host.clone(), address: Some(address.ip()) },
+        port: endpoint.port,
+    };
+    Ok(found.map(at).collect())
 }
 
 /// The servers, from any of them on where the load is to be balanced.
@@ -90,13 +116,13 @@ async fn connect_secured(target: &Target, endpoint: &Endpoint, purpose: &str) ->
     match (connect_once(&config, first, tls.clone()).await, second) {
         (Err(error), Some(second)) if may_differ(&error) => {
             match connect_once(&config, second, tls.clone()).await {
-                Ok(opened) => Connection::begin(opened.0, opened.1, tls).await,
+                Ok(opened) => Connection::begin(opened.0, opened.1, tls, target.clone()).await,
                 // What stood in the way of the usual kind of connection says more.
                 Err(_) => Err(refused(error, target)),
             }
         }
         (Err(error), _) => Err(refused(error, target)),
-        (Ok(opened), _) => Connection::begin(opened.0, opened.1, tls).await,
+        (Ok(opened), _) => Connection::begin(opened.0, opened.1, tls, target.clone()).await,
     }
 }
 

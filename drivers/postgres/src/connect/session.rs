@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{CancelToken, Client, SimpleQueryMessage, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::Target;
 use super::fault::fault;
 
 /// How long the end of a session, or a request to cancel, may take.
@@ -54,6 +55,7 @@ pub(crate) struct Connection {
     driving: Driving,
     ended: Ended,
     canceller: Canceller,
+    target: Target,
     version: u32,
     pid: i32,
 }
@@ -67,6 +69,7 @@ impl Connection {
             <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<Socket>>::Stream,
         >,
         tls: MakeRustlsConnect,
+        target: Target,
     ) -> Result<Self> {
         let ended = Ended::default();
         let note = ended.clone();
@@ -76,7 +79,7 @@ impl Connection {
             }
         }));
         let canceller = Canceller { token: client.cancel_token(), tls };
-        let mut begun = Self { client, driving, ended, canceller, version: 0, pid: 0 };
+        let mut begun = Self { client, driving, ended, canceller, target, version: 0, pid: 0 };
         begun.set_up().await?;
         Ok(begun)
     }
@@ -100,6 +103,12 @@ impl Connection {
             _ => return Ok(()),
         };
         self.client.batch_execute(timeouts).await.map_err(|error| self.fault(error, what))
+    }
+
+    /// The very server that this is a session of: what a further session needs that is to share a snapshot with it.
+    /// A name may stand for several servers.
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
     }
 
     /// `server_version_num`, such as `150018`.

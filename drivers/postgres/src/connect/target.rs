@@ -98,6 +98,7 @@ pub(crate) struct Target {
     configured: String,
     password: Option<Password>,
     passfile: Passfile,
+    pub(super) home: Option<PathBuf>,
     pub(crate) protection: Protection,
     pub(crate) session_attrs: SessionAttrs,
     /// Whether to begin with any of the servers.
@@ -147,6 +148,7 @@ impl Target {
             user,
             password: parameters.get("password").map(Password::new),
             passfile: Passfile::read(&parameters, environment),
+            home: environment.home(),
             protection: Protection::new(&parameters, environment)?,
             session_attrs: session_attrs(&parameters)?,
             shuffled: one_of(&parameters, "load_balance_hosts", &["disable", "random"])? == Some(1),
@@ -158,6 +160,11 @@ impl Target {
     /// The same server and login, and another database.
     pub(crate) fn with_database(&self, name: &str) -> Self {
         Self { database: name.to_owned(), ..self.clone() }
+    }
+
+    /// The same database, on that server and no other.
+    pub(super) fn at(&self, endpoint: Endpoint) -> Self {
+        Self { endpoints: vec![endpoint], session_attrs: SessionAttrs::Any, ..self.clone() }
     }
 
     /// The canonical name of the database: what two nodes that are restored into it share.
