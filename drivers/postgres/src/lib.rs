@@ -19,6 +19,7 @@ mod client;
 mod config;
 mod connect;
 mod contents;
+mod inspect;
 mod quote;
 mod restore;
 

@@ -185,6 +185,11 @@ impl Target {
         self.passfile.problem()
     }
 
+    /// The same, where the server has told who it is.
+    pub(crate) fn claim_on(&self, identity: &str) -> String {
+        format!("postgres://{identity}/{}", encode(&self.database))
+    }
+
     /// A URL with everything in it that another program needs, the password as well.
     pub(crate) fn url(&self) -> Secret {
         let login = match self.endpoints.first().and_then(|endpoint| self.password(endpoint)) {
