@@ -30,7 +30,11 @@ impl ExtractionFolder {
 
     /// Makes the file of that relative name, with all folders above it. It appears when `content` has written all
     /// of it, and not at all if that fails.
-    pub(crate) fn write(&self, name: &str, content: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    pub(crate) fn write(
+        &self,
+        name: &str,
+        content: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>,
+    ) -> Result<()> {
         let (folders, file) =
             name.rsplit_once('/').map_or((None, name), |(folders, file)| (Some(folders), file));
         let mut folder = None;

@@ -30,6 +30,7 @@ the archive or a part (`-o -`), these lines go to standard error.
 | `cut` | `attempt`, `width`, `checked` (seconds), `references`, `dangling`, `outcome` |
 | `ledger` | `node`, `what`, `why`, `degrades` |
 | `hook` | `hook`, `node`, `program` |
+| `hook_output` | `hook`, `node`, `program`, `stream`, `line` |
 | `notice` | `severity`, `node`, `message`, `hint` |
 | `recovered` | `run`, `outcome` |
 | `step` | `node`, `step` |

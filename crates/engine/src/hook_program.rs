@@ -8,6 +8,9 @@ use serde::Serialize;
 use crate::set::BackupSet;
 use crate::{Environment, Hook, HookPoint, Hooks, OnError};
 
+/// Where the system looks without a `PATH`.
+const USUAL_PATH: &str = "/bin:/usr/bin";
+
 /// A hook that can't be run as things are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -68,7 +71,7 @@ impl BackupSet {
         }
         // What a hook adds to its environment counts for the search as well.
         let own = hook.env.get("PATH").map(|path| path.expose().to_owned());
-        let path = own.or_else(|| environment.var("PATH")).unwrap_or_default();
+        let path = own.or_else(|| environment.var("PATH")).unwrap_or_else(|| USUAL_PATH.to_owned());
         let there = std::env::split_paths(&path).any(|folder| is_executable(&self.in_path(&folder, program)));
         (!there).then(|| {
             serious(point, hook, format!("the program of the `{point}` hook, `{shown}`, is not in `PATH`"))

@@ -142,3 +142,28 @@ async fn a_mapped_url_with_a_password_is_not_journalled_and_asked_for_again() {
     assert_eq!(recovered.outcome, RecoverOutcome::RolledBack);
     assert_eq!((held("elsewhere").as_str(), held("here").as_str()), ("a=9", "a=1"));
 }
+
+#[tokio::test]
+async fn whether_a_commit_took_effect_is_never_guessed() {
+    let folder = tempfile::tempdir().unwrap();
+    let dying = node("db", "unsure one", ", hangs: after commit") + &node("files", "unsure two", "");
+    let archive = {
+        ["unsure one", "unsure two"].iter().for_each(|name| fill(name, &[("a", "1")]));
+        dump(&set(folder.path(), &dying, &[]).unwrap(), folder.path()).await
+    };
+    ["unsure one", "unsure two"].iter().for_each(|name| fill(name, &[("a", "9")]));
+    killed(&set(folder.path(), &dying, &[]).unwrap(), &archive, in_place(&["db"])).await;
+    // The server does not let anybody look: nothing is rolled back, nothing is finished.
+    let locked = dying.replace(PASSWORD, "another").replace(", hangs: after commit", "");
+    for _twice in 0..2 {
+        let locked = set(folder.path(), &locked, &[]).unwrap();
+        let error = dumprestore::recover(&locked, std::sync::Arc::new(())).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Stuck);
+        assert!(error.hint().unwrap().contains("then run `dumprestore recover`"), "{error}");
+        assert_eq!((held("unsure one").as_str(), held("unsure two").as_str()), ("a=1", "a=1"));
+    }
+    let alive = node("db", "unsure one", "") + &node("files", "unsure two", "");
+    let alive = set(folder.path(), &alive, &[]).unwrap();
+    let recovered = dumprestore::recover(&alive, std::sync::Arc::new(())).await.unwrap().unwrap();
+    assert_eq!(recovered.outcome, RecoverOutcome::Finished);
+}

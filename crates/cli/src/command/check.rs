@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 use dumprestore::driver::{Claim, Inspection, Problem};
-use dumprestore::{BackupSet, Driver, Error, NodePath, Result, Severity};
+use dumprestore::{BackupSet, Driver, Error, HookProblem, NodePath, Result, Severity};
 use serde::Serialize;
 
 use crate::archives;
@@ -29,6 +29,7 @@ pub(crate) struct Check {}
 struct Found {
     set: String,
     nodes: Vec<Looked>,
+    hooks: Vec<HookProblem>,
     notes: Vec<String>,
 }
 
@@ -44,7 +45,12 @@ struct Looked {
 impl Check {
     pub(crate) async fn run(self, session: &Session) -> Result<Ended> {
         let set = session.load()?;
-        let mut found = Found { set: set.name().to_owned(), nodes: Vec::new(), notes: set.notes().to_vec() };
+        let mut found = Found {
+            set: set.name().to_owned(),
+            nodes: Vec::new(),
+            hooks: set.hook_problems(&session.environment),
+            notes: set.notes().to_vec(),
+        };
         for path in set.dump_order() {
             if let Some(driver) = set.node(path).and_then(|node| node.driver()) {
                 found.nodes.push(look(path, &**driver).await);
@@ -54,7 +60,8 @@ impl Check {
         find_what_lies_within(&set, &mut found.nodes);
         session.console.print(render(&found, session))?;
         super::restore::warn_if_interrupted(session, &set);
-        let problems = found.nodes.iter().flat_map(|node| &node.inspection.problems);
+        let of_hooks = found.hooks.iter().map(|hook| &hook.problem);
+        let problems = found.nodes.iter().flat_map(|node| &node.inspection.problems).chain(of_hooks);
         let exit = match problems.map(|problem| problem.severity).max() {
             None | Some(Severity::Warning) => Exit::Ok,
             Some(_) => Exit::Failed,
@@ -141,15 +148,19 @@ fn render(found: &Found, session: &Session) -> String {
         let size = node.inspection.size.map(|size| format!(", about {}", bytes(size))).unwrap_or_default();
         let verdict = if node.inspection.problems.is_empty() { "ok" } else { "!!" };
         text += &format!("{verdict}  {} ({}) {}{size}\n", node.node, node.driver, node.target);
-        for problem in &node.inspection.problems {
-            text += &format!("    {}: {}\n", word(problem.severity), problem.message);
-            if let Some(hint) = &problem.hint {
-                text += &format!("    hint: {hint}\n");
-            }
-        }
+        node.inspection.problems.iter().for_each(|problem| text += &said(problem));
+    }
+    for hook in &found.hooks {
+        let node = hook.node.as_ref().map(|node| format!(" of {node}")).unwrap_or_default();
+        text += &format!("!!  {}{node} (hook)\n{}", hook.hook, said(&hook.problem));
     }
     found.notes.iter().for_each(|note| text += &format!("note: {note}\n"));
     text
+}
+
+fn said(problem: &Problem) -> String {
+    let hint = problem.hint.as_ref().map(|hint| format!("    hint: {hint}\n")).unwrap_or_default();
+    format!("    {}: {}\n{hint}", word(problem.severity), problem.message)
 }
 
 fn word(severity: Severity) -> &'static str {

@@ -19,6 +19,8 @@ Examples:
   dumprestore extract shop.zip uploads -o /tmp/x   into /tmp/x/uploads/...
   dumprestore extract shop.zip uploads/files/2024  all parts below that
   dumprestore extract shop.zip uploads/files/logo.png -o - > logo.png
+  dumprestore extract shop.zip db --sql -o db.sql  a database as one SQL script, where its driver has that
+  dumprestore extract shop.zip db:public.orders --sql -o - | psql shop
 
 Parts are written as they stand in the archive, under the names that they have there, readable by you only. Nothing is written outside of the folder, nor through a symbolic link. Any unzip tool can do the same.";
 
@@ -31,9 +33,18 @@ pub(crate) struct Extract {
     /// The node, or a part of it, or what lies below that
     #[arg(value_name = "NODE[/PART]")]
     what: String,
-    /// The folder, or `-` for standard output
-    #[arg(short, long, value_name = "FOLDER|-", default_value = ".")]
+    /// The folder (with `--sql`: the file), or `-` for standard output
+    #[arg(short, long, value_name = "FOLDER|-", default_value = ".", required_if_eq("sql", "true"))]
     output: PathBuf,
+    /// Write the node, or with `NODE:THING` a thing of it, as one SQL script
+    #[arg(long)]
+    sql: bool,
+    /// With `--sql`: only definitions, without data
+    #[arg(long, requires = "sql", conflicts_with = "data_only")]
+    schema_only: bool,
+    /// With `--sql`: only data
+    #[arg(long, requires = "sql")]
+    data_only: bool,
     /// Replace files that are there
     #[arg(long)]
     force: bool,
@@ -42,6 +53,9 @@ pub(crate) struct Extract {
 impl Extract {
     pub(crate) async fn run(self, session: &Session) -> Result<Ended> {
         let archive = archives::open(session, &self.archive)?;
+        if self.sql {
+            return super::sql::run(&self.script(), archive, session).await;
+        }
         let to_stdout = self.output.as_os_str() == "-";
         if to_stdout {
             session.console.give_up_stdout();
@@ -62,9 +76,18 @@ impl Extract {
         session.ended(Exit::Ok, &json!({ "parts": parts, "bytes": size, "output": folder }))
     }
 
+    fn script(&self) -> super::sql::Script {
+        super::sql::Script {
+            what: self.what.clone(),
+            content: super::restore::content(self.schema_only, self.data_only),
+            output: self.output.clone(),
+            force: self.force,
+        }
+    }
+
     fn to_stdout(&self, archive: &OpenArchive, cancel: &Cancel) -> Result<(u64, u64)> {
         let mut chosen = choose(archive, &self.what)?;
-        let (node, part) = chosen.next().transpose()?.ok_or_else(|| self.no_part())?;
+        let (node, part) = chosen.next().transpose()?.ok_or_else(|| no_part(archive, &self.what))?;
         let more = chosen.try_fold(0, |more, part| part.map(|_| more + 1))?;
         if more > 0 {
             return Err(Error::config(format!(
@@ -81,7 +104,7 @@ impl Extract {
     fn to_folder(&self, archive: &OpenArchive, cancel: &Cancel) -> Result<(u64, u64)> {
         let mut chosen = choose(archive, &self.what)?.peekable();
         if chosen.peek().is_none() {
-            return Err(self.no_part());
+            return Err(no_part(archive, &self.what));
         }
         let existing = if self.force { Existing::Replace } else { Existing::Keep };
         let folder = ExtractionFolder::create(&self.output, existing)?;
@@ -96,10 +119,28 @@ impl Extract {
         }
         Ok((parts, size))
     }
+}
 
-    fn no_part(&self) -> Error {
-        Error::config(format!("the archive has no part `{}`", self.what.escape_debug()))
-            .with_hint("`unzip -l` lists all of them")
+/// As many names as are compared with one that is not there.
+const NAMES_COMPARED: usize = 20_000;
+
+/// The archive has the node, but not that part of it.
+fn no_part(archive: &OpenArchive, what: &str) -> Error {
+    let Some((path, name)) = what.trim_end_matches('/').split_once('/') else {
+        return Error::config(format!("`{}` has no parts in the archive", what.escape_debug()))
+            .with_hint(INSPECT);
+    };
+    let mut names: Vec<String> = Vec::new();
+    for part in archive.archive().parts(path).into_iter().flatten().flatten().take(NAMES_COMPARED) {
+        // Folders can be named as well as parts.
+        let folder = part.name.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+        names.extend(folder.filter(|folder| names.last() != Some(folder)));
+        names.push(part.name.to_string());
+    }
+    let error = Error::config(format!("the archive has no part `{}`", what.escape_debug()));
+    match dumprestore::nearest(name, names.iter().map(String::as_str)) {
+        Some(meant) => error.with_hint(format!("did you mean `{path}/{meant}`? `unzip -l` lists all parts")),
+        None => error.with_hint(format!("{INSPECT}; `unzip -l` lists all parts")),
     }
 }
 
@@ -116,9 +157,7 @@ fn choose(archive: &OpenArchive, what: &str) -> Result<impl Iterator<Item = Resu
     let is_meant = |node: &&Node| is_at_or_below(&node.path, path, '.');
     let nodes: Vec<&Node> = manifest.nodes.iter().filter(is_meant).collect();
     if nodes.is_empty() {
-        let all: Vec<_> = manifest.nodes.iter().map(|node| format!("`{}`", node.path)).collect();
-        return Err(Error::config(format!("the archive has no node `{}`", path.escape_debug()))
-            .with_hint(format!("it has {}", all.join(", "))));
+        return Err(no_node(archive, path));
     }
     // A part is of one node; the nodes below it have names of their own.
     let nodes = nodes.into_iter().filter(|node| part.is_none() || node.path == path);
@@ -130,6 +169,21 @@ fn choose(archive: &OpenArchive, what: &str) -> Result<impl Iterator<Item = Resu
     let is_part = move |name: &str| part.as_deref().is_none_or(|part| is_at_or_below(name, part, '/'));
     Ok(parts.filter(move |chosen| chosen.as_ref().map_or(true, |(_, part)| is_part(&part.name))))
 }
+
+/// The archive has no such node.
+pub(crate) fn no_node(archive: &OpenArchive, path: &str) -> Error {
+    let nodes = &archive.archive().manifest().nodes;
+    let error = Error::config(format!("the archive has no node `{}`", path.escape_debug()));
+    match dumprestore::nearest(path, nodes.iter().map(|node| node.path.as_str())) {
+        Some(meant) => error.with_hint(format!("did you mean `{meant}`? {INSPECT}")),
+        None => {
+            let all: Vec<_> = nodes.iter().take(12).map(|node| format!("`{}`", node.path)).collect();
+            error.with_hint(format!("it has {}; {INSPECT}", all.join(", ")))
+        }
+    }
+}
+
+const INSPECT: &str = "`dumprestore inspect` shows what an archive holds";
 
 fn is_at_or_below(name: &str, top: &str, separator: char) -> bool {
     name.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with(separator))

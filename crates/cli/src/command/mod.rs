@@ -14,6 +14,7 @@ mod recover;
 mod rehearse;
 mod restore;
 mod schema;
+mod sql;
 mod target;
 mod verify;
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use dumprestore::{
-    BackupSet, Cancel, Error, Extras, RestoreFrom, RestoreOptions, RestoreOutcome, RestorePlan,
+    BackupSet, Cancel, Content, Error, Extras, RestoreFrom, RestoreOptions, RestoreOutcome, RestorePlan,
     RestoreReport, Result,
 };
 use serde_json::json;
@@ -26,6 +26,8 @@ Examples:
   dumprestore restore shop.zip --dry-run       shows the plan only
   dumprestore restore shop.zip --yes           does not ask: for scripts
   dumprestore restore shop.zip --only uploads  one node, and all below it
+  dumprestore restore shop.zip --only db:orders  one thing of a node, where its driver can
+  dumprestore restore shop.zip --in-place=db   with no second copy of that node beside it
   dumprestore restore shop.zip --map db=/tmp/copy.db --only db
   dumprestore restore latest --reversible      keeps the old state...
   dumprestore restore :previous                ...and swaps it back
@@ -61,9 +63,18 @@ pub(crate) struct Restore {
 /// What of an archive is restored, and where to.
 #[derive(Debug, Args)]
 pub(crate) struct Choice {
-    /// Only this node, and all below it; may be given several times
-    #[arg(long, value_name = "NODE")]
+    /// Only this node, and all below it, or only a thing of it, such as a table; may be given several times
+    #[arg(long, value_name = "NODE[:THING]")]
     pub(crate) only: Vec<String>,
+    /// Only definitions, without data
+    #[arg(long, conflicts_with = "data_only")]
+    pub(crate) schema_only: bool,
+    /// Only data, into definitions that are there
+    #[arg(long)]
+    pub(crate) data_only: bool,
+    /// Restore into the target itself, with no second copy beside it: all nodes, or those that are named. The plan says what that costs
+    #[arg(long, value_name = "NODE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(crate) in_place: Vec<String>,
     /// Restore a node to another place; may be given several times
     #[arg(long, value_name = "NODE=TARGET")]
     pub(crate) map: Vec<Target>,
@@ -87,6 +98,12 @@ impl Choice {
     pub(crate) fn options(&self, session: &Session) -> RestoreOptions {
         let mut options = RestoreOptions::default();
         options.only.clone_from(&self.only);
+        options.content = content(self.schema_only, self.data_only);
+        // Said without a node it means all of them.
+        options.in_place = (!self.in_place.is_empty()).then(|| {
+            let named = self.in_place.iter().all(|node| !node.is_empty());
+            if named { self.in_place.clone() } else { Vec::new() }
+        });
         options.extras = self.extras.map(|policy| match policy {
             ExtrasPolicy::Fail => Extras::Fail,
             ExtrasPolicy::Keep => Extras::Keep,
@@ -99,6 +116,15 @@ impl Choice {
         }
         options.observer = session.observer();
         options
+    }
+}
+
+/// What the two flags mean, of which there is one at most.
+pub(crate) fn content(schema_only: bool, data_only: bool) -> Content {
+    match (schema_only, data_only) {
+        (true, _) => Content::SchemaOnly,
+        (_, true) => Content::DataOnly,
+        _ => Content::All,
     }
 }
 

@@ -187,6 +187,11 @@ impl Observer for Progress {
                 let node = node.as_ref().map(|node| format!(" of {node}")).unwrap_or_default();
                 self.console.note(format_args!("hook     {hook}{node}: {program}"));
             }
+            Event::HookOutput { hook, node, program, line, .. } => {
+                let node = node.as_ref().map(|node| format!(" of {node}")).unwrap_or_default();
+                let program = program.rsplit('/').next().unwrap_or(program);
+                self.console.note(format_args!("  {hook}{node} ({program}): {line}"));
+            }
             Event::Notice { node, message, hint, .. } => {
                 let node = node.as_ref().map(|node| format!("{node}: ")).unwrap_or_default();
                 self.console.warn(format_args!("{node}{message}"), hint.as_deref());

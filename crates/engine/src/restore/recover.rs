@@ -100,10 +100,19 @@ async fn has_taken_effect(set: &BackupSet, left: &Left) -> Result<bool> {
         return Ok(false);
     }
     let Some(token) = left.tokens.get(&last.node) else { return Ok(false) };
-    let driver = driver_for(set, left, &last.node)?;
+    last_took_effect(set, left, &last.node, token).await.map_err(|error| {
+        // Going back or forward without knowing could leave one node new and the others old.
+        let hint = error.hint().map_or_else(|| "remove the cause".to_owned(), str::to_owned);
+        Error::stuck(format!("it can't be told whether an interrupted restore was committed: {error}"))
+            .with_node(&last.node)
+            .with_hint(format!("{hint}; then run `dumprestore recover`"))
+    })
+}
+
+async fn last_took_effect(set: &BackupSet, left: &Left, node: &NodePath, token: &Token) -> Result<bool> {
+    let driver = driver_for(set, left, node)?;
     let mut staging = driver.resume(token, StageContext::new(&left.header.run)).await?;
-    let took_effect = staging.took_effect().await.map_err(|error| error.with_node(&last.node))?;
-    Ok(took_effect == Some(true))
+    Ok(staging.took_effect().await? == Some(true))
 }
 
 fn undo_of(set: &BackupSet, node: &HeaderNode) -> Undo {
