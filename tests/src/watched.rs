@@ -181,6 +181,10 @@ impl Staging for Watched<Box<dyn Staging>> {
         moments!(self, "begin", self.inner.begin().await)
     }
 
+    fn wants(&self, part: &ArchivedPart) -> bool {
+        self.inner.wants(part)
+    }
+
     async fn load(&self, part: &ArchivedPart, from: &mut PartReader<'_>) -> Result<()> {
         moments!(self, "load", self.inner.load(part, from).await)
     }
@@ -191,6 +195,14 @@ impl Staging for Watched<Box<dyn Staging>> {
 
     fn address(&self) -> Option<Secret> {
         self.inner.address()
+    }
+
+    fn ledger(&self) -> Vec<LedgerEntry> {
+        self.inner.ledger()
+    }
+
+    async fn took_effect(&mut self) -> Result<Option<bool>> {
+        moments!(self, "took_effect", self.inner.took_effect().await)
     }
 
     async fn commit(&mut self) -> Result<()> {
