@@ -7,7 +7,7 @@ use super::databases::Database;
 use super::entry::{Kept, Old, Staged, Step};
 use super::names::Names;
 use super::swap::{Rename, swap};
-use super::{Origin, Restore, prepare, server_of};
+use super::{Origin, Restore, prepare, roles, server_of};
 use crate::config::Setup;
 use crate::connect::Connection;
 
@@ -51,6 +51,7 @@ impl Restore {
         if let Some(staged) = self.made(&session).await? {
             staged.remove(&self.server, &session).await?;
         }
+        roles::remove(&session, &self.names.sessions).await?;
         session.close().await;
         Ok(())
     }
@@ -62,6 +63,7 @@ impl Restore {
         };
         let session = self.settled().await?;
         let now = self.now(&session, old).await?;
+        roles::keep(&session, &self.names.sessions).await?;
         let kept = match state {
             OldState::Drop => {
                 if let Some(old) = now.old.filter(|old| old.name != self.names.live) {

@@ -9,6 +9,7 @@
 //! - Commit and rollback (`exchange.rs`): both decide by OIDs what has happened, and `swap.rs` renames.
 
 mod acl;
+mod changes;
 mod checks;
 mod create;
 mod databases;
@@ -17,11 +18,14 @@ mod exchange;
 mod items;
 mod lanes;
 mod large_objects;
+mod named;
 mod names;
+mod needs;
 mod pipeline;
 mod post_data;
 mod prepare;
 mod properties;
+mod roles;
 mod rows;
 mod schedule;
 mod server;
@@ -33,13 +37,15 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dumprestore_driver::{
-    ArchivedNode, ArchivedPart, Cancel, Error, LedgerEntry, PartName, PartReader, Result, StageContext, Token,
+    ArchivedNode, ArchivedPart, Cancel, Changes, Error, LedgerEntry, PartName, PartReader, Result,
+    StageContext, Token,
 };
 
 use crate::archived::Contents;
 use crate::config::{Policy, Setup};
 use crate::connect::Connection;
 
+use changes::Plan;
 use entry::{Entry, Kept, Staged, Step};
 use items::Policies;
 use lanes::Lanes;
@@ -173,6 +179,7 @@ impl Restore {
 
     async fn make(&self, contents: &Contents) -> Result<u32> {
         let session = self.maintenance().await?;
+        roles::make(&session, &contents.roles, &self.names.sessions).await?;
         let live = prepare::Live::look(&session, &self.names.live).await?;
         let owner = match self.policies.owners {
             Policy::Keep => Some(contents.database.owner.clone()),
@@ -239,6 +246,23 @@ impl Restore {
             .clone()
             .ok_or_else(|| Error::defect("a restore is loaded or prepared that has not begun"))
     }
+}
+
+/// Counts what restoring `archived` would create, replace and remove, and refuses what can't work.
+pub(crate) async fn changes(
+    setup: &Setup,
+    archived: Arc<dyn ArchivedNode>,
+    cx: &StageContext,
+) -> Result<Changes> {
+    let names = Names::new(&setup.target.database, &cx.run);
+    let server = server_of(setup, &names);
+    let contents = read_contents(archived).await?;
+    let plan = Plan { server: &server, names: &names, policies: policies_of(setup), contents: &contents };
+    plan.changes(cx.extras).await
+}
+
+fn policies_of(setup: &Setup) -> Policies {
+    Policies { owners: setup.owners, privileges: setup.privileges, tablespaces: setup.tablespaces }
 }
 
 fn server_of(setup: &Setup, names: &Names) -> Server {

@@ -7,16 +7,6 @@ use crate::archived::{Database, Setting};
 use crate::connect::{Connection, sqlstate};
 use crate::quote;
 
-/// Settings whose value is a list of names: each is quoted by itself.
-const LISTS: [&str; 6] = [
-    "local_preload_libraries",
-    "search_path",
-    "session_preload_libraries",
-    "shared_preload_libraries",
-    "temp_tablespaces",
-    "unix_socket_directories",
-];
-
 /// What the database that is called `name` gets.
 pub(crate) struct Properties<'a> {
     pub(crate) name: &'a str,
@@ -82,54 +72,11 @@ fn note(ledger: &mut Vec<LedgerEntry>, what: String, done: Result<()>) -> Result
 }
 
 fn of_setting(setting: &Setting, database: &str) -> String {
-    let value = if LISTS.contains(&setting.name.as_str()) {
-        let elements: Vec<String> =
-            list(&setting.value).iter().map(|element| quote::literal(element)).collect();
-        if elements.is_empty() { "''".to_owned() } else { elements.join(", ") }
-    } else {
-        quote::literal(&setting.value)
-    };
-    // A setting of an extension has a name of two parts.
-    let parameter: Vec<String> = setting.name.split('.').map(quote::name).collect();
     let whose = match &setting.role {
         Some(role) => format!("ALTER ROLE {} IN DATABASE {database}", quote::name(role)),
         None => format!("ALTER DATABASE {database}"),
     };
-    format!("{whose} SET {} TO {value}", parameter.join("."))
-}
-
-/// The elements of a list of names, without their quotes.
-fn list(text: &str) -> Vec<String> {
-    let mut elements = Vec::new();
-    let mut rest = text.trim();
-    while !rest.is_empty() {
-        let (element, after) = match rest.strip_prefix('"') {
-            Some(quoted) => until_quote(quoted),
-            None => {
-                let end = rest.find(',').unwrap_or(rest.len());
-                let (element, after) = rest.split_at(end);
-                (element.trim_end().to_owned(), after)
-            }
-        };
-        elements.push(element);
-        rest = after.trim_start().strip_prefix(',').unwrap_or("").trim_start();
-    }
-    elements
-}
-
-fn until_quote(mut rest: &str) -> (String, &str) {
-    let mut element = String::new();
-    while let Some((before, after)) = rest.split_once('"') {
-        element.push_str(before);
-        match after.strip_prefix('"') {
-            Some(after) => {
-                element.push('"');
-                rest = after;
-            }
-            None => return (element, after),
-        }
-    }
-    (element + rest, "")
+    format!("{whose} SET {}", quote::setting(&setting.name, &setting.value))
 }
 
 async fn run(session: &Connection, statement: &str, what: &str) -> Result<()> {
@@ -140,28 +87,13 @@ async fn run(session: &Connection, statement: &str, what: &str) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn setting(name: &str, value: &str) -> Setting {
-        Setting { role: None, name: name.to_owned(), value: value.to_owned() }
-    }
-
-    #[test]
-    fn lists_of_names_are_set_name_by_name() {
-        let of = |name, value| of_setting(&setting(name, value), "d");
-        assert_eq!(
-            of("search_path", r#""$user", public, "a ""b,""#),
-            r#"ALTER DATABASE d SET "search_path" TO '$user', 'public', 'a "b,'"#
-        );
-        assert_eq!(of("search_path", "\"\""), "ALTER DATABASE d SET \"search_path\" TO ''");
-        assert_eq!(of("search_path", ""), "ALTER DATABASE d SET \"search_path\" TO ''");
-        assert_eq!(of("work_mem", "64MB"), "ALTER DATABASE d SET \"work_mem\" TO '64MB'");
-        assert_eq!(of("my.app", "it's, so"), "ALTER DATABASE d SET \"my\".\"app\" TO 'it''s, so'");
-    }
-
     #[test]
     fn a_setting_may_be_of_one_role_only() {
-        let setting = Setting { role: Some("r\"x".to_owned()), ..setting("work_mem", "1MB") };
+        let everybody = Setting { role: None, name: "work_mem".to_owned(), value: "1MB".to_owned() };
+        assert_eq!(of_setting(&everybody, "\"d\""), "ALTER DATABASE \"d\" SET \"work_mem\" TO '1MB'");
+        let one = Setting { role: Some("r\"x".to_owned()), ..everybody };
         assert_eq!(
-            of_setting(&setting, "\"d\""),
+            of_setting(&one, "\"d\""),
             "ALTER ROLE \"r\"\"x\" IN DATABASE \"d\" SET \"work_mem\" TO '1MB'"
         );
     }

@@ -1,0 +1,229 @@
+//! What a restore would change, and what is in its way.
+
+use std::collections::BTreeSet;
+
+use dumprestore_driver::{Changes, Error, ErrorKind, Extras, Result};
+
+use super::databases::Database;
+use super::items::Policies;
+use super::names::Names;
+use super::needs::{self, Login, Obstacle};
+use super::server::Server;
+use super::swap::refuse_prepared_transactions;
+use super::{prepare, roles};
+use crate::archived::Contents;
+use crate::config::Policy;
+use crate::connect::{Connection, connect, sqlstate};
+
+/// A restore, before anything of it is done.
+pub(crate) struct Plan<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) names: &'a Names,
+    pub(crate) policies: Policies,
+    pub(crate) contents: &'a Contents,
+}
+
+/// Schema and name of a table.
+type TableName = (String, String);
+
+impl Plan<'_> {
+    /// Counts tables, and refuses what can't work.
+    pub(crate) async fn changes(&self, extras: Extras) -> Result<Changes> {
+        let session = self.server.maintenance().await?;
+        let login = Login::look(&session).await?;
+        let mut obstacles = needs::obstacles(&session, self.contents, self.policies, &login).await?;
+        let live = Database::named(&session, &self.names.live).await?;
+        obstacles.extend(self.rights(&session, &login).await?);
+        Obstacle::refuse(obstacles)?;
+        if let Some(live) = &live {
+            refuse_prepared_transactions(&session, &[live.oid]).await?;
+        }
+        if let Some(kept) = Database::named(&session, &self.names.kept).await? {
+            prepare::refuse_foreign(&kept)?;
+        }
+        let there = self.tables_there(live.is_some()).await?;
+        let mut changes = self.count(&there);
+        refuse_extras(&changes, extras)?;
+        self.note(&session, live.as_ref(), &mut changes).await?;
+        changes.needs_bytes = Some(self.contents.tables.iter().map(|table| table.bytes).sum());
+        session.close().await;
+        Ok(changes)
+    }
+
+    /// Tables that the archive makes.
+    fn tables_archived(&self) -> BTreeSet<TableName> {
+        let tables = self.contents.items.iter().filter(|item| item.kind == "TABLE");
+        tables.map(|item| (item.schema.clone(), item.name.clone())).collect()
+    }
+
+    async fn tables_there(&self, is_there: bool) -> Result<BTreeSet<TableName>> {
+        if !is_there {
+            return Ok(BTreeSet::new());
+        }
+        let session = match connect(&self.server.target, "plan").await {
+            Ok(session) => session,
+            // It was made to let nobody in, perhaps because nobody should.
+            Err(error) if sqlstate(&error) == Some("55000") => return Ok(BTreeSet::new()),
+            Err(error) => return Err(error),
+        };
+        let asked = "SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c \
+            JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+            WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' \
+            AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
+            AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.deptype = 'e' AND d.objid = c.oid \
+                AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass)";
+        let found = session
+            .query(asked, &[])
+            .await
+            .map_err(|error| session.fault(error, "can't list the tables of the live database"))?;
+        session.close().await;
+        Ok(found.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    fn count(&self, there: &BTreeSet<TableName>) -> Changes {
+        let archived = self.tables_archived();
+        let mut changes = Changes::of("tables");
+        changes.create = archived.difference(there).count() as u64;
+        changes.replace = archived.intersection(there).count() as u64;
+        for (schema, name) in there.difference(&archived) {
+            changes.count_removed(|| format!("{schema}.{name}"));
+        }
+        changes
+    }
+
+    /// Who may not do what a swap does must know before.
+    async fn rights(&self, session: &Connection, login: &Login) -> Result<Option<Obstacle>> {
+        const HINT: &str = "give the login the right `CREATEDB` and make it a member of the owner, or use a superuser; \
+            `--in-place` needs neither";
+        if !login.may_create_databases {
+            let message = format!("the login `{}` may not make databases", login.name);
+            return Ok(Some(Obstacle::new(message, HINT)));
+        }
+        let Some(live) = prepare::Live::look(session, &self.names.live).await? else { return Ok(None) };
+        let asked = "SELECT pg_catalog.pg_has_role(current_user, oid, 'USAGE') FROM pg_catalog.pg_roles \
+            WHERE rolname = $1";
+        let is_owner = session
+            .query_opt(asked, &[&live.owner])
+            .await
+            .map_err(|error| session.fault(error, "can't read who owns the live database"))?
+            .is_some_and(|row| row.get(0));
+        let message = format!("the login `{}` does not own the database `{}`", login.name, self.names.live);
+        Ok((!is_owner).then(|| Obstacle::new(message, HINT)))
+    }
+
+    /// What a person should know before saying yes.
+    async fn note(&self, session: &Connection, live: Option<&Database>, changes: &mut Changes) -> Result<()> {
+        let archived: Vec<&str> = self.contents.roles.iter().map(|role| role.name.as_str()).collect();
+        let missing = roles::missing(session, &archived).await?;
+        if !missing.is_empty() {
+            changes.notes.push(format!("roles that are made, without passwords: `{}`", missing.join("`, `")));
+        }
+        if self.policies.owners == Policy::None {
+            changes.notes.push("what is restored belongs to who restores it".to_owned());
+        }
+        if needs::major(session.version()) > needs::major(self.contents.origin.server_version) {
+            changes.notes.push(format!(
+                "the dump is of PostgreSQL {}, and the server of a newer version, {}",
+                needs::major(self.contents.origin.server_version),
+                needs::major(session.version())
+            ));
+        }
+        let without: Vec<String> = self
+            .contents
+            .tables
+            .iter()
+            .filter(|table| table.without_data)
+            .map(|table| format!("{}.{}", table.schema, table.name))
+            .collect();
+        if !without.is_empty() {
+            changes.notes.push(format!("the dump is without the rows of `{}`", without.join("`, `")));
+        }
+        if !self.contents.whole {
+            changes.notes.push("the dump is of a selection, and the database is replaced by it".to_owned());
+        }
+        match live {
+            None => changes.notes.push(format!("the database `{}` is made", self.names.live)),
+            Some(live) => self.note_live(session, live, changes).await?,
+        }
+        Ok(())
+    }
+
+    async fn note_live(&self, session: &Connection, live: &Database, changes: &mut Changes) -> Result<()> {
+        let count = async |query: &str| -> Result<Vec<String>> {
+            let found = session.query(query, &[&live.oid]).await;
+            let found = found.map_err(|error| session.fault(error, "can't look at the live database"))?;
+            Ok(found.iter().map(|row| row.get(0)).collect())
+        };
+        let sessions = count(
+            "SELECT pid::text FROM pg_catalog.pg_stat_activity \
+             WHERE datid = $1 AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend'",
+        )
+        .await?;
+        if !sessions.is_empty() {
+            changes.notes.push(format!("sessions that are ended at the swap: {} now", sessions.len()));
+        }
+        let slots = count(
+            "SELECT slot_name::text FROM pg_catalog.pg_replication_slots s \
+            JOIN pg_catalog.pg_database d ON d.datname = s.database WHERE d.oid = $1 ORDER BY 1",
+        )
+        .await?;
+        if !slots.is_empty() {
+            changes.notes.push(format!("logical replication slots that are lost: `{}`", slots.join("`, `")));
+        }
+        let subscriptions =
+            count("SELECT subname::text FROM pg_catalog.pg_subscription WHERE subdbid = $1 ORDER BY 1").await;
+        // Some logins may not look; they may not restore subscriptions either.
+        if let Ok(subscriptions) = subscriptions
+            && !subscriptions.is_empty()
+        {
+            changes.notes.push(format!(
+                "subscriptions that are dropped, while their slots stay at the publisher: `{}`",
+                subscriptions.join("`, `")
+            ));
+        }
+        let settings = count(
+            "SELECT coalesce(r.rolname::text || ': ', '') || c.setting FROM pg_catalog.pg_db_role_setting s \
+             LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole, pg_catalog.unnest(s.setconfig) AS c (setting) \
+             WHERE s.setdatabase = $1 ORDER BY 1",
+        )
+        .await?;
+        let archived: Vec<String> = self
+            .contents
+            .database
+            .settings
+            .iter()
+            .map(|s| {
+                format!(
+                    "{}{}={}",
+                    s.role.as_ref().map(|r| format!("{r}: ")).unwrap_or_default(),
+                    s.name,
+                    s.value
+                )
+            })
+            .collect();
+        let lost: Vec<&String> = settings.iter().filter(|setting| !archived.contains(setting)).collect();
+        if !lost.is_empty() {
+            let lost: Vec<&str> = lost.into_iter().map(String::as_str).collect();
+            changes.notes.push(format!("settings of the database that are lost: `{}`", lost.join("`, `")));
+        }
+        Ok(())
+    }
+}
+
+/// A database is restored whole: it can't keep tables that the archive does not have.
+fn refuse_extras(changes: &Changes, extras: Extras) -> Result<()> {
+    let (kind, message, hint) = match (changes.remove, extras) {
+        (0, _) | (_, Extras::Remove) => return Ok(()),
+        (_, Extras::Fail) => (
+            ErrorKind::Environment,
+            "the database has tables that the archive does not have",
+            "restore with `--extras remove` if they may go",
+        ),
+        (_, Extras::Keep) => (
+            ErrorKind::Unsupported,
+            "a database is restored whole, and can't keep tables of its own",
+            "restore with `--extras remove` if they may go, or single tables with `--only NODE:TABLE`",
+        ),
+    };
+    Err(Error::new(kind, message).with_context("tables", changes.removes.join(", ")).with_hint(hint))
+}

@@ -1,0 +1,93 @@
+//! A PostgreSQL database keeps the promises of the contract.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "what a test can't go on without ends it"
+)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use dumprestore_driver::Reference;
+use dumprestore_postgres::PostgresConfig;
+use dumprestore_testkit::{Fixture, ReferentSample, ReferrerSample, Seed, async_trait};
+use serde_json::{Value, json};
+
+mod restore_support;
+use restore_support::Database;
+
+/// The server lets everybody in, with any password.
+const PASSWORD: &str = "n0t-to-be-seen-7ab1";
+
+struct Shop(Database);
+
+#[async_trait]
+impl Fixture for Shop {
+    type Config = PostgresConfig;
+
+    async fn new(_: &Path) -> Self {
+        Self(Database::new())
+    }
+
+    fn options(&self) -> Value {
+        json!({ "url": self.0.url(PASSWORD), "lock_timeout": 20 })
+    }
+
+    async fn seed(&self, seed: Seed) {
+        self.0.seed(seed);
+    }
+
+    async fn mutate(&self) {
+        self.0.mutate();
+    }
+
+    async fn fingerprint(&self) -> String {
+        self.0.fingerprint()
+    }
+
+    async fn remove(&self) -> bool {
+        self.0.drop();
+        true
+    }
+
+    async fn beside(&self, _: &Path) -> BTreeSet<String> {
+        self.0.beside().into_iter().collect()
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        vec![PASSWORD.to_owned()]
+    }
+
+    fn referrer(&self) -> Vec<ReferrerSample> {
+        let images = |id: u32| Reference::to(format!("img/{id}.png"));
+        let with_digest = |id: u32| Reference { digest: format!("{id:064x}").try_into().ok(), ..images(id) };
+        vec![
+            ReferrerSample {
+                keys: json!("SELECT image FROM shop.product"),
+                finds: (1..=100).map(images).collect(),
+            },
+            ReferrerSample {
+                keys: json!("SELECT image, sha256 FROM shop.product WHERE owner <= 10"),
+                finds: (1..=10).map(with_digest).collect(),
+            },
+        ]
+    }
+
+    fn referent(&self) -> Vec<ReferentSample> {
+        let all = |keys: &[&str]| keys.iter().map(|key| Reference::to(*key)).collect::<Vec<_>>();
+        let sample = |within: &str, there: &[&str], missing: &[&str]| ReferentSample {
+            within: Some(within.to_owned()),
+            there: all(there),
+            missing: all(missing),
+        };
+        vec![
+            sample("shop.product.sku", &["sku-1", "sku-5"], &["sku-0", "", "SKU-1"]),
+            sample("shop.customer.id", &["1", "100"], &["0", "101", "-1"]),
+        ]
+    }
+}
+
+dumprestore_testkit::conformance!(Shop);
