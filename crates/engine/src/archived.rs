@@ -183,9 +183,8 @@ mod tests {
 
     #[test]
     fn lanes_begin_far_apart_and_one_lane_keeps_the_order() {
-        let order = |all: Vec<Vec<u32>>| {
-            in_turn(all.into_iter().map(Vec::into_iter).collect()).collect::<Vec<_>>()
-        };
+        let order =
+            |all: Vec<Vec<u32>>| in_turn(all.into_iter().map(Vec::into_iter).collect()).collect::<Vec<_>>();
         assert_eq!(order(vec![vec![0, 1, 2, 3], vec![4, 5, 6]]), [0, 4, 1, 5, 2, 6, 3]);
         assert_eq!(order(vec![vec![0, 1, 2, 3]]), [0, 1, 2, 3]);
         assert_eq!(order(Vec::new()), [0; 0]);

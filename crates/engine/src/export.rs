@@ -36,6 +36,7 @@ impl Registry {
             Error::unsupported(format!("there is no driver `{}`", nodes[at].driver.escape_debug()))
                 .with_node(&path)
         })?;
-        export(&section, selection, out).map_err(|error| error.with_node(&path))
+        export(&section, selection, out).map_err(|error| error.with_node(&path))?;
+        section.sound()
     }
 }

@@ -22,7 +22,7 @@ use dumprestore::{
 
 /// What the process is to do: the phase, the number of parts, the folder.
 const TASK: &str = "DUMPRESTORE_TEST_MANY_PARTS";
-const FEW: u64 = 30_000;
+const FEW: u64 = 60_000;
 const MANY: u64 = 200_000;
 /// In megabytes. As long as each part took some hundred bytes, `MANY` took more than 60 MB more than `FEW`.
 const MOST_MORE: f64 = 16.0;
@@ -188,7 +188,7 @@ fn set(parts: u64, folder: &Path) -> (BackupSet, Arc<AtomicU64>) {
     let loaded = Arc::new(AtomicU64::new(0));
     let captured = (0..parts).map(|_| AtomicU64::new(u64::MAX)).collect();
     let crowd = Arc::new(Crowd { parts, captured, loaded: loaded.clone() });
-    let set = BackupSet::builder("many").state_dir(folder.join("state"));
+    let set = BackupSet::builder("many").base(folder).state_dir(folder.join("state"));
     (set.node(NodeBuilder::new("crowd").driver(crowd)).build().unwrap(), loaded)
 }
 

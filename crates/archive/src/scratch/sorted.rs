@@ -7,7 +7,7 @@ use std::collections::BinaryHeap;
 use std::fs::File;
 
 /// So many bytes are sorted at a time.
-const AT_ONCE: usize = 6 << 20;
+const AT_ONCE: usize = 4 << 20;
 /// Of each sorted run so many bytes are in memory while runs are merged.
 const AHEAD: usize = 32 << 10;
 

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::scratch::{Scratch, Spool};
 
 /// So many bytes of it are in memory at the most, if there is a folder for scratch files.
-const IN_MEMORY: usize = 8 << 20;
+const IN_MEMORY: usize = 16 << 20;
 const RECORD: usize = 12;
 /// The keys of so many records are found by one that is in memory.
 const STRETCH: usize = 256;
@@ -44,12 +44,13 @@ impl Table {
             let start = stretch * STRETCH;
             let bytes = &mut bytes[..STRETCH.min(self.len - start) * RECORD];
             self.spool.read((start * RECORD) as u64, bytes)?;
-            for (at, number) in bytes.as_chunks::<RECORD>().0.iter().map(read) {
-                match at.cmp(&key) {
-                    std::cmp::Ordering::Less => {}
-                    std::cmp::Ordering::Equal => found.push(number),
-                    std::cmp::Ordering::Greater => return Ok(found),
+            let records = bytes.as_chunks::<RECORD>().0;
+            let from = records.partition_point(|record| read(record).0 < key);
+            for (at, number) in records[from..].iter().map(read) {
+                if at != key {
+                    return Ok(found);
                 }
+                found.push(number);
             }
         }
         Ok(found)

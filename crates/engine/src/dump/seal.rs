@@ -13,6 +13,9 @@ use crate::OrderReason;
 use crate::reference_check::EdgeCheck;
 use crate::set::BackupSet;
 
+/// Bytes of all ledgers in the manifest: every reader holds them in memory.
+const LEDGER: usize = 8 << 20;
+
 /// The manifest of what was dumped, and the report.
 pub(super) fn conclude(
     run: &mut DumpRun<'_>,
@@ -28,8 +31,9 @@ pub(super) fn conclude(
     let verdict = cutting.tries.last().map(|cut| cut.outcome.clone()).unwrap_or_default();
     manifest.cuts = cutting.tries;
     let mut nodes = Vec::new();
+    let mut room = LEDGER;
     for node in &mut run.nodes {
-        let (section, dumped) = section(node)?;
+        let (section, dumped) = section(node, &mut room)?;
         manifest.nodes.push(section);
         nodes.push(dumped);
     }
@@ -87,7 +91,23 @@ fn ordering_edges(set: &BackupSet, nodes: &[OpenNode]) -> Vec<archive::Edge> {
         .collect()
 }
 
-fn section(node: &mut OpenNode) -> Result<(archive::Node, DumpedNode)> {
+/// A ledger as it stands in the manifest: the beginning of it, if there is no room for all.
+fn ledger(entries: &[LedgerEntry], room: &mut usize) -> Vec<archive::LedgerEntry> {
+    let mut listed = Vec::new();
+    for (at, LedgerEntry { what, why, .. }) in entries.iter().enumerate() {
+        let Some(left) = room.checked_sub(what.len() + why.len() + 64) else {
+            let path = format!("{} more", entries.len() - at);
+            let why = "the manifest has no room for them; the run has told of each".to_owned();
+            listed.push(archive::LedgerEntry { path, why });
+            break;
+        };
+        *room = left;
+        listed.push(archive::LedgerEntry { path: what.clone(), why: why.clone() });
+    }
+    listed
+}
+
+fn section(node: &mut OpenNode, room: &mut usize) -> Result<(archive::Node, DumpedNode)> {
     let driver = &node.driver;
     let mut section = archive::Node::new(node.path.as_str(), driver.kind(), driver.formats().writes);
     section.facts = std::mem::take(&mut node.facts);
@@ -100,11 +120,7 @@ fn section(node: &mut OpenNode) -> Result<(archive::Node, DumpedNode)> {
             format!("{} bytes were there when the dump began", node.inspection.size.unwrap_or_default());
         node.ledger.push(LedgerEntry::degrading(what, "nothing of it was dumped"));
     }
-    section.ledger = node
-        .ledger
-        .iter()
-        .map(|entry| archive::LedgerEntry { path: entry.what.clone(), why: entry.why.clone() })
-        .collect();
+    section.ledger = ledger(&node.ledger, room);
     if node.ledger.iter().any(|entry| entry.degrades) {
         section.status = archive::Status::Degraded;
     }
@@ -116,4 +132,21 @@ fn section(node: &mut OpenNode) -> Result<(archive::Node, DumpedNode)> {
         ledger: std::mem::take(&mut node.ledger),
     };
     Ok((section, dumped))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ledger_that_is_too_long_says_how_much_of_it_is_missing() {
+        let all: Vec<_> = (0..10).map(|at| LedgerEntry::degrading(format!("file {at}"), "gone")).collect();
+        let mut room = 1000;
+        assert_eq!(ledger(&all, &mut room).len(), 10);
+        assert!(room < 300);
+        let cut = ledger(&all, &mut room);
+        let last = cut.last().unwrap();
+        assert_eq!(last.path, format!("{} more", 10 - (cut.len() - 1)));
+        assert_eq!(ledger(&all, &mut 0)[0].path, "10 more");
+    }
 }
