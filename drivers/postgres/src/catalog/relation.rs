@@ -19,12 +19,19 @@ pub(crate) struct Relation {
     pub(crate) of_extension: bool,
     /// Whether a materialized view has its rows.
     pub(crate) populated: bool,
+    /// The number of the partitioned table that it is a partition of.
+    pub(crate) partition_of: Option<u32>,
 }
 
 impl Relation {
     /// Whether `LOCK TABLE` keeps its definition from changing under a dump.
     pub(crate) fn is_lockable(&self) -> bool {
         matches!(self.kind, 'r' | 'p')
+    }
+
+    /// As people write it: `public.orders`.
+    pub(crate) fn label(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
     }
 
     /// Whether it has rows of its own, to be dumped.
@@ -34,11 +41,13 @@ impl Relation {
 }
 
 const RELATIONS: &str = "
-    SELECT c.oid, n.nspname::text, c.relname::text, c.relkind, c.relpersistence, e.objid IS NOT NULL, c.relispopulated
+    SELECT c.oid, n.nspname::text, c.relname::text, c.relkind, c.relpersistence, e.objid IS NOT NULL, c.relispopulated,
+        i.inhparent
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_catalog.pg_depend e ON e.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND e.objid = c.oid
         AND e.objsubid = 0 AND e.deptype = 'e'
+    LEFT JOIN pg_catalog.pg_inherits i ON c.relispartition AND i.inhrelid = c.oid
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'
         AND pg_catalog.left(n.nspname::text, 3) <> 'pg_' AND n.nspname <> 'information_schema'
         AND (e.objid IS NULL
@@ -56,6 +65,7 @@ pub(crate) async fn relations(connection: &Connection) -> Result<Vec<Relation>> 
         persistence: letter(row.get(4)),
         of_extension: row.get(5),
         populated: row.get(6),
+        partition_of: row.get(7),
     };
     Ok(rows.iter().map(relation).collect())
 }

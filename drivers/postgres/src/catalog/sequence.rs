@@ -22,13 +22,16 @@ pub(crate) struct SequenceName {
     pub(crate) schema: String,
     pub(crate) name: String,
     pub(crate) is_unlogged: bool,
+    /// Whether an extension made it, and says that where it stands is the user's.
+    pub(crate) of_extension: bool,
     may_read: bool,
 }
 
 const NAMES: &str = "
     SELECT c.oid, n.nspname::text, c.relname::text, c.relpersistence = 'u',
         COALESCE(pg_catalog.has_schema_privilege(n.oid, 'USAGE')
-                 AND pg_catalog.has_sequence_privilege(c.oid, 'SELECT'), false)
+                 AND pg_catalog.has_sequence_privilege(c.oid, 'SELECT'), false),
+        c.oid IN (SELECT pg_catalog.unnest(extconfig) FROM pg_catalog.pg_extension)
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'S' AND c.relpersistence <> 't'
@@ -48,6 +51,7 @@ pub(crate) async fn sequence_names(connection: &Connection) -> Result<Vec<Sequen
         name: row.get(2),
         is_unlogged: row.get(3),
         may_read: row.get(4),
+        of_extension: row.get(5),
     };
     Ok(rows.iter().map(name).collect())
 }

@@ -1,0 +1,24 @@
+//! One dump of a database.
+//!
+//! - [`Choice`] (`choice.rs`): which schemas and tables.
+//! - `pin.rs`: locks, and then the snapshot, on one session; `barrier.rs` keeps writers out of a locked cut; `lanes.rs`
+//!   has the sessions that share the snapshot.
+//! - `listing.rs`: what is in the dump. `definitions.rs` has `pg_dump` write the definitions, `omit.rs` leaves some
+//!   out, `piece.rs` cuts tables into parts.
+//! - `rows.rs` and `blobs.rs` write parts.
+//! - [`Snapshot`] (`snapshot.rs`) puts it together.
+
+mod barrier;
+mod blobs;
+mod choice;
+mod definitions;
+mod lanes;
+mod listing;
+mod omit;
+mod piece;
+mod pin;
+mod rows;
+mod snapshot;
+
+pub(crate) use choice::{Choice, closest};
+pub(crate) use snapshot::Snapshot;

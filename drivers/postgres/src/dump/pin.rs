@@ -1,0 +1,203 @@
+//! The pin: locks first, then the snapshot.
+//!
+//! In one transaction all tables are locked as readers lock them, and only then its snapshot is taken: `LOCK TABLE` is
+//! the one kind of statement that takes none. What changes a definition, or rewrites or empties a table, waits for such
+//! a lock or was committed before it; so the snapshot sees either all of such a change or nothing, and later, until the
+//! transaction ends, none can come. The other way round an old snapshot would read a table as empty that was truncated
+//! between it and the lock.
+//!
+//! What was created or renamed between the list and the locks is found by reading the list again in the snapshot: if it
+//! is another, the pin is made again.
+
+use std::time::Duration;
+
+use dumprestore_driver::{CutMode, Error, Facts, Result};
+use tokio::sync::Mutex;
+
+use super::barrier::Barrier;
+use super::choice::{Choice, Chosen};
+use super::lanes::{Lanes, Patience};
+use crate::catalog::{Relation, relations, schemas};
+use crate::config::Setup;
+use crate::connect::{Connection, Target, connect, sqlstate};
+use crate::quote;
+
+/// How often definitions may change while the pin is made.
+const TRIES: u32 = 20;
+
+/// A view that is held until it is released.
+pub(crate) struct Pinned {
+    /// Holds the snapshot, and the locks. Busy while a part is read on it.
+    pub(crate) main: Mutex<Connection>,
+    pub(crate) snapshot: String,
+    pub(crate) version: u32,
+    pub(crate) is_standby: bool,
+    pub(crate) relations: Vec<Relation>,
+    pub(crate) chosen: Chosen,
+    pub(crate) facts: Facts,
+    pub(crate) lanes: Lanes,
+    /// The one server that has the snapshot.
+    pub(crate) target: Target,
+    barrier: Option<Barrier>,
+}
+
+impl Pinned {
+    /// Takes it.
+    pub(crate) async fn take(setup: &Setup, choice: &Choice, mode: CutMode) -> Result<Self> {
+        let patience = Patience { lock: setup.lock_timeout, statement: setup.statement_timeout };
+        let main = connect(&setup.target, "dumprestore: dump, pin").await?;
+        // Of several servers, only the one that has the snapshot will do for the lanes.
+        let target = main.target().clone();
+        for _ in 0..TRIES {
+            let Some(held) = Held::take(&main, &target, choice, mode, patience).await? else {
+                rollback(&main).await?;
+                continue;
+            };
+            return Ok(Self::new(main, target, held, patience));
+        }
+        Err(Error::environment("definitions change faster than the tables can be locked")
+            .with_hint("is a migration running? run it again when it has ended"))
+    }
+
+    fn new(main: Connection, target: Target, held: Held, patience: Patience) -> Self {
+        let version = main.version();
+        Self {
+            version,
+            snapshot: held.snapshot.clone(),
+            is_standby: held.is_standby,
+            relations: held.relations,
+            chosen: held.chosen,
+            facts: held.facts,
+            lanes: Lanes::new(target.clone(), held.snapshot, patience),
+            target,
+            barrier: held.barrier,
+            main: Mutex::new(main),
+        }
+    }
+
+    /// Lets writers go on, and says for how long they were kept out.
+    pub(crate) async fn unlock(&mut self) -> Option<Duration> {
+        let barrier = self.barrier.take()?;
+        let waited = barrier.lower().await;
+        self.facts.insert("writers_waited_ms".to_owned(), waited.as_millis().to_string());
+        Some(waited)
+    }
+
+    /// Lets everything go.
+    pub(crate) async fn release(mut self) {
+        self.unlock().await;
+        self.lanes.close().await;
+        self.main.into_inner().close().await;
+    }
+
+    /// The relation of that number.
+    pub(crate) fn relation(&self, oid: u32) -> Option<&Relation> {
+        let at = self.relations.binary_search_by_key(&oid, |relation| relation.oid).ok()?;
+        self.relations.get(at)
+    }
+}
+
+struct Held {
+    snapshot: String,
+    is_standby: bool,
+    relations: Vec<Relation>,
+    chosen: Chosen,
+    facts: Facts,
+    barrier: Option<Barrier>,
+}
+
+impl Held {
+    /// `None`: a definition changed meanwhile.
+    async fn take(
+        main: &Connection,
+        target: &Target,
+        choice: &Choice,
+        mode: CutMode,
+        patience: Patience,
+    ) -> Result<Option<Self>> {
+        let relations = relations(main).await?;
+        let chosen = choice.pick(&schemas(main).await?, &relations)?;
+        let tables = lockable(&relations, &chosen);
+        if !lock(main, &tables, patience).await? {
+            return Ok(None);
+        }
+        let barrier = match mode {
+            CutMode::Open => None,
+            CutMode::Locked => Some(Barrier::raise(target, &tables, patience.lock).await?),
+        };
+        let (snapshot, is_standby, facts) = export(main).await?;
+        let now = crate::catalog::relations(main).await?;
+        let same = chosen == choice.pick(&schemas(main).await?, &now)? && relations == now;
+        Ok(same.then_some(Self { snapshot, is_standby, relations, chosen, facts, barrier }))
+    }
+}
+
+fn lockable(relations: &[Relation], chosen: &Chosen) -> Vec<String> {
+    let wanted = relations.iter().filter(|relation| relation.is_lockable() && !chosen.omits(relation.oid));
+    wanted.map(|relation| quote::qualified(&relation.schema, &relation.name)).collect()
+}
+
+/// `false`: one of them is gone, or is another thing now.
+async fn lock(main: &Connection, tables: &[String], patience: Patience) -> Result<bool> {
+    let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}", patience.sql());
+    let what = "can't begin to read the database";
+    main.batch_execute(&begin).await.map_err(|error| main.fault(error, what))?;
+    if tables.is_empty() {
+        return Ok(true);
+    }
+    let lock = format!("LOCK TABLE ONLY {} IN ACCESS SHARE MODE", tables.join(", ONLY "));
+    let Err(error) = main.batch_execute(&lock).await else { return Ok(true) };
+    let error = main.fault(error, "can't lock the tables for reading");
+    match sqlstate(&error) {
+        Some("42P01" | "3F000" | "42809") => Ok(false),
+        Some("42501") => Err(error.with_hint(
+            "grant the login `USAGE` on all schemas and `SELECT` on all tables, or leave tables out with \
+             `exclude_tables`",
+        )),
+        _ => Err(error),
+    }
+}
+
+/// The first query of the transaction, which takes its snapshot.
+const EXPORT: &str = "
+    SELECT pg_catalog.pg_export_snapshot(), pg_catalog.pg_is_in_recovery(),
+        CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+             ELSE pg_catalog.pg_current_wal_insert_lsn() END::text,
+        pg_catalog.current_setting('server_version'), pg_catalog.txid_current_snapshot()::text,
+        pg_catalog.now()::text";
+
+const CONTROL: &str = "
+    SELECT (SELECT system_identifier::text FROM pg_catalog.pg_control_system()),
+        (SELECT timeline_id::text FROM pg_catalog.pg_control_checkpoint())";
+
+const MAY_READ_CONTROL: &str = "
+    SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
+        AND pg_catalog.has_function_privilege('pg_catalog.pg_control_checkpoint()', 'EXECUTE')";
+
+async fn export(main: &Connection) -> Result<(String, bool, Facts)> {
+    let what = "can't export a snapshot";
+    let row = main.query_one(EXPORT, &[]).await.map_err(|error| main.fault(error, what))?;
+    let (snapshot, is_standby): (String, bool) = (row.get(0), row.get(1));
+    let mut facts = Facts::new();
+    let mut note = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            facts.insert(name.to_owned(), value);
+        }
+    };
+    note("lsn", row.get(2));
+    note("server_version", row.get(3));
+    note("snapshot", row.get(4));
+    note("pinned_at", row.get(5));
+    note("standby", is_standby.then(|| "true".to_owned()));
+    let may = main.query_one(MAY_READ_CONTROL, &[]).await.map_err(|error| main.fault(error, what))?;
+    if may.get(0) {
+        let row = main.query_one(CONTROL, &[]).await.map_err(|error| main.fault(error, what))?;
+        note("system_identifier", row.get(0));
+        note("timeline", row.get(1));
+    }
+    Ok((snapshot, is_standby, facts))
+}
+
+async fn rollback(main: &Connection) -> Result<()> {
+    main.batch_execute("ROLLBACK").await.map_err(|error| main.fault(error, "can't end a transaction"))
+}
