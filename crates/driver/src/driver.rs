@@ -272,11 +272,11 @@ pub trait Staging: Links + Send + Sync {
         Vec::new()
     }
 
-    /// Whether a `commit` that a crash may have cut off took effect, if that can be told. Asked only of a staging that
-    /// was resumed, and can't be undone after its commit: if it took effect, the restore goes forward.
+    /// Whether a `commit` that failed, or that a crash may have cut off, took effect, if that can be told: an answer
+    /// can get lost. Asked only where a commit can't be undone: if it took effect, the restore goes forward.
     ///
     /// # Errors
-    /// If it could not look: `recover` then changes nothing, and is to be run again.
+    /// If it could not look: nothing more is changed then, and `recover` is to be run.
     async fn took_effect(&mut self) -> Result<Option<bool>> {
         Ok(None)
     }

@@ -167,3 +167,29 @@ async fn whether_a_commit_took_effect_is_never_guessed() {
     let recovered = dumprestore::recover(&alive, std::sync::Arc::new(())).await.unwrap().unwrap();
     assert_eq!(recovered.outcome, RecoverOutcome::Finished);
 }
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_looked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let nodes = |loses: &str| node("db", "lost one", loses) + &node("files", "lost two", "");
+    let fill_all = |value| ["lost one", "lost two"].iter().for_each(|name| fill(name, &[("a", value)]));
+    let held_all = || (held("lost one"), held("lost two"));
+    fill_all("1");
+    let archive = dump(&set(folder.path(), &nodes(""), &[]).unwrap(), folder.path()).await;
+    fill_all("9");
+    let answer = set(folder.path(), &nodes(", hangs: answer lost"), &[]).unwrap();
+    dumprestore::restore(&answer, &from(&archive), &in_place(&["db"])).await.unwrap();
+    assert_eq!(held_all(), ("a=1".to_owned(), "a=1".to_owned()));
+
+    fill_all("9");
+    let server = set(folder.path(), &nodes(", hangs: server lost"), &[]).unwrap();
+    let error = dumprestore::restore(&server, &from(&archive), &in_place(&["db"])).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Stuck, "{error}");
+    assert!(error.hint().unwrap().contains("then run `dumprestore recover`"), "{error}");
+    // Nothing was taken back, for it was committed.
+    assert_eq!(held_all(), ("a=1".to_owned(), "a=1".to_owned()));
+    let up = set(folder.path(), &nodes(""), &[]).unwrap();
+    let recovered = dumprestore::recover(&up, std::sync::Arc::new(())).await.unwrap().unwrap();
+    assert_eq!(recovered.outcome, RecoverOutcome::Finished);
+    assert_eq!(held_all(), ("a=1".to_owned(), "a=1".to_owned()));
+}

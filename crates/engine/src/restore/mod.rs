@@ -289,6 +289,7 @@ impl Restoring<'_> {
                 let report = self.with_dangling(self.report(&transaction), dangling);
                 Ok(self.finish(transaction, report, nodes, keep).await)
             }
+            Err(error) if transaction.undecided => Err(error),
             Err(error) => {
                 transaction.roll_back().await.map_err(|stuck| stuck.with_context("because", &error))?;
                 Err(error)

@@ -55,6 +55,9 @@ pub(super) struct Finished {
 /// A restore under way.
 pub(super) struct Transaction {
     pub(super) steps: Vec<Step>,
+    /// Whether it can't be told if the last commit took effect: then the way back could leave a mix, and so could the
+    /// way forward. The journal stays, and `recover` asks again.
+    pub(super) undecided: bool,
     run: Run,
     journal: Journal,
 }
@@ -76,7 +79,7 @@ impl Transaction {
             steps.push(Step::stage(chosen, cx, lanes).await.map_err(|error| error.with_node(&node))?);
         }
         let journal = Journal::create(journal, &header)?;
-        Ok(Self { steps, run: run.clone(), journal })
+        Ok(Self { steps, undecided: false, run: run.clone(), journal })
     }
 
     /// Loads and prepares all that can be undone. The live data stay as they are.
@@ -118,7 +121,9 @@ impl Transaction {
         self.phase("commit");
         for at in 0..self.undoable() {
             self.run.cancel.check()?;
-            self.advance(at, "commit", "committed").await?;
+            if let Err(error) = self.advance(at, "commit", "committed").await {
+                self.settle_commit(at, error).await?;
+            }
         }
         for at in self.undoable()..self.steps.len() {
             self.run.cancel.check()?;
@@ -133,6 +138,32 @@ impl Transaction {
             self.journal_step(at, "finish").await?;
         }
         self.journal.all_committed()
+    }
+
+    /// A commit has failed. Where there is no way back from it, it may have taken effect all the same: an answer can
+    /// get lost.
+    async fn settle_commit(&mut self, at: usize, error: Error) -> Result<()> {
+        let is_last = at + 1 == self.steps.len();
+        let step = &self.steps[at];
+        if step.undo == Undo::AfterCommit {
+            return Err(error);
+        }
+        match step.staging.write().await.took_effect().await {
+            Ok(Some(true)) => {
+                told(&self.run, &step.node, "committed");
+                Ok(())
+            }
+            Err(unknown) if is_last => {
+                self.undecided = true;
+                let message = format!("it can't be told whether the last commit took effect: {error}");
+                Err(Error::stuck(message)
+                    .with_node(&step.node)
+                    .with_context("looking failed", unknown)
+                    .with_context("journal", self.journal.path().display())
+                    .with_hint("remove the cause; then run `dumprestore recover`"))
+            }
+            Ok(_) | Err(_) => Err(error),
+        }
     }
 
     /// Drops or keeps the old state of every node, goes on past one that fails, and ends the journal if none did.

@@ -63,7 +63,8 @@ pub fn url(name: &str) -> String {
 pub struct VaultConfig {
     /// Where the box is.
     url: Secret,
-    /// The moment at which the process hangs, as if it were killed: `before commit`, `after commit`.
+    /// The moment at which the process hangs, as if it were killed: `before commit`, `after commit`. Or what is lost
+    /// once a commit took effect: its `answer lost`, the `server lost`.
     #[serde(default)]
     hangs: Option<String>,
     /// Whether it can do no more than to restore the whole box beside.

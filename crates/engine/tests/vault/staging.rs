@@ -109,10 +109,16 @@ impl Staging for VaultStaging {
             self.swap()
         }
         self.hang("after commit").await;
-        Ok(())
+        match self.vault.hangs.as_str() {
+            "answer lost" | "server lost" => Err(Error::environment("the connection was lost")),
+            _ => Ok(()),
+        }
     }
 
     async fn took_effect(&mut self) -> Result<Option<bool>> {
+        if self.vault.hangs == "server lost" {
+            return Err(Error::environment("the server is down"));
+        }
         Ok(Some(server().committed.contains(&self.key)))
     }
 
