@@ -74,7 +74,7 @@ impl Session {
         let path = self.config();
         let text = std::fs::read(path).map_err(|error| self.no_config(path, error))?;
         let origin = ConfigOrigin::new(path.display().to_string(), self.base()?);
-        let targets = targets.iter().map(|target| (target.node.clone(), target.place.clone())).collect();
+        let targets = targets.iter().map(Target::parts).collect::<Result<_>>()?;
         let overrides = Overrides::targets(targets, crate::env::current_folder()?);
         BackupSet::from_yaml(&text, &origin, &self.registry, &self.environment, &overrides)
     }

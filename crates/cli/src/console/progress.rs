@@ -126,7 +126,8 @@ impl Progress {
             return;
         }
         if shown > LEDGER_SHOWN {
-            return self.console.note(format_args!("  {node}: and more: `inspect` shows them all"));
+            let all = if self.state().command == "dump" { "`inspect` shows" } else { "`--json` tells" };
+            return self.console.note(format_args!("  {node}: and more: {all} them all"));
         }
         let text = format!("{node}: {}: {}", entry.what, entry.why);
         if entry.degrades {
