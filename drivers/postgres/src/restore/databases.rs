@@ -56,6 +56,14 @@ impl Database {
         self.name == names.staged && (self.limit == names.mark || self.limit == INVALID)
     }
 
+    /// Lets sessions in from now on, or none any more.
+    pub(crate) async fn let_in(&self, session: &Connection, open: bool) -> Result<()> {
+        let statement = format!("ALTER DATABASE {} ALLOW_CONNECTIONS {open}", quote::name(&self.name));
+        session.batch_execute(&statement).await.map_err(|error| {
+            session.fault(error, "can't open or close a database").with_context("database", &self.name)
+        })
+    }
+
     /// Drops it, with all that hangs on to it.
     pub(crate) async fn remove(&self, server: &Server, session: &Connection) -> Result<()> {
         let what = || format!("can't drop the database `{}`", self.name);
@@ -89,8 +97,7 @@ impl Database {
     /// Lets nobody in any more, and ends all sessions: for servers that can't drop a database in use.
     async fn empty(&self, session: &Connection) -> Result<()> {
         let failed = |error| session.fault(error, "can't end the sessions of a database");
-        let statement = format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", quote::name(&self.name));
-        session.batch_execute(&statement).await.map_err(failed)?;
+        self.let_in(session, false).await?;
         let told =
             "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datid = $1";
         for _ in 0..100 {

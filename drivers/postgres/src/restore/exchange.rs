@@ -48,6 +48,12 @@ impl Restore {
                 swap(&self.server, &renames).await.map_err(|error| self.stuck(error))?;
             }
         }
+        if let Staged::Kept { oid, .. } = self.entry.staged
+            && let Some(kept) = Database::of_oid(&session, oid).await?
+            && kept.name == self.names.kept
+        {
+            kept.let_in(&session, false).await?;
+        }
         if let Some(staged) = self.made(&session).await? {
             staged.remove(&self.server, &session).await?;
         }
@@ -95,11 +101,23 @@ impl Restore {
     }
 
     /// What the staged database is called while it is not live.
-    fn resting_name(&self) -> &str {
-        match self.entry.staged {
-            Staged::Kept { .. } => &self.names.kept,
-            Staged::Made { .. } | Staged::Nothing => &self.names.staged,
-        }
+    pub(super) fn resting_name(&self) -> &str {
+        self.names.resting(self.entry.staged)
+    }
+
+    /// Lets hooks and checks look into what was kept. Until the commit it is closed again by a rollback.
+    pub(super) async fn open_kept(&self) -> Result<()> {
+        let Staged::Kept { oid, .. } = self.entry.staged else { return Ok(()) };
+        let session = self.maintenance().await?;
+        let kept = Database::of_oid(&session, oid).await?.filter(|kept| kept.name == self.names.kept);
+        let kept = kept.ok_or_else(|| {
+            Error::environment("the state that was kept is gone")
+                .with_context("database", &self.names.kept)
+                .with_hint("somebody has renamed or dropped it: restore from an archive")
+        })?;
+        kept.let_in(&session, true).await?;
+        session.close().await;
+        Ok(())
     }
 
     fn is_swapped(&self, now: &Now) -> bool {
@@ -157,6 +175,7 @@ impl Restore {
     fn back(&self, now: &Now, old: Old) -> Result<Vec<Rename>> {
         let mut renames = Vec::new();
         let is_live = |database: &&Database| database.name == self.names.live;
+        let is_kept = matches!(self.entry.staged, Staged::Kept { .. });
         if let Some(staged) = now.staged.as_ref().filter(is_live) {
             if old.oid().is_some() && now.old.is_none() {
                 return Err(Error::stuck("the old database is gone")
@@ -167,7 +186,7 @@ impl Restore {
                 oid: staged.oid,
                 from: staged.name.clone(),
                 to: self.resting_name().to_owned(),
-                open: matches!(self.entry.staged, Staged::Kept { .. }).then_some(false),
+                open: is_kept.then_some(false),
             });
         }
         if let Some(aside) = now.old.as_ref().filter(|database| database.name == self.names.aside) {

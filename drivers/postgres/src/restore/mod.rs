@@ -31,6 +31,8 @@ mod schedule;
 mod server;
 mod staging;
 mod swap;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
@@ -122,7 +124,7 @@ impl Restore {
         let policies =
             Policies { owners: setup.owners, privileges: setup.privileges, tablespaces: setup.tablespaces };
         Self {
-            lanes: Lanes::new(server.clone(), &names.staged),
+            lanes: Lanes::new(server.clone(), names.resting(entry.staged)),
             entry,
             names,
             server,
@@ -160,6 +162,7 @@ impl Restore {
 
     async fn begin(&mut self) -> Result<()> {
         let Some(archived) = self.archived.clone() else {
+            self.open_kept().await?;
             self.entry.step = Step::Begun;
             return Ok(());
         };

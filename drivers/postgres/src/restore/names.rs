@@ -2,6 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
+use super::entry::Staged;
+
 /// The longest name of a database, in bytes. A server cuts off what is longer.
 pub(crate) const LONGEST: usize = 63;
 
@@ -38,6 +40,14 @@ impl Names {
             // More than any server has connections.
             mark: 1_000_000_000 + number,
             live: live.to_owned(),
+        }
+    }
+
+    /// What the database that is swapped in is called before.
+    pub(crate) fn resting(&self, staged: Staged) -> &str {
+        match staged {
+            Staged::Kept { .. } => &self.kept,
+            Staged::Made { .. } | Staged::Nothing => &self.staged,
         }
     }
 }

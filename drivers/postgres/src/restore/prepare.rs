@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use dumprestore_driver::{Error, LedgerEntry, Result};
 
 use super::databases::Database;
-use super::entry::{Old, Staged};
+use super::entry::Old;
 use super::items;
 use super::properties::Properties;
 use super::swap::refuse_prepared_transactions;
@@ -61,19 +61,10 @@ impl Restore {
         if let Some(aside) = Database::named(session, &self.names.aside).await? {
             return Err(taken(&aside.name));
         }
-        if let Some(kept) = Database::named(session, &self.names.kept).await? {
+        if let Some(kept) = Database::named(session, &self.names.kept).await?
+            && Some(kept.oid) != self.entry.staged.oid()
+        {
             refuse_foreign(&kept)?;
-        }
-        match self.entry.staged {
-            Staged::Kept { oid, .. } => {
-                let kept = Database::of_oid(session, oid).await?.filter(|kept| kept.name == self.names.kept);
-                kept.ok_or_else(|| {
-                    Error::environment("the state that was kept is gone")
-                        .with_context("database", &self.names.kept)
-                        .with_hint("somebody has renamed or dropped it: restore from an archive")
-                })?;
-            }
-            Staged::Made { .. } | Staged::Nothing => {}
         }
         let Some(live) = Database::named(session, &self.names.live).await? else { return Ok(Old::Absent) };
         refuse_prepared_transactions(session, &[live.oid]).await?;

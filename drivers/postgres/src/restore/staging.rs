@@ -3,14 +3,57 @@
 use std::sync::PoisonError;
 
 use dumprestore_driver::{
-    ArchivedPart, LedgerEntry, Links, OldState, PartReader, Result, Secret, Staging, Token, async_trait,
+    ArchivedPart, Edge, Error, KeySink, LedgerEntry, Links, OldState, PartReader, Reference, Result, Secret,
+    Staging, Token, Unresolved, async_trait,
 };
 
 use super::entry::{Staged, Step};
 use super::{CONTENTS, Restore};
+use crate::links::{Column, SearchPath, query_of, read_keys};
+
+impl Restore {
+    /// Where a query finds tables whose schema it does not name, once the database is live.
+    fn search_path(&self) -> SearchPath {
+        let Some(contents) = &self.contents else { return SearchPath::OfLogin };
+        let settings = contents.database.settings.iter().filter(|setting| setting.name == "search_path");
+        let whose = |role: &Option<String>| role.as_ref().is_none_or(|role| *role == self.server.target.user);
+        let path =
+            settings.filter(|setting| whose(&setting.role)).max_by_key(|setting| setting.role.is_some());
+        // Sessions that were opened before know nothing of it.
+        path.map_or(SearchPath::OfLogin, |setting| SearchPath::Given(setting.value.clone()))
+    }
+
+    fn refuse_nothing(&self) -> Result<()> {
+        match self.entry.staged {
+            Staged::Nothing => Err(Error::unsupported("what is put back is no database, and has no keys")),
+            Staged::Made { .. } | Staged::Kept { .. } => Ok(()),
+        }
+    }
+}
 
 #[async_trait]
-impl Links for Restore {}
+impl Links for Restore {
+    async fn references(&self, edge: &Edge, found: &mut KeySink<'_>) -> Result<()> {
+        self.refuse_nothing()?;
+        let query = query_of(&edge.keys)?;
+        let lane = self.lanes.take().await?;
+        let failed = |error| lane.fault(error, "can't read keys of the restored database");
+        lane.batch_execute("BEGIN TRANSACTION READ ONLY").await.map_err(failed)?;
+        read_keys(&lane, query, &self.search_path(), found).await?;
+        lane.batch_execute("COMMIT").await.map_err(failed)?;
+        self.lanes.give_back(lane);
+        Ok(())
+    }
+
+    async fn resolve(&self, within: Option<&str>, references: &[Reference]) -> Result<Vec<Unresolved>> {
+        self.refuse_nothing()?;
+        let lane = self.lanes.take().await?;
+        let column = Column::find(&lane, within).await?;
+        let unresolved = column.unresolved(&lane, references).await?;
+        self.lanes.give_back(lane);
+        Ok(unresolved)
+    }
+}
 
 #[async_trait]
 impl Staging for Restore {

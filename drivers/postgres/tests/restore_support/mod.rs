@@ -69,7 +69,8 @@ impl Database {
 
     pub fn is_there(&self) -> bool {
         let name = self.name.replace('\'', "''");
-        self.server.value("postgres", &format!("SELECT count(*) FROM pg_database WHERE datname = '{name}'")) == "1"
+        self.server.value("postgres", &format!("SELECT count(*) FROM pg_database WHERE datname = '{name}'"))
+            == "1"
     }
 
     /// Replaces it by one with the content of `seed`.
@@ -85,7 +86,8 @@ impl Database {
             Seed::Empty => {}
             Seed::Ordinary => {
                 self.batch(ORDINARY);
-                self.server.batch("postgres", &ORDINARY_DATABASE.replace("DATABASE x", &format!("DATABASE {name}")));
+                self.server
+                    .batch("postgres", &ORDINARY_DATABASE.replace("DATABASE x", &format!("DATABASE {name}")));
             }
             Seed::Hostile => self.batch(HOSTILE),
             Seed::Large => self.batch(LARGE),
