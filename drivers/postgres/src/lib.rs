@@ -19,7 +19,10 @@ mod client;
 mod config;
 mod connect;
 mod contents;
+mod driver;
+mod dump;
 mod inspect;
+mod links;
 mod quote;
 mod restore;
 

@@ -9,6 +9,7 @@ use rustls::client::WantsClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ConfigBuilder, SupportedProtocolVersion};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -99,12 +100,12 @@ impl Protection {
     pub(super) fn connector(&self) -> Result<MakeRustlsConnect> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = Verifier::new(self.trust()?, provider.clone());
-        let builder = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&self.versions)
             .map_err(|error| Error::config("TLS can't be had in these versions").with_source(error))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
-        let mut config = self.identified(builder)?;
+        let mut config = self.identified(builder, &provider)?;
         config.enable_sni = self.indication;
         if self.direct {
             config.alpn_protocols = vec![b"postgresql".to_vec()];
@@ -130,7 +131,11 @@ impl Protection {
         }
     }
 
-    fn identified(&self, builder: ConfigBuilder<ClientConfig, WantsClientCert>) -> Result<ClientConfig> {
+    fn identified(
+        &self,
+        builder: ConfigBuilder<ClientConfig, WantsClientCert>,
+        provider: &CryptoProvider,
+    ) -> Result<ClientConfig> {
         let wanted = |one: &&Identity| self.mode != Mode::Disable && (one.named || one.certificate.exists());
         let Some(identity) = self.certificate.as_ref().filter(wanted) else {
             return Ok(builder.with_no_client_auth());
@@ -143,10 +148,15 @@ impl Protection {
                 .with_source(error)
                 .with_hint("it must be PEM, and not be encrypted")
         })?;
-        builder.with_client_auth_cert(chain, key).map_err(|error| {
-            Error::config("the certificate and the key of `sslcert` and `sslkey` are of no use together")
+        let signer = provider.key_provider.load_private_key(key).map_err(|error| {
+            Error::config("a key is of no use")
+                .with_context("file", identity.key.display())
                 .with_source(error)
-        })
+        })?;
+        // Not the way that parses the certificate: that refuses those of the first version of X.509, and the server
+        // will say itself whether it likes it.
+        let shown = CertifiedKey::new(chain, signer);
+        Ok(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown))))
     }
 }
 

@@ -7,14 +7,14 @@ use dumprestore_driver::{Error, Result};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use x509_cert::Certificate;
-use x509_cert::der::Decode;
 use x509_cert::der::asn1::{PrintableStringRef, Utf8StringRef};
 use x509_cert::der::oid::AssociatedOid;
 use x509_cert::der::oid::db::rfc4519::COMMON_NAME;
+use x509_cert::der::{Decode, Encode};
 use x509_cert::ext::pkix::SubjectAltName;
 
 use super::tls::certificates;
@@ -81,15 +81,16 @@ impl ServerCertVerifier for Verifier {
         let Trust::Roots { store, certificates, with_name } = &self.trust else {
             return Ok(ServerCertVerified::assertion());
         };
-        let parsed = ParsedCertificate::try_from(certificate)?;
+        let parsed = ParsedCertificate::try_from(certificate);
         if certificates.iter().any(|root| root == certificate) {
             // Many servers have one certificate that has signed itself.
             check_time(certificate, now)?;
         } else {
             let algorithms = self.provider.signature_verification_algorithms.all;
-            verify_server_cert_signed_by_trust_anchor(&parsed, store, intermediates, now, algorithms)?;
+            let parsed = parsed.as_ref().map_err(Clone::clone)?;
+            verify_server_cert_signed_by_trust_anchor(parsed, store, intermediates, now, algorithms)?;
         }
-        match verify_server_name(&parsed, name) {
+        match parsed.and_then(|parsed| verify_server_name(&parsed, name)) {
             Err(error) if *with_name && !is_common_name(certificate, name) => Err(error),
             _ => Ok(ServerCertVerified::assertion()),
         }
@@ -112,7 +113,15 @@ impl ServerCertVerifier for Verifier {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+        match rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms) {
+            // Certificates of the first version of X.509 are what PostgreSQL's documentation made for long. Their
+            // signature is as good as any other, and whether to trust them was decided before.
+            Err(rustls::Error::InvalidCertificate(_)) => {
+                let key = key_of(certificate)?;
+                rustls::crypto::verify_tls13_signature_with_raw_key(message, &key, signed, algorithms)
+            }
+            verified => verified,
+        }
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -120,8 +129,17 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
+fn bad(error: CertificateError) -> rustls::Error {
+    rustls::Error::InvalidCertificate(error)
+}
+
+fn key_of(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, rustls::Error> {
+    let parsed = Certificate::from_der(certificate).map_err(|_| bad(CertificateError::BadEncoding))?;
+    let key = parsed.tbs_certificate.subject_public_key_info.to_der();
+    key.map(SubjectPublicKeyInfoDer::from).map_err(|_| bad(CertificateError::BadEncoding))
+}
+
 fn check_time(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustls::Error> {
-    let bad = |error| rustls::Error::InvalidCertificate(error);
     let parsed = Certificate::from_der(certificate).map_err(|_| bad(CertificateError::BadEncoding))?;
     let validity = parsed.tbs_certificate.validity;
     if now.as_secs() < validity.not_before.to_unix_duration().as_secs() {

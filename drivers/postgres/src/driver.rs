@@ -1,0 +1,113 @@
+//! The driver: what the engine asks before a run.
+
+use std::sync::Arc;
+
+use dumprestore_driver::{
+    ArchivedNode, BuildContext, Capabilities, Changes, Driver, DriverConfig, Error, Formats, Inspection,
+    Lanes, Linked, OpenContext, Result, Source, StageContext, Staging, Token, Undo, View, async_trait,
+};
+
+use crate::config::{PostgresConfig, Setup};
+use crate::dump::{Choice, Snapshot};
+use crate::inspect;
+use crate::links;
+use crate::restore::{self, Restore};
+
+/// The format of the parts: see `archived/`.
+const FORMATS: Formats = Formats::only(1);
+
+impl DriverConfig for PostgresConfig {
+    const KIND: &'static str = "postgres";
+    const ABOUT: &'static str = "a PostgreSQL database, live";
+    const TARGET: Option<&'static str> = Some("url");
+
+    fn build(self, cx: &BuildContext) -> Result<Arc<dyn Driver>> {
+        let setup = self.setup(cx)?;
+        // A pattern that is not well formed is found here, and what it fits at the pin.
+        Choice::new(&setup)?;
+        Ok(Arc::new(PostgresDriver { setup }))
+    }
+}
+
+/// A PostgreSQL database.
+struct PostgresDriver {
+    setup: Setup,
+}
+
+fn check_archived(archived: &dyn ArchivedNode) -> Result<()> {
+    if archived.kind() != PostgresConfig::KIND {
+        return Err(Error::unsupported(format!(
+            "a dump of a `{}` node can't be restored into PostgreSQL",
+            archived.kind()
+        )));
+    }
+    if !FORMATS.reads.contains(&archived.format()) {
+        return Err(Error::unsupported(format!(
+            "this driver can't read format {} of a dump",
+            archived.format()
+        ))
+        .with_hint("use a newer dumprestore"));
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Driver for PostgresDriver {
+    fn kind(&self) -> &'static str {
+        PostgresConfig::KIND
+    }
+
+    fn formats(&self) -> Formats {
+        FORMATS
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::streamed()
+            .with_view(View::Pinned)
+            .with_undo(Undo::AfterCommit)
+            .with_lanes(Lanes::Many)
+            .with_linked(Linked { referrer: true, referent: true })
+    }
+
+    fn target(&self) -> String {
+        self.setup.target.to_string()
+    }
+
+    fn check_keys(&self, keys: &serde_json::Value) -> Result<()> {
+        links::query_of(keys).map(drop)
+    }
+
+    fn check_within(&self, within: Option<&str>) -> Result<()> {
+        links::check_within(within).map(drop)
+    }
+
+    async fn inspect(&self) -> Result<Inspection> {
+        inspect::inspect(&self.setup).await
+    }
+
+    async fn open(&self, cx: OpenContext) -> Result<Box<dyn Source>> {
+        Ok(Box::new(Snapshot::new(self.setup.clone(), cx)?))
+    }
+
+    async fn changes(&self, archived: Arc<dyn ArchivedNode>, cx: &StageContext) -> Result<Changes> {
+        check_archived(&*archived)?;
+        restore::changes(&self.setup, archived, cx).await
+    }
+
+    async fn stage(&self, archived: Arc<dyn ArchivedNode>, cx: StageContext) -> Result<Box<dyn Staging>> {
+        check_archived(&*archived)?;
+        Ok(Box::new(Restore::of_archive(&self.setup, archived, cx).await?))
+    }
+
+    async fn stage_previous(&self, kept: &Token, cx: StageContext) -> Result<Box<dyn Staging>> {
+        Ok(Box::new(Restore::of_kept(&self.setup, kept, cx)?))
+    }
+
+    async fn discard_previous(&self, kept: &Token) -> Result<()> {
+        restore::discard(&self.setup, kept).await
+    }
+
+    async fn resume(&self, token: &Token, cx: StageContext) -> Result<Box<dyn Staging>> {
+        Ok(Box::new(Restore::of_token(&self.setup, token, cx)?))
+    }
+}
