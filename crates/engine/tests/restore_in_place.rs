@@ -193,3 +193,22 @@ async fn a_commit_whose_answer_is_lost_is_looked_for() {
     assert_eq!(recovered.outcome, RecoverOutcome::Finished);
     assert_eq!(held_all(), ("a=1".to_owned(), "a=1".to_owned()));
 }
+
+#[tokio::test]
+async fn what_is_kept_on_another_server_is_not_dropped_by_way_of_this_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = set(folder.path(), &node("db", "keeps here", ""), &[]).unwrap();
+    let there = set(folder.path(), &node("db", "keeps here", ""), &[("db", url("keeps there"))]).unwrap();
+    fill("keeps here", &[("a", "1")]);
+    let archive = dump(&here, folder.path()).await;
+    fill("keeps there", &[("a", "9")]);
+    let mut options = RestoreOptions::default();
+    options.reversible = true;
+    dumprestore::restore(&there, &from(&archive), &options).await.unwrap();
+    let kept = || vault::server().old.keys().any(|key| key.ends_with("/keeps there"));
+    let error = dumprestore::discard_previous(&here).await.unwrap_err();
+    assert!(error.hint().unwrap().contains("--map db=TARGET"), "{error}");
+    assert!(kept());
+    assert_eq!(dumprestore::discard_previous(&there).await.unwrap(), 1);
+    assert!(!kept());
+}

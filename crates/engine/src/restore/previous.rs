@@ -52,7 +52,7 @@ pub(crate) async fn discard(set: &BackupSet) -> Result<usize> {
     for node in kept.nodes {
         let driver = super::choose::driver_of(set, &node.node);
         let dropped = match driver {
-            Ok(driver) if driver.kind() == node.driver => driver.discard_previous(&node.token).await,
+            Ok(driver) if driver.kind() == node.driver => discard_node(&*driver, &node).await,
             Ok(_) => Err(Error::config("the node has another driver now")),
             Err(error) => Err(error),
         };
@@ -68,6 +68,14 @@ pub(crate) async fn discard(set: &BackupSet) -> Result<usize> {
         store(&path, &Kept { nodes: left })?;
     }
     failed.map_or(Ok(count), Err)
+}
+
+async fn discard_node(driver: &dyn Driver, kept: &KeptNode) -> Result<()> {
+    // What is kept in a file is found by its token. What is kept in a server can't be reached by way of another one.
+    if kept.target.contains("://") {
+        super::recover::same_target(&kept.node, driver, &kept.driver, &kept.target)?;
+    }
+    driver.discard_previous(&kept.token).await
 }
 
 /// What an earlier restore has kept, if anything.

@@ -11,9 +11,9 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 use dumprestore::driver::{
     ArchivedNode, BuildContext, Capabilities, Changes, Content, CutContext, Driver, DriverConfig, Dumped,
-    Error, Formats, InPlace, Inspection, Lanes, Links, OpenContext, Part, PartName, PartStream, PartWriter,
-    Partial, Placement, Result, Secret, Selection, Source, StageContext, Staging, Token, Undo, View,
-    async_trait, part_stream,
+    Error, Formats, InPlace, Inspection, Lanes, Links, OldState, OpenContext, Part, PartName, PartStream,
+    PartWriter, Partial, Placement, Result, Secret, Selection, Source, StageContext, Staging, Token, Undo,
+    View, async_trait, part_stream,
 };
 use dumprestore::{BackupSet, ConfigOrigin, Destination, DumpOptions, OpenArchive, Overrides, Registry};
 use schemars::JsonSchema;
@@ -193,6 +193,11 @@ impl Driver for Vault {
     async fn stage(&self, archived: Arc<dyn ArchivedNode>, cx: StageContext) -> Result<Box<dyn Staging>> {
         check(&cx.selection, &*archived)?;
         Ok(Box::new(VaultStaging::new(self.clone(), cx)))
+    }
+
+    async fn discard_previous(&self, kept: &Token) -> Result<()> {
+        self.log_in()?;
+        VaultStaging::resumed(self.clone(), kept)?.finish(OldState::Drop).await.map(drop)
     }
 
     async fn resume(&self, token: &Token, _cx: StageContext) -> Result<Box<dyn Staging>> {

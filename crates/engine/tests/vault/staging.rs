@@ -142,7 +142,10 @@ impl Staging for VaultStaging {
         Ok(())
     }
 
-    async fn finish(&mut self, _old: OldState) -> Result<Option<Token>> {
+    async fn finish(&mut self, old: OldState) -> Result<Option<Token>> {
+        if old == OldState::Keep {
+            return Ok(Some(self.journal()));
+        }
         server().old.remove(&self.key);
         Ok(None)
     }
