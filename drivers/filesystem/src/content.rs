@@ -41,8 +41,8 @@ pub(crate) struct Lane {
 }
 
 const BUFFER: usize = 256 * 1024;
-/// A file that was just changed is waited for so often, and so long at most.
-const MOST_PAUSES: u32 = 3;
+/// A file that was just changed is waited for, until it has changed so often meanwhile; and so long at a time.
+const MOST_CHANGES: u32 = 3;
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 /// From that reading on, it is read twice.
 const TWICE_FROM: u32 = 2;
@@ -234,17 +234,20 @@ fn look_if_grown(file: &OwnedFd, last: &Stat) -> Option<Stat> {
 ///
 /// What changes all the time is not waited for: its state is then no proof, and nobody takes it for one.
 fn settled(file: &OwnedFd, job: &Job<'_>) -> Result<(Stat, Stamp), Errno> {
-    let mut pauses = if job.torn > 0 { 0 } else { MOST_PAUSES };
+    let mut changes = if job.torn > 0 { MOST_CHANGES } else { 0 };
+    let mut last = None;
     loop {
         let read_at = Stamp::now();
         let before = fstat(file)?;
-        let wait = job.root.clock.wait_before_reading(Stamp::ctime(&before));
-        if wait.is_zero() || pauses == 0 {
+        let ctime = Stamp::ctime(&before);
+        let wait = job.root.clock.wait_before_reading(ctime);
+        changes += u32::from(last.is_some_and(|last| last != ctime));
+        if wait.is_zero() || changes >= MOST_CHANGES {
             return Ok((before, read_at));
         }
-        // The clock of the stamps goes by ticks: it may be some milliseconds behind after any sleep.
+        // The clock of the stamps goes by ticks: it may be behind after any sleep, by far on a busy machine.
         std::thread::sleep((wait + Duration::from_millis(1)).min(LONGEST_WAIT));
-        pauses -= 1;
+        last = Some(ctime);
     }
 }
 

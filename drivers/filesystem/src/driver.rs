@@ -125,7 +125,7 @@ impl Driver for Filesystem {
         self.away(move |this| {
             let root = Root::open_existing(&this.path)?;
             let filter = this.filter.clone().without(&root.path, &cx.ours);
-            Ok(Box::new(Snapshot::new(root, filter, this.one_file_system, cx.cancel)) as Box<dyn Source>)
+            Ok(Box::new(Snapshot::new(root, filter, this.one_file_system, cx)) as Box<dyn Source>)
         })
         .await
     }

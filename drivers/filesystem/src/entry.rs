@@ -13,7 +13,7 @@ pub(crate) const TREE: &str = "tree.jsonl";
 pub(crate) const FILES: &str = "files";
 
 /// Mode, owner, time and attributes of an entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Meta {
     /// The permission bits, with set-uid, set-gid and sticky.
     pub(crate) mode: u32,

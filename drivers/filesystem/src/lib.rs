@@ -49,6 +49,7 @@ mod stamp;
 mod state;
 mod swap;
 mod sweep;
+mod table;
 mod tree;
 mod walk;
 mod writers;

@@ -42,7 +42,7 @@ use dumprestore_driver::{Error, Part, Reference, Result, Unresolved, Why};
 use rustix::fs::{FileType, Stat, fstat};
 
 use crate::beneath::{Beneath, is_absent};
-use crate::captures::{Capture, Captures, Choice, OtherKind};
+use crate::captures::{Capture, Choice, OtherKind};
 use crate::entry::part_name;
 use crate::filter;
 use crate::path::{ancestors, components, split};
@@ -142,53 +142,61 @@ impl Resolver<'_> {
                 "it is left out of this node by `include` or `exclude`".to_owned(),
             ));
         }
-        if self.choose_by_digest(path, reference) {
+        if self.choose_by_digest(path, reference)? {
             return Ok(None);
         }
         let stat = match state.unwrap_or_else(|| self.beneath.stat(path)) {
             Ok(Some(stat)) => stat,
-            Ok(None) => return unresolved(self.absent(path)),
-            Err(error) if is_absent(&error) => return unresolved(self.absent(path)),
+            Ok(None) => return unresolved(self.absent(path)?),
+            Err(error) if is_absent(&error) => return unresolved(self.absent(path)?),
             Err(error) => return unresolved(Why::Unreadable(error.to_string())),
         };
         if type_of(&stat) != FileType::RegularFile {
             return unresolved(Why::Unreadable(not_a_file(&stat).to_owned()));
         }
         match reference.digest {
-            Some(_) => Ok(Some(self.other_content(path, reference, &stat))),
+            Some(_) => self.other_content(path, reference, &stat).map(Some),
             None => self.by_state(path, reference, &stat),
         }
     }
 
-    fn choose_by_digest(&self, path: &[u8], reference: &Reference) -> bool {
-        let Some(wanted) = reference.digest else { return false };
+    fn choose_by_digest(&self, path: &[u8], reference: &Reference) -> Result<bool> {
+        let Some(wanted) = reference.digest else { return Ok(false) };
+        self.choose(path, |capture| capture.digest == wanted)
+    }
+
+    /// Chooses a capture that fits, the newest before others.
+    fn choose(&self, path: &[u8], fits: impl Fn(&Capture) -> bool) -> Result<bool> {
         let mut memory = self.shared.memory();
-        let fitting: Vec<_> = memory
-            .of(path)
-            .filter(|(_, capture)| capture.digest == wanted)
-            .map(|(holder, capture)| Choice { holder: holder.clone(), id: capture.id })
-            .collect();
-        // The newest first.
-        fitting.into_iter().rev().any(|choice| memory.choose(path, choice))
+        for (holder, capture) in memory.of(path)?.into_iter().rev().filter(|(_, capture)| fits(capture)) {
+            if memory.choose(path, Choice { holder, id: capture.id })? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// There is a file, and no capture of it has the digest that is asked for.
-    fn other_content(&self, path: &[u8], reference: &Reference, stat: &Stat) -> Unresolved {
+    fn other_content(&self, path: &[u8], reference: &Reference, stat: &Stat) -> Result<Unresolved> {
         let state = Signature::of(stat);
+        let differs = |digest| Ok(Unresolved::new(reference.clone(), Why::Differs(digest)));
         let memory = self.shared.memory();
-        let known = memory.of(path).find(|(_, capture)| capture.stands_for(&state));
-        match known {
-            Some((_, capture)) if Some(capture.digest) != reference.digest => {
-                Unresolved::new(reference.clone(), Why::Differs(capture.digest))
-            }
+        let captures = memory.of(path)?;
+        match captures.iter().find(|(_, capture)| capture.stands_for(&state)) {
+            Some((_, capture)) if Some(capture.digest) != reference.digest => differs(capture.digest),
             // That digest is there, and its place is taken by another that a reference needs.
-            Some(_) => match memory.chosen(path).and_then(|choice| digest_of(&memory, path, choice)) {
-                Some(taken) if Some(taken) != reference.digest => {
-                    Unresolved::new(reference.clone(), Why::Differs(taken))
+            Some(_) => {
+                let chosen = memory.chosen(path)?;
+                let is_taken = |capture: &Capture| {
+                    chosen.as_ref().is_some_and(|choice| choice.id == capture.id)
+                        && Some(capture.digest) != reference.digest
+                };
+                match captures.iter().find(|(_, capture)| is_taken(capture)) {
+                    Some((_, taken)) => differs(taken.digest),
+                    None => Ok(self.late(path, reference, stat)),
                 }
-                _ => self.late(path, reference, stat),
-            },
-            None => self.late(path, reference, stat),
+            }
+            None => Ok(self.late(path, reference, stat)),
         }
     }
 
@@ -205,17 +213,10 @@ impl Resolver<'_> {
         if !as_of_the_cut {
             return unsettled();
         }
-        let mut memory = self.shared.memory();
-        let fitting: Vec<_> = memory
-            .of(path)
-            .filter(|(_, capture)| capture.stands_for(&state) && self.tells_of_the_cut(capture))
-            .map(|(holder, capture)| Choice { holder: holder.clone(), id: capture.id })
-            .collect();
-        if fitting.iter().any(|choice| memory.choose(path, choice.clone())) {
+        if self.choose(path, |capture| capture.stands_for(&state) && self.tells_of_the_cut(capture))? {
             return Ok(None);
         }
-        let taken = memory.chosen(path).is_some();
-        drop(memory);
+        let taken = self.shared.memory().chosen(path)?.is_some();
         // Another reference has proved, by its digest, that the content at the cut was another.
         if taken { unsettled() } else { Ok(Some(self.late(path, reference, stat))) }
     }
@@ -233,23 +234,26 @@ impl Resolver<'_> {
         let mut all = true;
         for path in ancestors(folder).chain([folder]).filter(|path| !path.is_empty()) {
             let found = self.beneath.folder(path).and_then(|fd| fstat(fd).map_err(Into::into));
-            all &= found.is_ok_and(|stat| self.is_same_folder(path, &stat));
+            all &= match found {
+                Ok(stat) => self.is_same_folder(path, &stat)?,
+                Err(_) => false,
+            };
         }
         self.folders.insert(folder.to_vec(), all);
         Ok(all)
     }
 
-    fn is_same_folder(&self, path: &[u8], stat: &Stat) -> bool {
+    fn is_same_folder(&self, path: &[u8], stat: &Stat) -> Result<bool> {
         let memory = self.shared.memory();
-        let known =
-            memory.others.get(path).filter(|other| other.pass == memory.pass).map(|other| other.what.clone());
+        let known = memory.other(path)?.filter(|other| other.pass == memory.pass).map(|other| other.what);
         drop(memory);
-        let as_seen = matches!(known, Some(OtherKind::Folder { dev, ino, .. }) if (dev, ino) == (stat.st_dev, stat.st_ino));
-        as_seen || self.shared.root.clock.is_before(self.cut.not_before, Stamp::ctime(stat))
+        let as_seen =
+            matches!(known, Some(OtherKind::Folder { inode, .. }) if inode == (stat.st_dev, stat.st_ino));
+        Ok(as_seen || self.shared.root.clock.is_before(self.cut.not_before, Stamp::ctime(stat)))
     }
 
-    fn absent(&self, path: &[u8]) -> Why {
-        if self.shared.memory().was_seen(path) { Why::Unsettled } else { Why::Missing }
+    fn absent(&self, path: &[u8]) -> Result<Why> {
+        Ok(if self.shared.memory().was_seen(path)? { Why::Unsettled } else { Why::Missing })
     }
 
     fn late(&self, path: &[u8], reference: &Reference, stat: &Stat) -> Unresolved {
@@ -259,10 +263,6 @@ impl Resolver<'_> {
             Err(error) => Unresolved::new(reference.clone(), Why::Unreadable(error.to_string())),
         }
     }
-}
-
-fn digest_of(memory: &Captures, path: &[u8], choice: &Choice) -> Option<dumprestore_driver::Digest> {
-    memory.of(path).find(|(_, capture)| capture.id == choice.id).map(|(_, capture)| capture.digest)
 }
 
 impl Shared {

@@ -1,28 +1,30 @@
 //! One dump of a folder.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use dumprestore_driver::{
-    Cancel, CutContext, CutMode, Dumped, Error, Facts, LedgerEntry, Links, Part, PartStream, PartWriter,
-    Reference, Result, Source, Unresolved,
+    Cancel, CutContext, CutMode, Dumped, Error, Facts, LedgerEntry, Links, OpenContext, Part, PartStream,
+    PartWriter, Reference, Result, Source, Unresolved,
 };
 use futures_util::{StreamExt, stream};
-use rustix::fs::fstat;
+use rustix::fs::{FileType, fstat};
 use tokio::sync::mpsc;
 
-use crate::captures::{Captures, OtherKind};
+use crate::beneath::Beneath;
+use crate::captures::{Captures, Other, OtherKind, Path};
 use crate::content::{Job, Lane, Reading};
 use crate::entry::{Meta, TREE, part_name, part_path};
 use crate::filter::{Filter, Part as Share};
 use crate::ledger::{Held, Ledger, Weight};
-use crate::listed::{self, Item};
+use crate::listed::{self, Listed};
 use crate::listing::open_folder;
 use crate::path::{ancestors, shown};
 use crate::root::Root;
-use crate::state::{Signature, Stamp};
-use crate::walk::{Found, Scope, What, walk, walk_changed};
+use crate::state::{Signature, Stamp, type_of};
+use crate::walk::{Found, Scope, What, walk, walk_from};
 use crate::xattr;
 
 /// So often a file is read that changes while it is read.
@@ -30,6 +32,9 @@ const MOST_TORN: u32 = 5;
 
 /// So often, at most, a pass lists the folders again that changed while it went by.
 const MOST_SWEEPS: u32 = 5;
+
+/// So many files that a sweep finds are handed over when it is over.
+const MOST_AFTERWARDS: usize = 10_000;
 
 /// The cut, as far as a folder is concerned.
 #[derive(Debug, Clone, Copy)]
@@ -46,11 +51,12 @@ pub(crate) struct Shared {
     pub(crate) cancel: Cancel,
     pub(crate) cut: Mutex<Option<Cut>>,
     memory: Mutex<Captures>,
+    scratch: PathBuf,
     ledger: Mutex<Ledger>,
     lanes: Mutex<Vec<Lane>>,
     /// Grows when folders that lanes hold open are to be looked up anew.
     time: AtomicU64,
-    listed: Mutex<Option<Arc<Vec<Item>>>>,
+    listed: Mutex<Option<Arc<Listed>>>,
     /// Whether the last pass went over everything.
     passed: AtomicBool,
 }
@@ -96,61 +102,96 @@ impl Shared {
             cancel: &self.cancel,
         };
         let mut names = Vec::new();
-        let mut folders = walk(scope, &mut |found| match self.see(&found, &mut names) {
+        walk(scope, &mut |found| match self.see(&found, &mut names)? {
             Some(part) => yield_part(part),
             None => Ok(()),
         })?;
         for _ in 0..MOST_SWEEPS {
-            // What is found is handed over afterwards: the shorter a sweep, the less can be moved past it.
-            let mut parts = Vec::new();
-            walk_changed(scope, &mut folders, &mut |found| {
-                if !self.has_seen(&found) {
-                    parts.extend(self.see(&found, &mut names));
-                }
-                Ok(())
-            })?;
-            if parts.is_empty() {
+            if self.sweep(scope, &mut names, yield_part)? == 0 {
                 break;
             }
-            parts.into_iter().try_for_each(&mut *yield_part)?;
         }
         Ok(())
     }
 
-    fn has_seen(&self, found: &Found<'_>) -> bool {
+    /// Lists the folders again that have changed since they were listed. Answers how many files were new in them.
+    fn sweep(
+        &self,
+        scope: Scope<'_>,
+        names: &mut Vec<u8>,
+        yield_part: &mut dyn FnMut(Part) -> Result<()>,
+    ) -> Result<usize> {
+        let mut beneath = self.root.beneath();
+        let (mut parts, mut new, mut last) = (Vec::new(), 0, None::<Path>);
+        loop {
+            let some = self.memory().others_after(last.as_deref())?;
+            let Some((path, _)) = some.last() else { break };
+            last = Some(path.clone());
+            let pass = self.memory().pass;
+            let changed = some.into_iter().filter(|(_, other)| other.pass == pass);
+            let changed = changed.filter_map(|(path, other)| has_changed(&mut beneath, path, other.what));
+            let known = |path: &[u8]| self.listed_as(path);
+            walk_from(scope, changed.collect(), &known, &mut |found| {
+                if !self.has_seen(&found)? {
+                    parts.extend(self.see(&found, names)?);
+                }
+                Ok(())
+            })?;
+            // What is found is handed over afterwards: the shorter a sweep, the less can be moved past it.
+            if parts.len() > MOST_AFTERWARDS {
+                new += parts.len();
+                parts.drain(..).try_for_each(&mut *yield_part)?;
+            }
+        }
+        new += parts.len();
+        parts.into_iter().try_for_each(yield_part)?;
+        Ok(new)
+    }
+
+    /// The state of a folder before this pass listed it.
+    fn listed_as(&self, path: &[u8]) -> Result<Option<Signature>> {
+        let memory = self.memory();
+        Ok(match memory.other(path)? {
+            Some(Other { pass, what: OtherKind::Folder { listed, .. }, .. }) if pass == memory.pass => listed,
+            _ => None,
+        })
+    }
+
+    fn has_seen(&self, found: &Found<'_>) -> Result<bool> {
         match &found.what {
             What::File(stat) => self.memory().has_seen(found.path, Signature::of(stat).inode()),
-            _ => false,
+            _ => Ok(false),
         }
     }
 
-    fn see(&self, found: &Found<'_>, names: &mut Vec<u8>) -> Option<Part> {
+    fn see(&self, found: &Found<'_>, names: &mut Vec<u8>) -> Result<Option<Part>> {
         let path = found.path;
         match &found.what {
             What::File(stat) => {
                 let state = Signature::of(stat);
-                let to_read = self.memory().see_file(path, state, u64::from(stat.st_nlink as u32));
-                return if to_read { self.part_of(path, state.size) } else { None };
+                let to_read = self.memory().see_file(path, state, u64::from(stat.st_nlink as u32))?;
+                return Ok(if to_read { self.part_of(path, state.size) } else { None });
             }
             What::Link(stat, folder, name) => match rustix::fs::readlinkat(folder, *name, Vec::new()) {
                 Ok(target) => {
-                    let what = OtherKind::Symlink(target.as_bytes().into());
-                    self.memory().see_other(path, Meta::of(stat, None), what);
+                    let what = OtherKind::Symlink(target.into_bytes());
+                    self.memory().see_other(path, Meta::of(stat, None), what)?;
                 }
                 Err(rustix::io::Errno::NOENT | rustix::io::Errno::INVAL) => {}
                 Err(error) => self.note(path, unreadable(&error.into()), Weight::Degrades),
             },
-            What::Folder(stat, fd, part) => match xattr::read(fd, names) {
+            What::Folder { stat, fd, part, listed } => match xattr::read(fd, names) {
                 Ok(xattrs) => {
-                    let what = OtherKind::Folder { dev: stat.st_dev, ino: stat.st_ino, part: *part };
-                    self.memory().see_other(path, Meta::of(stat, xattrs), what);
+                    let inode = (stat.st_dev, stat.st_ino);
+                    let what = OtherKind::Folder { inode, part: *part, listed: *listed };
+                    self.memory().see_other(path, Meta::of(stat, xattrs), what)?;
                 }
                 Err(error) => self.note(path, unreadable(&error), Weight::Degrades),
             },
             What::Skipped(why) => self.note(path, *why, Weight::Note),
             What::Unreadable(error) => self.note(path, unreadable(error), Weight::Degrades),
         }
-        None
+        Ok(None)
     }
 
     fn part_of(&self, path: &[u8], size: u64) -> Option<Part> {
@@ -173,12 +214,12 @@ impl Shared {
         let reading = lane.read(&job, out)?;
         let dumped = match reading {
             Reading::Whole(capture) => {
-                self.know_folders(path, &mut lane);
+                self.know_folders(path, &mut lane)?;
                 match capture.is_sure {
                     true => locked(&self.ledger).forget(path),
                     false => self.note(path, CHANGED_EACH_TIME, Weight::NotRead),
                 }
-                self.memory().keep(path, *capture);
+                self.memory().keep(path, *capture)?;
                 Dumped::Whole { rows: None }
             }
             Reading::Torn => self.torn(path),
@@ -207,35 +248,40 @@ impl Shared {
     }
 
     /// A file that a pass did not come by may be in folders that it did not come by either.
-    fn know_folders(&self, path: &[u8], lane: &mut Lane) {
+    fn know_folders(&self, path: &[u8], lane: &mut Lane) -> Result<()> {
         for folder in ancestors(path) {
-            if self
-                .memory()
-                .others
-                .get(folder)
-                .is_some_and(|other| matches!(other.what, OtherKind::Folder { .. }))
-            {
+            if self.memory().other(folder)?.is_some_and(|other| other.what.is_folder()) {
                 continue;
             }
             let opened = lane.beneath().folder(folder).and_then(|fd| open_folder(fd, "."));
             if let Ok((stat, fd)) = opened.and_then(|fd| Ok((fstat(&fd)?, fd))) {
-                let what = OtherKind::Folder { dev: stat.st_dev, ino: stat.st_ino, part: Share::Through };
+                let inode = (stat.st_dev, stat.st_ino);
+                let what = OtherKind::Folder { inode, part: Share::Through, listed: None };
                 let xattrs = xattr::read(&fd, &mut Vec::new()).unwrap_or_default();
-                self.memory().know_late_folder(folder, Meta::of(&stat, xattrs), what);
+                self.memory().know_late_folder(folder, Meta::of(&stat, xattrs), what)?;
             }
         }
+        Ok(())
     }
 
     fn dump_tree(&self, out: &mut PartWriter<'_>) -> Result<Dumped> {
-        let items = locked(&self.listed).clone();
-        let items =
-            items.ok_or_else(|| Error::defect(format!("`{TREE}` is dumped before the parts were listed")))?;
-        listed::write(self, &items, out)?;
-        Ok(Dumped::Whole { rows: Some(items.len() as u64) })
+        let listed = locked(&self.listed).clone();
+        let listed = listed
+            .ok_or_else(|| Error::defect(format!("`{TREE}` is dumped before the parts were listed")))?;
+        listed::write(self, &listed, out)?;
+        Ok(Dumped::Whole { rows: Some(listed.rows) })
     }
 }
 
 const CHANGED_EACH_TIME: &str = "it changed each time it was read";
+
+/// A folder that is to be listed again. One that is gone has nothing to list.
+fn has_changed(beneath: &mut Beneath, path: Path, what: OtherKind) -> Option<(Path, Share)> {
+    let OtherKind::Folder { part, listed, .. } = what else { return None };
+    let stat = beneath.stat(&path).ok()??;
+    let changed = type_of(&stat) == FileType::Directory && listed != Some(Signature::of(&stat));
+    changed.then_some((path, part))
+}
 
 fn unreadable(error: &std::io::Error) -> String {
     format!("it can't be read: {error}")
@@ -245,14 +291,16 @@ fn unreadable(error: &std::io::Error) -> String {
 pub(crate) struct Snapshot(Arc<Shared>);
 
 impl Snapshot {
-    pub(crate) fn new(root: Root, filter: Filter, one_file_system: bool, cancel: Cancel) -> Self {
+    pub(crate) fn new(root: Root, filter: Filter, one_file_system: bool, cx: OpenContext) -> Self {
+        let OpenContext { cancel, scratch, .. } = cx;
         Self(Arc::new(Shared {
             root,
             filter,
             one_file_system,
             cancel,
             cut: Mutex::default(),
-            memory: Mutex::default(),
+            memory: Mutex::new(Captures::new(scratch.clone())),
+            scratch,
             ledger: Mutex::default(),
             lanes: Mutex::default(),
             time: AtomicU64::new(0),
@@ -330,11 +378,11 @@ impl Source for Snapshot {
             return Err(Error::defect("the parts are listed without a pass over the whole folder"));
         }
         let listed = tokio::task::spawn_blocking(move || listed::list(&shared)).await;
-        let items =
+        let listed =
             listed.map_err(|error| Error::defect("the list of parts broke off").with_source(error))??;
-        let items = Arc::new(items);
-        *locked(&self.0.listed) = Some(items.clone());
-        let parts = listed::parts(self.0.clone(), items)?;
+        let listed = Arc::new(listed);
+        *locked(&self.0.listed) = Some(listed.clone());
+        let parts = listed::parts(listed)?;
         Ok(stream::iter(parts).boxed())
     }
 
@@ -350,9 +398,10 @@ impl Source for Snapshot {
         // What was dumped after the parts were listed may be new in it.
         self.0.judge_unread();
         let memory = self.0.memory();
-        locked(&self.0.ledger).entries(|path| match memory.files.get(path) {
-            _ if memory.chosen(path).is_some() => Held::Certified,
-            Some(file) if memory.is_wanted(path, file) && memory.pick(path).is_some() => Held::Earlier,
+        locked(&self.0.ledger).entries(|path| match (memory.chosen(path), memory.holds(path)) {
+            (Ok(Some(_)), _) => Held::Certified,
+            (_, Ok(true)) => Held::Earlier,
+            // If it can't be told, the worse is assumed.
             _ => Held::Nothing,
         })
     }
@@ -360,7 +409,7 @@ impl Source for Snapshot {
     async fn release(&mut self) -> Result<()> {
         self.unpin().await?;
         self.0.look_anew();
-        *self.0.memory() = Captures::default();
+        *self.0.memory() = Captures::new(self.0.scratch.clone());
         Ok(())
     }
 }

@@ -1,6 +1,5 @@
 //! One pass over everything that is ours, in a bounded amount of memory.
 
-use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -35,58 +34,42 @@ pub(crate) enum What<'a> {
     File(&'a Stat),
     /// The stat, the folder that the link is in, and its name there.
     Link(&'a Stat, BorrowedFd<'a>, &'a CStr),
-    /// An open folder, and whether it is ours or only on the way to what is.
-    Folder(&'a Stat, BorrowedFd<'a>, Part),
+    Folder {
+        stat: &'a Stat,
+        fd: BorrowedFd<'a>,
+        /// Whether it is ours, or only on the way to what is.
+        part: Part,
+        /// Its state before it is listed, if that would tell of any change since.
+        listed: Option<Signature>,
+    },
     /// Left out as it should be.
     Skipped(&'static str),
     /// Can't be looked at.
     Unreadable(io::Error),
 }
 
-/// The folders that were listed, as they were before that.
-#[derive(Default)]
-pub(crate) struct Folders(BTreeMap<Vec<u8>, (Part, Option<Signature>)>);
+/// The state of a folder before it was listed, as far as that is known.
+type Known<'a> = dyn Fn(&[u8]) -> Result<Option<Signature>> + 'a;
 
 /// Goes over everything in scope: a folder before what is in it, in no other order.
 ///
 /// # Errors
 /// What `each` answers, a cancelled run, or a root that can't be listed. Trouble below the root is handed to `each`.
-pub(crate) fn walk(scope: Scope<'_>, each: &mut dyn FnMut(Found<'_>) -> Result<()>) -> Result<Folders> {
-    let mut folders = Folders::default();
-    walk_from(scope, vec![(Vec::new(), scope.filter.root())], &mut folders, each)?;
-    Ok(folders)
+pub(crate) fn walk(scope: Scope<'_>, each: &mut dyn FnMut(Found<'_>) -> Result<()>) -> Result<()> {
+    walk_from(scope, vec![(Vec::new(), scope.filter.root())], &|_| Ok(None), each)
 }
 
-/// Lists the folders anew that have changed since they were listed, and goes over those that are new in them.
+/// Lists `folders` anew, and those below them that are not as they were when they were listed.
 ///
 /// # Errors
 /// As for [`walk`].
-pub(crate) fn walk_changed(
+pub(crate) fn walk_from(
     scope: Scope<'_>,
-    folders: &mut Folders,
+    folders: Vec<(Vec<u8>, Part)>,
+    known: &Known<'_>,
     each: &mut dyn FnMut(Found<'_>) -> Result<()>,
 ) -> Result<()> {
-    let mut beneath = scope.root.beneath();
-    let mut changed = Vec::new();
-    for (path, (part, known)) in &folders.0 {
-        // One that is gone has nothing to list.
-        if let Ok(Some(stat)) = beneath.stat(path)
-            && type_of(&stat) == FileType::Directory
-            && *known != Some(Signature::of(&stat))
-        {
-            changed.push((path.clone(), *part));
-        }
-    }
-    walk_from(scope, changed, folders, each)
-}
-
-fn walk_from(
-    scope: Scope<'_>,
-    pending: Vec<(Vec<u8>, Part)>,
-    folders: &mut Folders,
-    each: &mut dyn FnMut(Found<'_>) -> Result<()>,
-) -> Result<()> {
-    let mut walker = Walker { scope, each, pending, folders };
+    let mut walker = Walker { scope, each, pending: folders, known };
     let mut beneath = scope.root.beneath();
     let mut listing = Listing::default();
     while let Some((path, part)) = walker.pending.pop() {
@@ -107,7 +90,7 @@ struct Walker<'a, 'b> {
     scope: Scope<'a>,
     each: &'b mut dyn FnMut(Found<'_>) -> Result<()>,
     pending: Vec<(Vec<u8>, Part)>,
-    folders: &'b mut Folders,
+    known: &'b Known<'b>,
 }
 
 /// What stops the listing of one folder: our own trouble, or an I/O error of that folder.
@@ -140,13 +123,12 @@ impl Walker<'_, '_> {
             Err(error) => return self.tell(path, What::Unreadable(error.into())),
         };
         let state = Signature::of(&stat);
-        if self.folders.0.get(path).is_some_and(|(_, known)| *known == Some(state)) {
+        if (self.known)(path)? == Some(state) {
             return Ok(());
         }
         // One that was changed just now may be changed again under the same stamp.
-        let known = self.scope.root.clock.tells_changes_since(read_at, state.ctime).then_some(state);
-        self.folders.0.insert(path.to_vec(), (part, known));
-        self.tell(path, What::Folder(&stat, fd.as_fd(), part))?;
+        let listed = self.scope.root.clock.tells_changes_since(read_at, state.ctime).then_some(state);
+        self.tell(path, What::Folder { stat: &stat, fd: fd.as_fd(), part, listed })?;
         if !path.is_empty() && self.scope.one_file_system && self.is_mounted(fd)? {
             return self.tell(path, What::Skipped("another file system is mounted there"));
         }
