@@ -109,7 +109,8 @@ async fn add_roots(
 
 const CONDITIONS: &str = "
     SELECT c.oid, COALESCE(c.condition, '')
-    FROM pg_catalog.pg_extension x, pg_catalog.unnest(x.extconfig, x.extcondition) AS c (oid, condition)";
+    FROM pg_catalog.pg_extension x,
+        ROWS FROM (pg_catalog.unnest(x.extconfig), pg_catalog.unnest(x.extcondition)) AS c (oid, condition)";
 
 async fn add_conditions(connection: &Connection, details: &mut HashMap<u32, TableDetail>) -> Result<()> {
     let what = "can't read which tables of extensions are configuration";
