@@ -215,6 +215,11 @@ impl<S: OneStream> Staging for Incoming<S> {
         Ok(())
     }
 
+    /// Asked once `commit` was begun: by then the whole stream was restored.
+    async fn took_effect(&mut self) -> Result<Option<bool>> {
+        Ok(Some(true))
+    }
+
     async fn rollback(&mut self) -> Result<()> {
         match self.state {
             IncomingState::Untouched => Ok(()),

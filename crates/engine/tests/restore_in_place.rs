@@ -4,10 +4,13 @@
 
 mod vault;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use dumprestore::driver::{OneStream, OneStreamDriver, PartReader, PartWriter, Result, async_trait};
 use dumprestore::{
-    BackupSet, ErrorKind, OpenArchive, Placement, RecoverOutcome, RestoreFrom, RestoreOptions, RestoreOutcome,
+    BackupSet, Destination, DumpOptions, ErrorKind, Event, NodeBuilder, OpenArchive, Placement,
+    RecoverOutcome, RestoreFrom, RestoreOptions, RestoreOutcome,
 };
 use vault::{PASSWORD, dump, fill, held, node, set, url};
 
@@ -99,10 +102,10 @@ async fn after_a_crash_the_commit_that_cannot_be_undone_decides_for_all_nodes() 
         killed(&set, &archive, in_place(&["db"])).await;
         let alive = node("db", &names[0], "") + &node("files", &names[1], "");
         let set = vault::set(folder.path(), &alive, &[]).unwrap();
-        let recovered = dumprestore::recover(&set, std::sync::Arc::new(())).await.unwrap().unwrap();
+        let recovered = dumprestore::recover(&set, Arc::new(())).await.unwrap().unwrap();
         assert_eq!(recovered.outcome, outcome, "{hangs}");
         assert_eq!((held(&names[0]).as_str(), held(&names[1]).as_str()), (now, now), "{hangs}");
-        assert!(dumprestore::recover(&set, std::sync::Arc::new(())).await.unwrap().is_none());
+        assert!(dumprestore::recover(&set, Arc::new(())).await.unwrap().is_none());
     }
 }
 
@@ -124,7 +127,7 @@ async fn a_mapped_url_with_a_password_is_not_journalled_and_asked_for_again() {
 
     let alive = node("db", "here", "");
     let unmapped = set(folder.path(), &alive, &[]).unwrap();
-    let error = dumprestore::recover(&unmapped, std::sync::Arc::new(())).await.unwrap_err();
+    let error = dumprestore::recover(&unmapped, Arc::new(())).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Stuck);
     let told = format!("{error} {error:?} {:?}", error.hint());
     assert!(told.contains("--map db=TARGET") && told.contains("password"), "{told}");
@@ -132,13 +135,12 @@ async fn a_mapped_url_with_a_password_is_not_journalled_and_asked_for_again() {
     assert_eq!(held("elsewhere"), "a=1");
 
     let wrong = [("db", url("elsewhere").replace(PASSWORD, "a-guess-that-is-wrong"))];
-    let error =
-        dumprestore::recover(&set(folder.path(), &alive, &wrong).unwrap(), std::sync::Arc::new(())).await;
+    let error = dumprestore::recover(&set(folder.path(), &alive, &wrong).unwrap(), Arc::new(())).await;
     let told = format!("{:?}", error.unwrap_err());
     assert!(!told.contains("a-guess-that-is-wrong"), "{told}");
 
     let mapped = set(folder.path(), &alive, &mapped).unwrap();
-    let recovered = dumprestore::recover(&mapped, std::sync::Arc::new(())).await.unwrap().unwrap();
+    let recovered = dumprestore::recover(&mapped, Arc::new(())).await.unwrap().unwrap();
     assert_eq!(recovered.outcome, RecoverOutcome::RolledBack);
     assert_eq!((held("elsewhere").as_str(), held("here").as_str()), ("a=9", "a=1"));
 }
@@ -157,14 +159,14 @@ async fn whether_a_commit_took_effect_is_never_guessed() {
     let locked = dying.replace(PASSWORD, "another").replace(", hangs: after commit", "");
     for _twice in 0..2 {
         let locked = set(folder.path(), &locked, &[]).unwrap();
-        let error = dumprestore::recover(&locked, std::sync::Arc::new(())).await.unwrap_err();
+        let error = dumprestore::recover(&locked, Arc::new(())).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Stuck);
         assert!(error.hint().unwrap().contains("then run `dumprestore recover`"), "{error}");
         assert_eq!((held("unsure one").as_str(), held("unsure two").as_str()), ("a=1", "a=1"));
     }
     let alive = node("db", "unsure one", "") + &node("files", "unsure two", "");
     let alive = set(folder.path(), &alive, &[]).unwrap();
-    let recovered = dumprestore::recover(&alive, std::sync::Arc::new(())).await.unwrap().unwrap();
+    let recovered = dumprestore::recover(&alive, Arc::new(())).await.unwrap().unwrap();
     assert_eq!(recovered.outcome, RecoverOutcome::Finished);
 }
 
@@ -189,7 +191,7 @@ async fn a_commit_whose_answer_is_lost_is_looked_for() {
     // Nothing was taken back, for it was committed.
     assert_eq!(held_all(), ("a=1".to_owned(), "a=1".to_owned()));
     let up = set(folder.path(), &nodes(""), &[]).unwrap();
-    let recovered = dumprestore::recover(&up, std::sync::Arc::new(())).await.unwrap().unwrap();
+    let recovered = dumprestore::recover(&up, Arc::new(())).await.unwrap().unwrap();
     assert_eq!(recovered.outcome, RecoverOutcome::Finished);
     assert_eq!(held_all(), ("a=1".to_owned(), "a=1".to_owned()));
 }
@@ -211,4 +213,65 @@ async fn what_is_kept_on_another_server_is_not_dropped_by_way_of_this_one() {
     assert!(kept());
     assert_eq!(dumprestore::discard_previous(&there).await.unwrap(), 1);
     assert!(!kept());
+}
+
+/// A box of the vault, written as one stream, and never undone.
+struct Tape(&'static str);
+
+#[async_trait]
+impl OneStream for Tape {
+    const KIND: &'static str = "tape";
+
+    fn target(&self) -> String {
+        self.0.to_owned()
+    }
+
+    async fn dump(&self, out: &mut PartWriter<'_>) -> Result<()> {
+        let written = std::io::Write::write_all(out, held(self.0).as_bytes());
+        written.map_err(|error| dumprestore::Error::io("can't write the tape", error))
+    }
+
+    async fn restore(&self, from: &mut PartReader<'_>) -> Result<()> {
+        let mut text = String::new();
+        let read = std::io::Read::read_to_string(from, &mut text);
+        read.map_err(|error| dumprestore::Error::io("can't read the tape", error))?;
+        let (name, value) = text.split_once('=').unwrap();
+        fill(self.0, &[(name, value)]);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_was_wholly_restored_when_the_crash_came_takes_the_others_along() {
+    for (step, outcome, others) in
+        [("committed", Some(RecoverOutcome::Finished), "a=1"), ("prepared", None, "a=9")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let build = || {
+            BackupSet::builder("bank")
+                .base(folder.path())
+                .node(NodeBuilder::new("box").driver(vault::driver("boxed")))
+                .node(NodeBuilder::new("tape").driver(OneStreamDriver::boxed(Tape("taped")).unwrap()))
+                .build()
+                .unwrap()
+        };
+        let fill_both = |value| ["boxed", "taped"].iter().for_each(|name| fill(name, &[("a", value)]));
+        fill_both("1");
+        let path = folder.path().join("bank.zip");
+        dumprestore::dump(&build(), Destination::new_file(&path), DumpOptions::default()).await.unwrap();
+        let archive = OpenArchive::open(&path).unwrap();
+        fill_both("9");
+        let mut options = RestoreOptions::default();
+        options.observer = Arc::new(move |event: &Event| {
+            if matches!(event, Event::Step { node, step: at } if node.as_str() == "tape" && *at == step) {
+                panic!("as if it were killed");
+            }
+        });
+        let set = build();
+        let crash = tokio::spawn(async move { dumprestore::restore(&set, &from(&archive), &options).await });
+        assert!(crash.await.unwrap_err().is_panic());
+        let recovered = dumprestore::recover(&build(), Arc::new(())).await;
+        assert_eq!(recovered.as_ref().ok().map(|done| done.as_ref().unwrap().outcome), outcome, "{step}");
+        assert_eq!((held("boxed").as_str(), held("taped").as_str()), (others, "a=1"), "{step}");
+    }
 }

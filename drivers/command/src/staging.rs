@@ -86,6 +86,11 @@ impl Staging for CommandStaging {
         Ok(())
     }
 
+    /// Asked once `commit` was begun: by then the command has ended well.
+    async fn took_effect(&mut self) -> Result<Option<bool>> {
+        Ok(Some(true))
+    }
+
     async fn rollback(&mut self) -> Result<()> {
         if self.state == State::Untouched || !self.has_run.load(Ordering::SeqCst) {
             return Ok(());
