@@ -24,7 +24,7 @@ pub(crate) struct SequenceName {
     pub(crate) is_unlogged: bool,
     /// Whether an extension made it, and says that where it stands is the user's.
     pub(crate) of_extension: bool,
-    may_read: bool,
+    pub(crate) may_read: bool,
 }
 
 const NAMES: &str = "

@@ -59,11 +59,13 @@ impl Running {
         &mut self.output
     }
 
-    /// Waits for its end, which comes once its output has been read.
+    /// Waits for its end. What it would still write is lost.
     ///
     /// # Errors
     /// If it failed: with what it said.
     pub(crate) async fn finish(mut self) -> Result<()> {
+        // If nobody reads on, it must not wait for somebody who does.
+        drop(self.output);
         let status = self.child.wait().await.map_err(|error| Error::io("`pg_dump` is lost", error))?;
         let said = self.said.await.unwrap_or_default();
         if status.success() {

@@ -20,5 +20,5 @@ mod pin;
 mod rows;
 mod snapshot;
 
-pub(crate) use choice::{Choice, closest};
+pub(crate) use choice::{Choice, Chosen, closest};
 pub(crate) use snapshot::Snapshot;

@@ -87,11 +87,9 @@ async fn rights_that_are_missing_are_told() {
     let _other = SHARED.server.client(database).await;
     let seen = User::new().look(format!("postgres://limited:{IN_URL}@{}", SHARED.place())).await;
     assert_eq!(login(&seen), "limited");
-    assert!(
-        has_problem(&seen, "may not read `closed.s`, `closed.t`, `public.secret`"),
-        "{:?}",
-        seen.problems
-    );
+    assert!(has_problem(&seen, "may not read `closed.t`, `public.secret`"), "{:?}", seen.problems);
+    assert!(has_problem(&seen, "may not read the sequences `closed.s`"));
+    assert_eq!(problems(&seen, Severity::NoDump).len(), 2);
     assert!(has_problem(&seen, "may hide rows of `public.veiled`"));
     assert!(has_problem(&seen, "may not create databases"));
     assert!(has_problem(&seen, "belongs to `postgres`"));
@@ -99,6 +97,30 @@ async fn rights_that_are_missing_are_told() {
     assert!(problems(&seen, Severity::NoRestore).len() >= 2);
     let hints: Vec<_> = seen.problems.iter().filter_map(|one| one.hint.as_deref()).collect();
     assert!(hints.iter().any(|hint| hint.contains("--in-place")));
+}
+
+#[tokio::test]
+async fn what_is_left_out_is_in_nobodys_way() {
+    let database = SHARED.server.create_database();
+    SHARED.server.batch(
+        &database,
+        "CREATE SCHEMA closed; CREATE TABLE closed.t (); CREATE TABLE secret (); \
+        CREATE TABLE veiled (); ALTER TABLE veiled ENABLE ROW LEVEL SECURITY; GRANT SELECT ON veiled TO limited",
+    );
+    let look = async |more: serde_json::Value| {
+        let mut options = json!({
+            "url": format!("postgres://limited:{IN_URL}@127.0.0.1:{}/{database}", SHARED.server.port()),
+        });
+        options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        problems(&User::new().look_at(options).await, Severity::NoDump)
+    };
+    let told = look(json!({})).await;
+    assert_eq!(told.len(), 2, "{told:?}");
+    let without =
+        json!({ "exclude_schemas": ["clo*"], "exclude_tables": ["secret"], "exclude_data": ["veiled"] });
+    assert!(look(without).await.is_empty());
+    let told = look(json!({ "exclude_tables": ["secrets"] })).await;
+    assert!(told[0].contains("`secrets`"), "{told:?}");
 }
 
 #[tokio::test]
