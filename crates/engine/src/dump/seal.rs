@@ -16,6 +16,9 @@ use crate::set::BackupSet;
 /// Bytes of all ledgers in the manifest: every reader holds them in memory.
 const LEDGER: usize = 8 << 20;
 
+/// Characters of a key that dangles: the manifest lists a thousand of them for each reference.
+const KEY: usize = 500;
+
 /// The manifest of what was dumped, and the report.
 pub(super) fn conclude(
     run: &mut DumpRun<'_>,
@@ -64,7 +67,10 @@ fn edges(run: &DumpRun<'_>, checks: &[EdgeCheck]) -> Vec<archive::Edge> {
         edge.certified = check.dangling() == 0;
         edge.checked = check.read;
         for bad in &check.unresolved {
-            edge.dangling.add(format!("{} ({})", bad.reference.key, bad.why));
+            let (key, why) = (bad.reference.key.to_string(), &bad.why);
+            let short: String = key.chars().take(KEY).collect();
+            let more = if short.len() < key.len() { "…" } else { "" };
+            edge.dangling.add(format!("{short}{more} ({why})"));
         }
         edge.dangling.total += check.beyond;
         edge
@@ -95,14 +101,17 @@ fn ordering_edges(set: &BackupSet, nodes: &[OpenNode]) -> Vec<archive::Edge> {
 fn ledger(entries: &[LedgerEntry], room: &mut usize) -> Vec<archive::LedgerEntry> {
     let mut listed = Vec::new();
     for (at, LedgerEntry { what, why, .. }) in entries.iter().enumerate() {
-        let Some(left) = room.checked_sub(what.len() + why.len() + 64) else {
+        let entry = archive::LedgerEntry { path: what.clone(), why: why.clone() };
+        // As it will stand there: what is escaped takes more room.
+        let length = serde_json::to_vec(&entry).map_or(usize::MAX, |json| json.len());
+        let Some(left) = room.checked_sub(length) else {
             let path = format!("{} more", entries.len() - at);
             let why = "the manifest has no room for them; the run has told of each".to_owned();
             listed.push(archive::LedgerEntry { path, why });
             break;
         };
         *room = left;
-        listed.push(archive::LedgerEntry { path: what.clone(), why: why.clone() });
+        listed.push(entry);
     }
     listed
 }
@@ -141,9 +150,9 @@ mod tests {
     #[test]
     fn a_ledger_that_is_too_long_says_how_much_of_it_is_missing() {
         let all: Vec<_> = (0..10).map(|at| LedgerEntry::degrading(format!("file {at}"), "gone")).collect();
-        let mut room = 1000;
+        let mut room = 400;
         assert_eq!(ledger(&all, &mut room).len(), 10);
-        assert!(room < 300);
+        assert!(room < 200);
         let cut = ledger(&all, &mut room);
         let last = cut.last().unwrap();
         assert_eq!(last.path, format!("{} more", 10 - (cut.len() - 1)));
