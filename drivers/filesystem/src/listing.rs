@@ -61,16 +61,6 @@ impl Listing {
         Ok(())
     }
 
-    /// All names in an open folder, with what the file system says that they are.
-    pub(crate) fn kinds(&mut self, folder: impl AsFd) -> io::Result<Vec<(Box<[u8]>, FileType)>> {
-        let mut names = Vec::new();
-        self.read(folder, |name, kind| {
-            names.push((name.to_bytes().into(), kind));
-            Ok::<(), io::Error>(())
-        })?;
-        Ok(names)
-    }
-
     /// All names in an open folder.
     pub(crate) fn names(&mut self, folder: impl AsFd) -> io::Result<Vec<Box<[u8]>>> {
         let mut names = Vec::new();

@@ -198,8 +198,8 @@ impl<'a> Planner<'a> {
     /// Collects what is to stay below a live folder. Answers whether all of it is: then the folder can go whole.
     fn scan(&mut self, folder: &[u8], part: Part) -> Result<bool> {
         self.cancel.check()?;
-        let names = match self.live.open_folder(folder).and_then(|fd| self.listing.kinds(fd)) {
-            Ok(names) => names,
+        let (names, mut all_stays) = match self.names(folder) {
+            Ok(found) => found,
             Err(error) if !folder.is_empty() && is_absent(&error) => return Ok(true),
             // Nothing is left out by name: what may be in there all the same is found when it is swapped out.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.all_goes() => {
@@ -207,22 +207,31 @@ impl<'a> Planner<'a> {
             }
             Err(error) => return Err(self.fail(folder, error)),
         };
-        let mut all_stays = true;
-        for (name, kind) in names {
-            let path = join(folder, &name);
-            if self.is_container(&path) {
-                continue;
-            }
-            if self.all_goes()
-                && matches!(kind, FileType::RegularFile | FileType::Symlink)
-                && !self.filter.is_of_a_run(&path)
-            {
-                all_stays = false;
-                continue;
-            }
+        for path in names {
             all_stays &= self.scan_one(&path, part)?;
         }
         Ok(all_stays)
+    }
+
+    /// What may have to stay in a live folder, and whether there is nothing else. What surely goes is not kept in mind:
+    /// a folder may have millions of it.
+    fn names(&mut self, folder: &[u8]) -> io::Result<(Vec<Vec<u8>>, bool)> {
+        let fd = self.live.open_folder(folder)?;
+        let (mut names, mut all) = (Vec::new(), true);
+        let mut listing = std::mem::take(&mut self.listing);
+        let read = listing.read(fd, |name, kind| {
+            let path = join(folder, name.to_bytes());
+            let is_plain = matches!(kind, FileType::RegularFile | FileType::Symlink);
+            let surely_goes = self.all_goes() && is_plain && !self.filter.is_of_a_run(&path);
+            match self.is_container(&path) {
+                true => {}
+                false if surely_goes => all = false,
+                false => names.push(path),
+            }
+            Ok::<(), io::Error>(())
+        });
+        self.listing = listing;
+        read.map(|()| (names, all))
     }
 
     fn all_goes(&self) -> bool {

@@ -42,6 +42,30 @@ enum Step {
     Remove(Vec<u8>),
 }
 
+/// So many files are removed before the folder is listed on: it may have millions.
+const FILES_AT_ONCE: usize = if cfg!(debug_assertions) { 10 } else { 10_000 };
+
+/// With whether it is a folder.
+type Names = Vec<(Box<[u8]>, bool)>;
+
+#[derive(PartialEq, Eq)]
+enum End {
+    Reached,
+    Ahead,
+}
+
+/// What ends a listing.
+enum Stop {
+    Enough,
+    Failed(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 impl Removal<'_> {
     fn run(&mut self, top: &[u8]) -> Result<()> {
         match self.beneath.stat(top) {
@@ -77,29 +101,44 @@ impl Removal<'_> {
                 .with_context("path", crate::path::under(self.parent, folder).display())
                 .with_hint("unmount it, then run `dumprestore recover`"));
         }
-        let names = self.names(&fd).map_err(|error| self.error(folder, error))?;
-        let mut folders = Vec::new();
-        for (name, is_folder) in names {
-            let path = join(folder, &name);
-            if is_folder { folders.push(path) } else { self.unlink(&path, AtFlags::empty())? }
+        loop {
+            let (names, end) = self.names(&fd).map_err(|error| self.error(folder, error))?;
+            let mut folders = Vec::new();
+            for (name, is_folder) in names {
+                let path = join(folder, &name);
+                if is_folder { folders.push(path) } else { self.unlink(&path, AtFlags::empty())? }
+            }
+            if end == End::Reached {
+                return Ok(folders);
+            }
         }
-        Ok(folders)
     }
 
-    fn names(&mut self, fd: &OwnedFd) -> io::Result<Vec<(Box<[u8]>, bool)>> {
-        let mut names = Vec::new();
-        self.listing.read(fd, |name, kind| {
+    /// The names in a folder, from the first on, until there are many files among them.
+    fn names(&mut self, fd: &OwnedFd) -> io::Result<(Names, End)> {
+        rustix::fs::seek(fd, rustix::fs::SeekFrom::Start(0))?;
+        let (mut names, mut files) = (Names::new(), 0);
+        let read = self.listing.read(fd, |name, kind| {
+            if files == FILES_AT_ONCE {
+                return Err(Stop::Enough);
+            }
             let is_folder = match kind {
                 FileType::Unknown => {
-                    let stat = rustix::fs::statat(fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                    let stat =
+                        rustix::fs::statat(fd, name, AtFlags::SYMLINK_NOFOLLOW).map_err(io::Error::from)?;
                     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
                 }
                 kind => kind == FileType::Directory,
             };
+            files += usize::from(!is_folder);
             names.push((name.to_bytes().into(), is_folder));
-            Ok::<(), io::Error>(())
-        })?;
-        Ok(names)
+            Ok(())
+        });
+        match read {
+            Ok(()) => Ok((names, End::Reached)),
+            Err(Stop::Enough) => Ok((names, End::Ahead)),
+            Err(Stop::Failed(error)) => Err(error),
+        }
     }
 
     /// A folder without rights for its owner is given them: it goes anyway.

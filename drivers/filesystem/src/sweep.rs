@@ -89,8 +89,17 @@ impl Swap<'_> {
             // What is mounted there is not removed either.
             return Ok(());
         }
-        for (name, kind) in listing.kinds(&fd)? {
-            let path = join(folder, &name);
+        let mut names = Vec::new();
+        listing.read(&fd, |name, kind| {
+            let path = join(folder, name.to_bytes());
+            // A folder may have millions of what surely goes.
+            let is_plain = matches!(kind, FileType::RegularFile | FileType::Symlink);
+            if !is_plain || self.filter.part(&path, false, above) == Part::Foreign {
+                names.push((path, kind));
+            }
+            Ok::<(), io::Error>(())
+        })?;
+        for (path, kind) in names {
             let kind = match kind {
                 FileType::Unknown => match self.staged.stat(&path)? {
                     Some(stat) => type_of(&stat),
