@@ -533,3 +533,19 @@ async fn root_of_a_container_restores_what_belongs_to_users_it_does_not_have() {
     case.restore(&foreign, json!({}), Extras::Remove).await.unwrap();
     assert_eq!(fs::read_to_string(case.build().at("f")).unwrap(), "archived");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_large_folder_that_is_restored_over_nothing_is_left() {
+    let case = Case::default();
+    for n in 0..45 {
+        case.build().file(format!("flat/{n}"), "same").file(format!("deep/{n}/file"), "same");
+    }
+    let archive = case.dump(json!({})).await;
+    let before = case.fingerprint();
+    for n in 45..90 {
+        case.build().file(format!("flat/{n}"), "more").folder(format!("flat/folder-{n}/in"));
+    }
+    case.restore(&archive, json!({}), Extras::Remove).await.unwrap();
+    assert_eq!(case.fingerprint(), before);
+    assert_eq!(case.beside(), ["uploads"]);
+}
