@@ -93,8 +93,7 @@ impl Plan<'_> {
 
     /// Who may not do what a swap does must know before.
     async fn rights(&self, session: &Connection, login: &Login) -> Result<Option<Obstacle>> {
-        const HINT: &str = "give the login the right `CREATEDB` and make it a member of the owner, or use a superuser; \
-            `--in-place` needs neither";
+        const HINT: &str = "give the login the right `CREATEDB` and make it a member of the owner, or restore as a superuser";
         if !login.may_create_databases {
             let message = format!("the login `{}` may not make databases", login.name);
             return Ok(Some(Obstacle::new(message, HINT)));
@@ -222,7 +221,7 @@ fn refuse_extras(changes: &Changes, extras: Extras) -> Result<()> {
         (_, Extras::Keep) => (
             ErrorKind::Unsupported,
             "a database is restored whole, and can't keep tables of its own",
-            "restore with `--extras remove` if they may go, or single tables with `--only NODE:TABLE`",
+            "restore with `--extras remove` if they may go, or leave this node out with `--only`",
         ),
     };
     Err(Error::new(kind, message).with_context("tables", changes.removes.join(", ")).with_hint(hint))

@@ -43,7 +43,7 @@ pub(crate) async fn create(
 
 fn explained(error: Error) -> Error {
     match sqlstate(&error) {
-        Some("42501") => error.with_hint("give the login the right `CREATEDB`, or restore with `--in-place`"),
+        Some("42501") => error.with_hint("give the login the right `CREATEDB`, or restore as a superuser"),
         Some("42P04") => {
             error.with_hint("somebody else made a database of that name: drop it, or run it again")
         }
