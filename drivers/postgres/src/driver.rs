@@ -1,6 +1,6 @@
 //! The driver: what the engine asks before a run.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dumprestore_driver::{
     ArchivedNode, BuildContext, Capabilities, Changes, Driver, DriverConfig, Error, Formats, Inspection,
@@ -9,7 +9,7 @@ use dumprestore_driver::{
 
 use crate::config::{PostgresConfig, Setup};
 use crate::dump::{Choice, Snapshot};
-use crate::inspect;
+use crate::inspect::{self, Declared};
 use crate::links;
 use crate::restore::{self, Restore};
 
@@ -25,13 +25,20 @@ impl DriverConfig for PostgresConfig {
         let setup = self.setup(cx)?;
         // A pattern that is not well formed is found here, and what it fits at the pin.
         Choice::new(&setup)?;
-        Ok(Arc::new(PostgresDriver { setup }))
+        Ok(Arc::new(PostgresDriver { setup, declared: Mutex::default() }))
     }
 }
 
 /// A PostgreSQL database.
 struct PostgresDriver {
     setup: Setup,
+    declared: Mutex<Declared>,
+}
+
+impl PostgresDriver {
+    fn declared(&self) -> MutexGuard<'_, Declared> {
+        self.declared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn check_archived(archived: &dyn ArchivedNode) -> Result<()> {
@@ -74,15 +81,18 @@ impl Driver for PostgresDriver {
     }
 
     fn check_keys(&self, keys: &serde_json::Value) -> Result<()> {
-        links::query_of(keys).map(drop)
+        self.declared().note_keys(links::query_of(keys)?);
+        Ok(())
     }
 
     fn check_within(&self, within: Option<&str>) -> Result<()> {
-        links::check_within(within).map(drop)
+        self.declared().note_within(links::check_within(within)?);
+        Ok(())
     }
 
     async fn inspect(&self) -> Result<Inspection> {
-        inspect::inspect(&self.setup).await
+        let declared = self.declared().clone();
+        inspect::inspect(&self.setup, &declared).await
     }
 
     async fn open(&self, cx: OpenContext) -> Result<Box<dyn Source>> {

@@ -1,7 +1,8 @@
 //! Looking at a server and a database: what would be in the way of a dump, and of a restore.
 //!
-//! `inspect/` has a module for each of them, and one for the server that both need.
+//! `inspect/` has a module for each of them, one for the server that both need, and one for declared references.
 
+mod declared;
 mod dumping;
 mod restoring;
 mod server;
@@ -10,6 +11,7 @@ use dumprestore_driver::{Claim, Error, Facts, Inspection, Problem, Result};
 
 use crate::config::Setup;
 use crate::connect::{Connection, connect, sqlstate};
+pub(crate) use declared::Declared;
 use server::Server;
 
 /// `invalid_catalog_name`: there is no such database.
@@ -18,12 +20,12 @@ const NO_DATABASE: &str = "3D000";
 const OLDEST: u32 = 100_000;
 
 /// Everything that the engine wants to know before a run.
-pub(crate) async fn inspect(setup: &Setup) -> Result<Inspection> {
+pub(crate) async fn inspect(setup: &Setup, declared: &Declared) -> Result<Inspection> {
     let mut inspection = Inspection::default();
     inspection.claims = vec![Claim::Name(setup.target.claim())];
     match connect(&setup.target, "inspect").await {
         Ok(session) => {
-            see(setup, &session, &mut inspection).await?;
+            see(setup, declared, &session, &mut inspection).await?;
             session.close().await;
         }
         Err(error) if sqlstate(&error) == Some(NO_DATABASE) => absent(setup, &mut inspection).await?,
@@ -33,7 +35,12 @@ pub(crate) async fn inspect(setup: &Setup) -> Result<Inspection> {
 }
 
 /// The database is there.
-async fn see(setup: &Setup, session: &Connection, inspection: &mut Inspection) -> Result<()> {
+async fn see(
+    setup: &Setup,
+    declared: &Declared,
+    session: &Connection,
+    inspection: &mut Inspection,
+) -> Result<()> {
     let server = Server::ask(session).await?;
     take_in(setup, &server, inspection);
     if session.version() < OLDEST {
@@ -41,7 +48,7 @@ async fn see(setup: &Setup, session: &Connection, inspection: &mut Inspection) -
         return Ok(());
     }
     inspection.size = Some(server::size(session).await?);
-    inspection.problems.extend(dumping::problems(setup, session, &server).await?);
+    inspection.problems.extend(dumping::problems(setup, declared, session, &server).await?);
     inspection.problems.extend(restoring::problems(setup, session, &server).await?);
     Ok(())
 }

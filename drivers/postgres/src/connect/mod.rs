@@ -16,6 +16,8 @@ mod service;
 mod session;
 mod string;
 mod target;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod trust;
 mod variables;

@@ -40,7 +40,7 @@ impl Target {
             variables.extend(self.parameters.get(name).map(|value| (variable, value.to_owned())));
         }
         // Ours has been read; another program's look at it could only differ.
-        variables.push(("PGPASSFILE", "/dev/null".to_owned()));
+        variables.push(("PGPASSFILE", "/dev/null/.pgpass".to_owned()));
         variables.extend(self.home.as_ref().map(|home| ("HOME", home.display().to_string())));
         variables
     }

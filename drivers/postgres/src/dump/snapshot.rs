@@ -13,7 +13,7 @@ use super::piece::{CONTENTS, Piece};
 use super::pin::Pinned;
 use super::{blobs, rows};
 use crate::config::Setup;
-use crate::links::{Column, SearchPath, query_of, read_keys};
+use crate::links::{Column, SearchPath, query_of, read_keys, without_rows};
 
 /// One dump, from `open` to `release`.
 pub(crate) struct Snapshot {
@@ -72,8 +72,7 @@ impl Links for Snapshot {
         let lane = pinned.lanes.take().await?;
         let column = Column::find(lane.connection()?, within).await?;
         if !pinned.chosen.has_rows_of(column.relation()) {
-            return Err(Error::config(format!("the rows of `{}` are not in the dump", column.table_label()))
-                .with_hint("remove the reference, or the table from the excluded ones"));
+            return Err(without_rows(&column));
         }
         let unresolved = column.unresolved(lane.connection()?, references).await?;
         lane.give_back();

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use dumprestore_driver::{Problem, Result};
 
 use super::server::Server;
-use super::{hinted, some_of};
+use super::{Declared, hinted, some_of};
 use crate::catalog::{Relation, relations, schemas, sequence_names};
 use crate::client::PgDump;
 use crate::config::Setup;
@@ -15,12 +15,17 @@ use crate::dump::{Choice, Chosen};
 /// Sessions that a dump opens at the least: one that holds the view, one that checks it, `pg_dump`, and a lane.
 const SESSIONS: i64 = 4;
 
-pub(super) async fn problems(setup: &Setup, session: &Connection, server: &Server) -> Result<Vec<Problem>> {
+pub(super) async fn problems(
+    setup: &Setup,
+    declared: &Declared,
+    session: &Connection,
+    server: &Server,
+) -> Result<Vec<Problem>> {
     let mut problems = Vec::new();
     if let Err(error) = PgDump::find(setup, session.version()).await {
         problems.push(hinted(Problem::no_dump(error.to_string()), error.hint()));
     }
-    problems.extend(of_tables(setup, session, server).await?);
+    problems.extend(of_tables(setup, declared, session, server).await?);
     if server.free_connections < SESSIONS {
         problems.push(
             Problem::warning(format!(
@@ -34,7 +39,12 @@ pub(super) async fn problems(setup: &Setup, session: &Connection, server: &Serve
 }
 
 /// What has to do with the tables that are to be dumped, and these only.
-async fn of_tables(setup: &Setup, session: &Connection, server: &Server) -> Result<Vec<Problem>> {
+async fn of_tables(
+    setup: &Setup,
+    declared: &Declared,
+    session: &Connection,
+    server: &Server,
+) -> Result<Vec<Problem>> {
     let all = relations(session).await?;
     let chosen = match Choice::new(setup)?.pick(&schemas(session).await?, &all) {
         Ok(chosen) => chosen,
@@ -49,6 +59,7 @@ async fn of_tables(setup: &Setup, session: &Connection, server: &Server) -> Resu
     problems.extend(hidden(session, &tables, &chosen).await?);
     problems.extend(server.standby.then(|| unlogged(&tables, &chosen)).flatten());
     problems.extend(too_many(session, tables.len()).await?);
+    problems.extend(declared.problems(session, &chosen).await);
     Ok(problems)
 }
 

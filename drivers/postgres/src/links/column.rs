@@ -79,6 +79,12 @@ fn splits(within: &str) -> Vec<(Option<&str>, &str, &str)> {
     found
 }
 
+/// That keys can't be of this column, for its rows are left out.
+pub(crate) fn without_rows(column: &Column) -> Error {
+    Error::config(format!("the rows of `{}` are not in the dump", column.table_label()))
+        .with_hint("remove the reference, or the table from the excluded ones")
+}
+
 const COLUMNS: &str = "
     SELECT c.oid, n.nspname::text, c.relname::text, a.attname::text, COALESCE(b.typname, t.typname)::text
     FROM pg_catalog.pg_class c

@@ -55,9 +55,24 @@ pub(crate) async fn read_keys(
     end.map_err(|error| connection.fault(error, "can't end reading keys"))
 }
 
-async fn read(connection: &Connection, query: &str, keys: &mut KeySink<'_>) -> Result<()> {
+/// Looks whether [`read_keys`] could read the keys that a query finds. Reads none.
+///
+/// # Errors
+/// As [`read_keys`].
+pub(crate) async fn check(connection: &Connection, query: &str) -> Result<()> {
+    let what = "can't prepare to look at `keys`";
+    let begin = "BEGIN READ ONLY; SET LOCAL search_path TO DEFAULT";
+    connection.batch_execute(begin).await.map_err(|error| connection.fault(error, what))?;
+    let checked = types_of(connection, query).await;
+    let end = connection.batch_execute("ROLLBACK").await;
+    checked?;
+    end.map_err(|error| connection.fault(error, "can't end looking at `keys`"))
+}
+
+/// The types of the one or two columns of a query.
+async fn types_of(connection: &Connection, query: &str) -> Result<Vec<Type>> {
     let failed = |error| told(connection.fault(error, "the query of `keys` fails"), query);
-    // It is looked at first as it stands: so it is one statement, and no part of another.
+    // It is looked at as it stands: so it is one statement, and no part of another.
     let statement = connection.prepare(query).await.map_err(failed)?;
     let refuse = |why: &str| Err(Error::config(why).with_context("keys", query));
     if !statement.params().is_empty() {
@@ -65,10 +80,15 @@ async fn read(connection: &Connection, query: &str, keys: &mut KeySink<'_>) -> R
     }
     let types: Vec<Type> = statement.columns().iter().map(|column| column.type_().clone()).collect();
     match types.len() {
-        1 | 2 => {}
-        0 => return refuse("the query of `keys` gives no rows"),
-        _ => return refuse("the query of `keys` has more than two columns: a key, and its sha256"),
+        1 | 2 => Ok(types),
+        0 => refuse("the query of `keys` gives no rows"),
+        _ => refuse("the query of `keys` has more than two columns: a key, and its sha256"),
     }
+}
+
+async fn read(connection: &Connection, query: &str, keys: &mut KeySink<'_>) -> Result<()> {
+    let failed = |error| told(connection.fault(error, "the query of `keys` fails"), query);
+    let types = types_of(connection, query).await?;
     let copy = format!("COPY (\n{query}\n) TO STDOUT");
     let mut rows = pin!(connection.copy_out(&copy).await.map_err(failed)?);
     while let Some(row) = rows.try_next().await.map_err(failed)? {

@@ -6,5 +6,5 @@
 mod column;
 mod keys;
 
-pub(crate) use column::{Column, check_within};
-pub(crate) use keys::{SearchPath, query_of, read_keys};
+pub(crate) use column::{Column, check_within, without_rows};
+pub(crate) use keys::{SearchPath, check, query_of, read_keys};

@@ -156,6 +156,27 @@ async fn what_holds_a_database_is_told() {
     server().batch(&database, "ALTER SUBSCRIPTION sub SET (slot_name = NONE); DROP SUBSCRIPTION sub");
 }
 
+#[tokio::test]
+async fn references_that_can_not_be_checked_are_told() {
+    let database = server().create_database();
+    server().batch(&database, "CREATE TABLE product (id int, image text); CREATE TABLE big (id int)");
+    let user = User::new();
+    let driver = user.build(json!({ "url": server().url(&database), "exclude_data": ["big"] })).unwrap();
+    driver.check_keys(&json!("SELECT image FROM product")).unwrap();
+    driver.check_within(Some("product.id")).unwrap();
+    assert!(driver.inspect().await.unwrap().problems.is_empty());
+    driver.check_keys(&json!("SELECT picture FROM product")).unwrap();
+    driver.check_within(Some("product.number")).unwrap();
+    driver.check_within(Some("big.id")).unwrap();
+    let seen = driver.inspect().await.unwrap();
+    let told = problems(&seen, Severity::NoCertificate);
+    assert_eq!(told.len(), 3, "{:?}", seen.problems);
+    assert!(
+        told[0].contains("picture") && told[1].contains("product.number") && told[2].contains("big"),
+        "{told:?}"
+    );
+}
+
 /// A program that says that it is that version of `pg_dump`.
 fn impostor(user: &User, folder: &str, version: &str) {
     let script = format!("#!/bin/sh\necho 'pg_dump (PostgreSQL) {version}'\n");
