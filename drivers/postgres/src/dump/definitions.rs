@@ -1,61 +1,62 @@
 //! The definitions, as `pg_dump` gives them as of the pinned snapshot.
 
 use std::io::{self, Read};
-use std::time::Duration;
 
-use dumprestore_driver::{Error, Result};
+use dumprestore_driver::{Error, ErrorKind, Result};
 use tokio::io::AsyncReadExt;
+use tokio::process::ChildStdout;
 use tokio::sync::mpsc;
 
 use super::pin::Pinned;
+use super::relay::Relay;
 use crate::client::PgDump;
 use crate::config::Setup;
-use crate::contents::{self, Definition};
+use crate::connect::Connection;
+use crate::contents::{self, Definition, Entry};
 use crate::quote;
 
 const BUFFER: usize = 64 << 10;
 
-/// For how long `pg_dump` may wait for a lock, if the configuration sets no limit. Who keeps it waiting waits for us:
-/// to wait for ever would be just that.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
 /// All of them, and the version of the `pg_dump` that wrote them.
 pub(crate) async fn read(setup: &Setup, pinned: &Pinned) -> Result<(String, Vec<Definition>)> {
     let program = PgDump::find(setup, pinned.version).await?;
+    let session = pinned.main.lock().await;
     let mut arguments: Vec<String> =
         ["--format=custom", "--schema-only", "--no-sync", "--compress=0", "--quote-all-identifiers"]
             .map(str::to_owned)
             .into();
-    arguments.push(format!("--snapshot={}", pinned.snapshot));
-    let wait = setup.lock_timeout.unwrap_or(LONGEST_WAIT).as_millis().max(1);
-    arguments.push(format!("--lock-wait-timeout={wait}"));
-    arguments.extend(exclusions(pinned).await?);
-    let mut running = program.start(&pinned.target, &arguments)?;
-    let (pieces, received) = mpsc::channel::<Vec<u8>>(4);
-    let parsing = tokio::task::spawn_blocking(move || {
-        contents::read(io::BufReader::new(Received { pieces: received, piece: Vec::new(), at: 0 }))
-    });
-    let output = running.output();
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        let read = output.read(&mut buffer).await;
-        let read = read.map_err(|error| Error::io("can't read what `pg_dump` writes", error))?;
-        // If the parser has stopped it has an error to tell.
-        if read == 0 || pieces.send(buffer[..read].to_vec()).await.is_err() {
-            break;
-        }
-    }
-    drop(pieces);
-    let parsed = parsing
+    arguments.extend(exclusions(pinned, &session).await?);
+    let entries = run(&program, &arguments, &session).await?;
+    let settings = format!("SET quote_all_identifiers = off; {}", pinned.patience.sql());
+    session
+        .batch_execute(&settings)
         .await
-        .map_err(|error| Error::defect("the reader of `pg_dump`'s output died").with_source(error))?;
-    // What `pg_dump` says of its failure tells more than where its output breaks off.
-    match parsed {
-        Ok((_, entries)) => {
-            running.finish().await?;
-            Ok((program.version().to_owned(), contents::definitions(entries)))
+        .map_err(|error| session.fault(error, "can't set the pinned session as it was"))?;
+    Ok((program.version().to_owned(), contents::definitions(entries)))
+}
+
+async fn run(program: &PgDump, arguments: &[String], session: &Connection) -> Result<Vec<Entry>> {
+    let relay = Relay::listen()?;
+    let mut running = program.start(&relay.target()?, arguments)?;
+    let mut serving = std::pin::pin!(relay.serve(session));
+    let parsed = {
+        let mut parsing = std::pin::pin!(parse(running.output()));
+        tokio::select! {
+            // While it is served it writes nothing yet; and if serving fails, that is why it fails.
+            served = &mut serving => {
+                served?;
+                parsing.await
+            }
+            parsed = &mut parsing => parsed,
         }
-        Err(error) if error.kind() == dumprestore_driver::ErrorKind::Environment => {
+    };
+    match parsed {
+        Ok(entries) => {
+            running.finish().await?;
+            Ok(entries)
+        }
+        // What `pg_dump` says of its failure tells more than where its output breaks off.
+        Err(error) if error.kind() == ErrorKind::Environment => {
             running.finish().await?;
             Err(error)
         }
@@ -63,9 +64,32 @@ pub(crate) async fn read(setup: &Setup, pinned: &Pinned) -> Result<(String, Vec<
     }
 }
 
+/// Parses what comes, on a thread of its own.
+async fn parse(output: &mut ChildStdout) -> Result<Vec<Entry>> {
+    let (pieces, received) = mpsc::channel::<Vec<u8>>(4);
+    let parsing = tokio::task::spawn_blocking(move || {
+        contents::read(io::BufReader::new(Received { pieces: received, piece: Vec::new(), at: 0 }))
+    });
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let read = output.read(&mut buffer).await;
+        let read = read.map_err(|error| Error::io("can't read what `pg_dump` writes", error))?;
+        if read == 0 {
+            break;
+        }
+        // If the parser has stopped it has an error to tell, or all it needs: the rest is read for `pg_dump` to end.
+        let _ = pieces.send(buffer[..read].to_vec()).await;
+    }
+    drop(pieces);
+    let parsed = parsing.await;
+    let parsed =
+        parsed.map_err(|error| Error::defect("the reader of `pg_dump`'s output died").with_source(error))?;
+    parsed.map(|(_, entries)| entries)
+}
+
 /// What is left out, and may not be read, `pg_dump` must not even try to lock. Everything else that is left out we
 /// leave out ourselves: for we know what needs it.
-async fn exclusions(pinned: &Pinned) -> Result<Vec<String>> {
+async fn exclusions(pinned: &Pinned, main: &Connection) -> Result<Vec<String>> {
     let out: Vec<u32> = pinned
         .relations
         .iter()
@@ -79,7 +103,6 @@ async fn exclusions(pinned: &Pinned) -> Result<Vec<String>> {
         SELECT c.oid FROM pg_catalog.pg_class c
         WHERE c.oid = ANY ($1) AND NOT (pg_catalog.has_table_privilege(c.oid, 'SELECT')
             AND pg_catalog.has_schema_privilege(c.relnamespace, 'USAGE'))";
-    let main = pinned.main.lock().await;
     let rows = main.query(sql, &[&out]).await;
     let rows = rows.map_err(|error| main.fault(error, "can't look at privileges"))?;
     let unreadable = rows.iter().filter_map(|row| pinned.relation(row.get(0)));

@@ -3,8 +3,8 @@
 //! - [`Choice`] (`choice.rs`): which schemas and tables.
 //! - `pin.rs`: locks, and then the snapshot, on one session; `barrier.rs` keeps writers out of a locked cut; `lanes.rs`
 //!   has the sessions that share the snapshot.
-//! - `listing.rs`: what is in the dump. `definitions.rs` has `pg_dump` write the definitions, `omit.rs` leaves some
-//!   out, `piece.rs` cuts tables into parts.
+//! - `listing.rs`: what is in the dump. `definitions.rs` has `pg_dump` write the definitions, on the pinned
+//!   session by way of `relay.rs`; `omit.rs` leaves some out, `piece.rs` cuts tables into parts.
 //! - `rows.rs` and `blobs.rs` write parts.
 //! - [`Snapshot`] (`snapshot.rs`) puts it together.
 
@@ -17,6 +17,7 @@ mod listing;
 mod omit;
 mod piece;
 mod pin;
+mod relay;
 mod rows;
 mod snapshot;
 

@@ -29,15 +29,13 @@ const TRIES: u32 = 20;
 pub(crate) struct Pinned {
     /// Holds the snapshot, and the locks. Busy while a part is read on it.
     pub(crate) main: Mutex<Connection>,
-    pub(crate) snapshot: String,
     pub(crate) version: u32,
+    pub(crate) patience: Patience,
     pub(crate) is_standby: bool,
     pub(crate) relations: Vec<Relation>,
     pub(crate) chosen: Chosen,
     pub(crate) facts: Facts,
     pub(crate) lanes: Lanes,
-    /// The one server that has the snapshot.
-    pub(crate) target: Target,
     barrier: Option<Barrier>,
 }
 
@@ -63,13 +61,12 @@ impl Pinned {
         let version = main.version();
         Self {
             version,
-            snapshot: held.snapshot.clone(),
+            patience,
             is_standby: held.is_standby,
             relations: held.relations,
             chosen: held.chosen,
             facts: held.facts,
-            lanes: Lanes::new(target.clone(), held.snapshot, patience),
-            target,
+            lanes: Lanes::new(target, held.snapshot, patience),
             barrier: held.barrier,
             main: Mutex::new(main),
         }
