@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use dumprestore_driver::Result;
+use dumprestore_driver::{Error, Result};
 
 use super::server::Server;
 use crate::connect::Connection;
@@ -33,17 +33,33 @@ impl Lanes {
     }
 
     /// A session that nobody else uses. One that is not [given back](Self::give_back) is cut off.
+    ///
+    /// # Errors
+    /// If one that was given back has ended since: a server that crashed, and came up again, has lost what was loaded
+    /// last.
     pub(crate) async fn take(&self) -> Result<Connection> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         match free {
-            Some(session) if !session.is_closed() => Ok(session),
-            _ => self.open().await,
+            Some(session) if session.is_closed() => Err(lost()),
+            Some(session) => Ok(session),
+            None => self.open().await,
         }
     }
 
     /// Lets others use a session, which is in no transaction.
     pub(crate) fn give_back(&self, session: Connection) {
         self.free.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+    }
+
+    /// Makes sure that no session has ended since it was given back. A crash of the server ends all: so, if anything that
+    /// was committed since is on disk, all that they committed is.
+    pub(crate) async fn check(&self) -> Result<()> {
+        let sessions = std::mem::take(&mut *self.free.lock().unwrap_or_else(PoisonError::into_inner));
+        for session in sessions {
+            session.batch_execute("SELECT 1").await.map_err(|error| lost().with_source(error))?;
+            self.give_back(session);
+        }
+        Ok(())
     }
 
     /// Ends those that are not in use.
@@ -63,4 +79,11 @@ impl Lanes {
         }
         Ok(session)
     }
+}
+
+fn lost() -> Error {
+    Error::environment(
+        "the server has ended a session of the restore, and may have lost what was loaded last",
+    )
+    .with_hint("see the server's log: it may have been stopped, or killed; then run it again")
 }

@@ -238,6 +238,8 @@ impl Restore {
         let session = self.maintenance().await?;
         if let Some(contents) = &contents {
             self.describe(&session, contents).await?;
+            // That was put on disk, and with it all that was loaded, if the server has run through.
+            self.lanes.check().await?;
         }
         let old = self.look_at_live(&session).await?;
         session.close().await;

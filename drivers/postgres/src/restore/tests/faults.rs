@@ -108,6 +108,15 @@ async fn a_server_that_is_killed_leaves_what_can_be_rolled_back_or_committed() {
     server.restart();
     restore.rollback().await.unwrap();
     assert_eq!(beside(&server, &database), "");
+    // What was loaded last may be lost, although the server is there again.
+    let mut restore = Restore::of_archive(&setup, archive.clone(), StageContext::new(run())).await.unwrap();
+    restore.begin().await.unwrap();
+    load_parts(&restore, &archive).await;
+    server.kill();
+    server.restart();
+    let error = restore.prepare().await.unwrap_err();
+    assert!(error.hint().is_some(), "{error:?}");
+    restore.rollback().await.unwrap();
     let mut restore = staged(&setup, &archive).await;
     server.kill();
     server.restart();
