@@ -191,15 +191,3 @@ pub(crate) struct Setup {
     pub(crate) privileges: Policy,
     pub(crate) tablespaces: Policy,
 }
-
-impl Setup {
-    /// Where a database is made, renamed and dropped from: another database of the same server.
-    pub(crate) fn maintenance(&self) -> Target {
-        let name = match &self.maintenance_db {
-            Some(name) => name,
-            None if self.target.database == "postgres" => "template1",
-            None => "postgres",
-        };
-        self.target.with_database(name)
-    }
-}

@@ -11,8 +11,6 @@
 //! - A restore: `begin` makes a database beside the live one and its definitions, `load` copies in, `prepare` builds
 //!   indexes and constraints and checks, `commit` swaps by two renames.
 
-#![allow(dead_code, unused_imports, reason = "it is being put together")]
-
 mod archived;
 mod catalog;
 mod client;

@@ -14,7 +14,7 @@ pub(crate) use database::{database, schemas};
 pub(crate) use kinship::{Kinship, kinship};
 pub(crate) use relation::{Relation, relations};
 pub(crate) use roles::roles;
-pub(crate) use sequence::{SequenceName, sequence_names, sequences};
+pub(crate) use sequence::{sequence_names, sequences};
 pub(crate) use table::{TableDetail, table_details};
 
 use dumprestore_driver::Result;

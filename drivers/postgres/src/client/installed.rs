@@ -73,11 +73,6 @@ impl PgDump {
         &self.version
     }
 
-    /// The major one.
-    pub(crate) fn major(&self) -> u32 {
-        self.major
-    }
-
     async fn ask(path: &Path) -> Result<Self> {
         let failed = |why: &str| Error::config(format!("`{}` {why}", path.display()));
         let mut command = Command::new(path);

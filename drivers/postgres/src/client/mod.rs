@@ -6,4 +6,3 @@ mod installed;
 mod running;
 
 pub(crate) use installed::PgDump;
-pub(crate) use running::Running;

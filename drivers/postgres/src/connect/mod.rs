@@ -26,5 +26,7 @@ pub(crate) use environment::{Environment, VARIABLES};
 pub(crate) use fault::{fault, sqlstate};
 pub(crate) use open::connect;
 pub(crate) use password::Password;
-pub(crate) use session::{Canceller, Connection};
-pub(crate) use target::{Endpoint, Place, Target};
+pub(crate) use session::Connection;
+pub(crate) use target::Target;
+#[cfg(test)]
+use target::{Endpoint, Place};

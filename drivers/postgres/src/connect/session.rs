@@ -116,11 +116,6 @@ impl Connection {
         self.version
     }
 
-    /// The number of the server's process.
-    pub(crate) fn pid(&self) -> i32 {
-        self.pid
-    }
-
     /// `what` failed with `error`. Where the session ended, the reason that the server gave for it is told.
     pub(crate) fn fault(&self, error: tokio_postgres::Error, what: impl Into<String>) -> Error {
         let reason = || self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -128,11 +123,6 @@ impl Connection {
             Some(reason) => fault(reason, what),
             None => fault(error, what),
         }
-    }
-
-    /// What can cancel a statement of this session, from anywhere.
-    pub(crate) fn canceller(&self) -> Canceller {
-        self.canceller.clone()
     }
 
     /// Asks the server to cancel what the session is at.

@@ -11,4 +11,4 @@ mod entry;
 mod stream;
 
 pub(crate) use definition::{Definition, definitions};
-pub(crate) use entry::{Entry, Head, read};
+pub(crate) use entry::{Entry, read};

@@ -1,6 +1,5 @@
 //! Sessions that share the pinned snapshot.
 
-use std::ops::Deref;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 

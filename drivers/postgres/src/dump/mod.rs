@@ -21,5 +21,5 @@ mod relay;
 mod rows;
 mod snapshot;
 
-pub(crate) use choice::{Choice, Chosen, closest};
+pub(crate) use choice::{Choice, Chosen};
 pub(crate) use snapshot::Snapshot;
