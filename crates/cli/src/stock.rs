@@ -3,9 +3,14 @@
 use dumprestore::Registry;
 use dumprestore_command::CommandConfig;
 use dumprestore_filesystem::FilesystemConfig;
+use dumprestore_postgres::PostgresConfig;
 use dumprestore_sqlite::SqliteConfig;
 
 /// All drivers that come with dumprestore.
 pub(crate) fn stock_drivers() -> Registry {
-    Registry::new().with::<SqliteConfig>().with::<FilesystemConfig>().with::<CommandConfig>()
+    Registry::new()
+        .with::<SqliteConfig>()
+        .with::<PostgresConfig>()
+        .with::<FilesystemConfig>()
+        .with::<CommandConfig>()
 }

@@ -181,3 +181,34 @@ async fn a_large_table_is_read_in_ranges_and_no_row_is_lost_or_doubled() {
     assert_eq!(dump.rows.values().sum::<u64>(), numbers.len() as u64);
     server().drop_database(&database);
 }
+
+/// The clients of the newest version read all older servers.
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_of_all_versions_are_dumped() {
+    let newest = PostgresVersion::V18.programs().path("pg_dump").unwrap();
+    for version in PostgresVersion::ALL {
+        let server = PostgresServer::shared(version);
+        let database = server.create_database();
+        server.batch(
+            &database,
+            "CREATE TABLE t (id serial PRIMARY KEY, g int GENERATED ALWAYS AS (1) STORED, v text);
+             INSERT INTO t (v) SELECT 'x' FROM generate_series(1, 100);
+             CREATE TABLE p (k int) PARTITION BY HASH (k);
+             CREATE TABLE p0 PARTITION OF p FOR VALUES WITH (MODULUS 1, REMAINDER 0); INSERT INTO p VALUES (1);
+             CREATE MATERIALIZED VIEW m AS SELECT * FROM t; SELECT lo_create(7);
+             CREATE UNLOGGED TABLE u AS SELECT 1 AS a",
+        );
+        let mut config = config(&server.url(&database));
+        config.pg_dump = Some(newest.clone());
+        config.globals = true;
+        let dump = dump(config).await;
+        assert_eq!(dump.rows_of("public", "t").len(), 100, "{version:?}");
+        assert_eq!(dump.table("public", "t")["columns"], serde_json::json!(["id", "v"]), "{version:?}");
+        assert_eq!(dump.table("public", "p0")["load_through"], serde_json::json!(["public", "p"]));
+        assert_eq!(dump.contents["sequences"][0]["last_value"], 100);
+        assert_eq!(dump.contents["matviews"].as_array().unwrap().len(), 1);
+        assert!(dump.parts.contains_key("large_objects/0001"));
+        assert_eq!(dump.ledger, []);
+        server.drop_database(&database);
+    }
+}

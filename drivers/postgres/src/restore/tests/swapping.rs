@@ -9,19 +9,22 @@ const OLD: &str = "old";
 const NEW: &str = "t,u";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_is_restored_and_taken_back() {
-    let server = PostgresServer::shared(PostgresVersion::V15);
-    let database = live(server);
-    let (setup, archive) = (setup(server, &database), archive(&contents()));
-    let mut restore = staged(&setup, &archive).await;
-    assert_eq!(state(server, &database), OLD);
-    restore.commit().await.unwrap();
-    assert_eq!(server.value(&database, "SELECT string_agg(a || coalesce(b, '-'), ',') FROM s.t"), "1one,2-");
-    assert_eq!(server.value(&database, "SELECT nextval('s.q')"), "8");
-    assert_eq!(server.value(&database, "SHOW work_mem"), "5MB");
-    restore.rollback().await.unwrap();
-    assert_eq!(state(server, &database), OLD);
-    assert_eq!(beside(server, &database), "");
+async fn every_version_of_the_server_restores_and_takes_back() {
+    for version in PostgresVersion::ALL {
+        let server = PostgresServer::shared(version);
+        let database = live(server);
+        let (setup, archive) = (setup(server, &database), archive(&contents()));
+        let mut restore = staged(&setup, &archive).await;
+        assert_eq!(state(server, &database), OLD);
+        restore.commit().await.unwrap();
+        let rows = "SELECT string_agg(a || coalesce(b, '-'), ',') FROM s.t";
+        assert_eq!(server.value(&database, rows), "1one,2-", "{version:?}");
+        assert_eq!(server.value(&database, "SELECT nextval('s.q')"), "8");
+        assert_eq!(server.value(&database, "SHOW work_mem"), "5MB");
+        restore.rollback().await.unwrap();
+        assert_eq!(state(server, &database), OLD, "{version:?}");
+        assert_eq!(beside(server, &database), "");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
