@@ -138,12 +138,19 @@ pub(crate) fn parse(text: &str) -> Result<Parameters> {
     let text = text.trim();
     match ["postgres://", "postgresql://"].iter().find_map(|scheme| text.strip_prefix(scheme)) {
         Some(rest) => parse_url(rest),
-        None if text.contains("://") => Err(bad("is not of PostgreSQL")),
+        None if is_url(text) => Err(bad("is not of PostgreSQL")),
         None if !text.contains('=') && !text.is_empty() => {
             Err(bad("is neither a URL nor `name=value` pairs"))
         }
         None => parse_pairs(text),
     }
+}
+
+/// Whether it begins as a URL does. The value of a pair may hold `://` as well.
+fn is_url(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, _)| {
+        scheme.chars().all(|character| character.is_ascii_alphanumeric() || "+-.".contains(character))
+    })
 }
 
 fn parse_url(rest: &str) -> Result<Parameters> {

@@ -97,6 +97,16 @@ proptest! {
 }
 
 #[test]
+fn a_password_that_looks_like_a_url_is_a_password() {
+    let target = read("host=h user=u dbname=d password='mysql://a'");
+    assert_eq!(password_of(&target), Some("mysql://a"));
+    for other in ["mysql://u@h/d", "://u@h/d", "jdbc+x://h"] {
+        let error = Target::read(other, None, &nobody()).unwrap_err();
+        assert!(error.to_string().contains("is not of PostgreSQL"), "{other}: {error}");
+    }
+}
+
+#[test]
 fn a_loopback_address_and_a_socket_are_one_server() {
     let claim = |url: &str| read(url).claim();
     let one = claim("postgres://a@localhost:5433/shop");
