@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use folder::{Case, holding, noise, rest, while_busy};
+use folder::{Case, Dump, holding, noise, rest, while_busy};
 use serde_json::json;
 
 /// Writes a number at the beginning, then at the end: at no moment is the end the newer one.
@@ -21,6 +21,22 @@ fn for_writing(case: &Case, path: &str) -> File {
     File::options().write(true).open(case.build().at(path)).unwrap()
 }
 
+/// A pass over the file `hot`, which is overwritten all the while; the names of what was listed.
+async fn pass_while_torn(case: &Case, dump: &mut Dump) -> Vec<String> {
+    let hot = for_writing(case, "hot");
+    let size = hot.metadata().unwrap().len();
+    let mut listed = Vec::new();
+    while_busy(
+        |turn| overwrite(&hot, size, turn),
+        async || {
+            std::thread::sleep(Duration::from_millis(20));
+            listed = dump.pass().await;
+        },
+    )
+    .await;
+    listed
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_was_torn_at_the_end_degrades_the_node_though_it_was_whole_before() {
     let case = Case::default();
@@ -28,15 +44,7 @@ async fn a_file_that_was_torn_at_the_end_degrades_the_node_though_it_was_whole_b
     case.build().file("hot", &old).file("calm", "calm");
     let mut dump = case.open(json!({})).await;
     dump.pass().await;
-    let hot = for_writing(&case, "hot");
-    while_busy(
-        |turn| overwrite(&hot, 3_000_000, turn),
-        async || {
-            std::thread::sleep(Duration::from_millis(20));
-            assert_eq!(dump.pass().await, ["files/hot"]);
-        },
-    )
-    .await;
+    assert_eq!(pass_while_torn(&case, &mut dump).await, ["files/hot"]);
     dump.pin().await;
     let archive = dump.seal().await;
     assert_eq!(archive.file("hot"), Some(&old[..]), "torn bytes");
@@ -52,15 +60,7 @@ async fn a_torn_file_that_a_reference_is_resolved_to_degrades_nothing() {
     case.build().file("hot", &old);
     let mut dump = case.open(json!({})).await;
     dump.pass().await;
-    let hot = for_writing(&case, "hot");
-    while_busy(
-        |turn| overwrite(&hot, 3_000_000, turn),
-        async || {
-            std::thread::sleep(Duration::from_millis(20));
-            dump.pass().await;
-        },
-    )
-    .await;
+    pass_while_torn(&case, &mut dump).await;
     dump.pin().await;
     assert!(dump.resolve(&[holding("hot", &old)]).await.is_empty());
     let archive = dump.seal().await;
@@ -74,15 +74,7 @@ async fn a_torn_file_that_is_captured_late_degrades_nothing() {
     let case = Case::default();
     case.build().file("hot", noise(1, 3_000_000));
     let mut dump = case.open(json!({})).await;
-    let hot = for_writing(&case, "hot");
-    while_busy(
-        |turn| overwrite(&hot, 3_000_000, turn),
-        async || {
-            std::thread::sleep(Duration::from_millis(20));
-            dump.pass().await;
-        },
-    )
-    .await;
+    pass_while_torn(&case, &mut dump).await;
     rest();
     let new = fs::read(case.build().at("hot")).unwrap();
     dump.pin().await;
