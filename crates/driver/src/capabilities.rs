@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Content, Error, Placement, Result, Selection};
+use crate::{ArchivedNode, Content, Error, Placement, Result, Selection};
 
 /// What the engine may ask of a driver. Each answer has a consequence, which its type tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,5 +201,24 @@ impl Formats {
     /// Writes and reads one format only.
     pub const fn only(format: u32) -> Self {
         Self { writes: format, reads: format..=format }
+    }
+
+    /// Refuses what a driver other than `kind` dumped, and a format that is not read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported), which names what was found.
+    pub fn check(&self, kind: &str, archived: &dyn ArchivedNode) -> Result<()> {
+        if archived.kind() != kind {
+            let found = archived.kind();
+            return Err(Error::unsupported(format!(
+                "a dump of a `{found}` node can't be restored into a `{kind}` node"
+            )));
+        }
+        if !self.reads.contains(&archived.format()) {
+            let found = archived.format();
+            return Err(Error::unsupported(format!("this driver can't read format {found} of a dump"))
+                .with_hint("use a newer dumprestore"));
+        }
+        Ok(())
     }
 }

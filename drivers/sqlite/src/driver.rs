@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dumprestore_driver::{
-    ArchivedNode, Capabilities, Changes, Driver, DriverConfig, Error, Formats, Inspection, Lanes, Linked,
+    ArchivedNode, Capabilities, Changes, Driver, DriverConfig, Formats, Inspection, Lanes, Linked,
     OpenContext, Result, Source, StageContext, Staging, Token, Undo, View, async_trait,
 };
 
@@ -66,23 +66,6 @@ fn add(list: &mut Vec<String>, one: String) {
     }
 }
 
-fn check_archived(archived: &dyn ArchivedNode) -> Result<()> {
-    if archived.kind() != SqliteConfig::KIND {
-        return Err(Error::unsupported(format!(
-            "a dump of a `{}` node can't be restored into SQLite",
-            archived.kind()
-        )));
-    }
-    if !FORMATS.reads.contains(&archived.format()) {
-        return Err(Error::unsupported(format!(
-            "this driver can't read format {} of a dump",
-            archived.format()
-        ))
-        .with_hint("use a newer dumprestore"));
-    }
-    Ok(())
-}
-
 #[async_trait]
 impl Driver for SqliteDriver {
     fn kind(&self) -> &'static str {
@@ -128,7 +111,7 @@ impl Driver for SqliteDriver {
     }
 
     async fn changes(&self, archived: Arc<dyn ArchivedNode>, cx: &StageContext) -> Result<Changes> {
-        check_archived(&*archived)?;
+        FORMATS.check(SqliteConfig::KIND, &*archived)?;
         let (setup, extras) = (self.setup.clone(), cx.extras);
         blocking(move || {
             // What `stage` will refuse must not look fine in a plan.
@@ -139,7 +122,7 @@ impl Driver for SqliteDriver {
     }
 
     async fn stage(&self, archived: Arc<dyn ArchivedNode>, cx: StageContext) -> Result<Box<dyn Staging>> {
-        check_archived(&*archived)?;
+        FORMATS.check(SqliteConfig::KIND, &*archived)?;
         let setup = self.setup.clone();
         let restore = blocking(move || {
             changes::check_extras(&setup, &*archived, cx.extras)?;
