@@ -15,6 +15,15 @@ pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// A text in SQL as it is, between dollars: for one of many lines, which people may read. It ends with a line end.
+pub(crate) fn in_dollars(text: &str) -> String {
+    let mut tag = "$body".to_owned();
+    while text.contains(&tag) {
+        tag.push('_');
+    }
+    format!("{tag}${text}{tag}$")
+}
+
 /// What follows `SET` in `ALTER DATABASE … SET` and `ALTER ROLE … SET`, of a setting as `pg_db_role_setting` holds it.
 ///
 /// A list of names is kept there with quotes around names that need them. Said as one text, it would be one name.

@@ -58,13 +58,26 @@ fn statement(
     policies: Policies,
     version: u32,
 ) -> Result<String> {
-    let mut statement = format!(
-        "CREATE DATABASE {} WITH TEMPLATE = template0 ENCODING = {} CONNECTION LIMIT = {}",
+    let tablespace = database.tablespace.as_deref().filter(|_| policies.tablespaces == Policy::Keep);
+    Ok(format!(
+        "CREATE DATABASE {} WITH CONNECTION LIMIT = {}{}",
         quote::name(&names.staged),
-        quote::literal(&database.encoding),
-        names.mark
-    );
-    let mut option = |name: &str, value: String| statement.push_str(&format!(" {name} = {value}"));
+        names.mark,
+        options(database, owner, tablespace, version)?
+    ))
+}
+
+/// What makes a database like this one, after `CREATE DATABASE … WITH`, on a server of that version.
+pub(crate) fn options(
+    database: &archived::Database,
+    owner: Option<&str>,
+    tablespace: Option<&str>,
+    version: u32,
+) -> Result<String> {
+    let mut options = String::new();
+    let mut option = |name: &str, value: String| options.push_str(&format!(" {name} = {value}"));
+    option("TEMPLATE", "template0".to_owned());
+    option("ENCODING", quote::literal(&database.encoding));
     if let Some(owner) = owner {
         option("OWNER", quote::name(owner));
     }
@@ -90,11 +103,10 @@ fn statement(
                 .with_hint("restore into a server of the version that was dumped, or a newer one"));
         }
     }
-    let tablespace = database.tablespace.as_deref().filter(|name| *name != "pg_default");
-    if let Some(tablespace) = tablespace.filter(|_| policies.tablespaces == Policy::Keep) {
+    if let Some(tablespace) = tablespace.filter(|name| *name != "pg_default") {
         option("TABLESPACE", quote::name(tablespace));
     }
-    Ok(statement)
+    Ok(options)
 }
 
 /// Makes the schema that the rows go into.

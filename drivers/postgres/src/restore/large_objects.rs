@@ -94,7 +94,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn described(head: &LargeObject, policies: Policies) -> Result<Vec<String>> {
+/// The statements that give a large object its owner, privileges, comment and labels.
+pub(crate) fn described(head: &LargeObject, policies: Policies) -> Result<Vec<String>> {
     let what = format!("LARGE OBJECT {}", head.oid);
     let mut statements = Vec::new();
     if policies.owners == Policy::Keep {

@@ -71,7 +71,8 @@ fn note(ledger: &mut Vec<LedgerEntry>, what: String, done: Result<()>) -> Result
     }
 }
 
-fn of_setting(setting: &Setting, database: &str) -> String {
+/// The statement that applies a setting to the database of that name, in quotes.
+pub(crate) fn of_setting(setting: &Setting, database: &str) -> String {
     let whose = match &setting.role {
         Some(role) => format!("ALTER ROLE {} IN DATABASE {database}", quote::name(role)),
         None => format!("ALTER DATABASE {database}"),

@@ -1,0 +1,67 @@
+//! An archived database as one SQL script for `psql`: nothing but statements, and rows between `COPY` and `\.`.
+//!
+//! - [`export`] (here) is the order of the script. It is that of a restore, but for one thing: everything happens on one
+//!   session, in the database in which the script is run.
+//! - `meant.rs` picks what of the archive is written, `order.rs` the order of rows where foreign keys hold;
+//!   `head.rs` says how the session has to be.
+//! - `definitions.rs`, `rows.rs`, `large_objects.rs` and `database.rs` write what a restore makes of the same.
+//! - `script.rs` is where all of it goes through; `psql.rs` keeps anything out that `psql` itself would act on.
+
+mod database;
+mod definitions;
+mod head;
+mod large_objects;
+mod meant;
+mod order;
+mod psql;
+mod rows;
+mod script;
+
+use std::io::Write;
+
+use dumprestore_driver::{ArchivedNode, Result, Selection};
+
+use crate::quote;
+use crate::restore::{of_sequence, parse_contents};
+
+use meant::Meant;
+use script::Script;
+
+/// Writes what is meant of an archived database. Blocks.
+///
+/// # Errors
+/// If something is selected that the archive does not have, or the archive is not well formed; those of `out`.
+pub(crate) fn export(
+    archived: &dyn ArchivedNode,
+    selection: &Selection,
+    out: &mut (dyn Write + Send),
+) -> Result<()> {
+    let contents = parse_contents(archived)?;
+    let meant = Meant::of(&contents, selection)?;
+    let mut script = Script::new(out);
+    head::write(&mut script, &contents, &meant)?;
+    let mut definitions = definitions::Writer::new(contents.origin.server_version);
+    definitions.write(&mut script, &meant.before)?;
+    for table in &meant.tables {
+        rows::write(&mut script, archived, table)?;
+    }
+    if meant.large_objects {
+        large_objects::write(&mut script, archived)?;
+    }
+    definitions.write(&mut script, &meant.after)?;
+    for sequence in &meant.sequences {
+        script.statement(&of_sequence(sequence))?;
+    }
+    definitions.write(&mut script, &meant.privileges)?;
+    for matview in &meant.matviews {
+        script.statement(&format!(
+            "REFRESH MATERIALIZED VIEW {}",
+            quote::qualified(&matview.schema, &matview.name)
+        ))?;
+    }
+    definitions.write(&mut script, &meant.last)?;
+    if meant.database {
+        database::write(&mut script, &contents.database)?;
+    }
+    script.remark("That is all. The server gathers statistics by and by; `ANALYZE` does it at once.")
+}

@@ -1,0 +1,157 @@
+//! A dump as one SQL script, run by `psql`.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "what a test can't go on without ends it"
+)]
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use dumprestore_driver::{
+    ArchivedNode, BuildContext, Content, CutMode, DriverConfig, NodePath, OpenContext, Selection,
+};
+use dumprestore_postgres::PostgresConfig;
+use dumprestore_testkit::{Dumping, Faulty, PostgresVersion, Seed, StoredNode};
+
+mod restore_support;
+use restore_support::Database;
+
+const PASSWORD: &str = "n0t-to-be-seen-51c0";
+
+/// Texts that `psql` might take for something of its own.
+const TRAPS: &str = r#"
+    CREATE TABLE s.traps ("USER" int, a int[], b text DEFAULT E'\\! touch x', CHECK (a[1:"USER"] IS NOT NULL));
+    INSERT INTO s.traps VALUES (1, '{1,2}', E'\\.'), (2, '{3}', E'\\.\n\\! touch x\n:USER'), (3, '{}', '\N'), (4, '{}', NULL);
+    CREATE VIEW s."v :USER
+\! touch x" AS SELECT a[1:"USER"] AS "\x", '\' || E'\n\\q' AS ":'HOST'" FROM s.traps;
+    COMMENT ON TABLE s.traps IS E'one\n\\! touch x\n-- :USER';
+    CREATE FUNCTION s.standard(n int) RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT n; SELECT n + 1; END;
+    CREATE FUNCTION s.dollars() RETURNS text LANGUAGE plpgsql AS $f$ BEGIN RETURN $$;\! '$$ || $body$ \q $body$; END $f$;
+    CREATE TABLE s.a_child (id int) PARTITION BY LIST (id);
+    CREATE TABLE s.a_child_1 PARTITION OF s.a_child DEFAULT;
+    CREATE TABLE s.parent (id int PRIMARY KEY);
+    ALTER TABLE s.a_child ADD FOREIGN KEY (id) REFERENCES s.parent;
+    INSERT INTO s.parent VALUES (1), (2);
+    INSERT INTO s.a_child VALUES (2);
+    SELECT lo_from_bytea(77, decode(repeat('00ff5c27', 700000), 'hex'));
+    COMMENT ON LARGE OBJECT 77 IS 'it''s \ large';
+    DO $$ BEGIN
+        EXECUTE format('COMMENT ON DATABASE %I IS %L', current_database(), E'100 %I \\ ''\n-- $body$');
+        EXECUTE format('ALTER DATABASE %I SET work_mem = %L', current_database(), '7MB');
+        EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
+        EXECUTE format('GRANT CONNECT ON DATABASE %I TO pg_monitor WITH GRANT OPTION', current_database());
+    END $$;"#;
+
+async fn dumped(database: &Database, folder: &Path) -> StoredNode {
+    let driver = PostgresConfig::new(database.url(PASSWORD))
+        .with_variables([("PATH".to_owned(), std::env::var("PATH").unwrap())])
+        .build(&BuildContext::new(NodePath::new("db").unwrap(), "/"))
+        .unwrap();
+    let cx = OpenContext::new("run", folder);
+    let parts = folder.join("parts");
+    let mut dumping = Dumping::open(&*driver, cx, parts, Arc::<Faulty>::default()).await.unwrap();
+    dumping.pin(CutMode::Open).await.unwrap();
+    dumping.stream(async || {}).await.unwrap();
+    let (node, released) = dumping.release().await;
+    released.unwrap();
+    node
+}
+
+fn script(archived: &dyn ArchivedNode, content: Content, file: &Path) -> String {
+    let selection = Selection::default().with_content(content);
+    let mut out = BufWriter::new(File::create(file).unwrap());
+    PostgresConfig::export_sql(archived, &selection, &mut out).unwrap();
+    drop(out);
+    String::from_utf8(std::fs::read(file).unwrap()).unwrap()
+}
+
+/// Makes the database as the head of the script says.
+fn make(database: &Database, origin: &Database, script: &str) {
+    let statement = script.lines().find_map(|line| line.strip_prefix("-- CREATE DATABASE ")).unwrap();
+    let options = statement.strip_prefix(&origin.quoted()).unwrap();
+    database.server.batch("postgres", &format!("CREATE DATABASE {}{options}", database.quoted()));
+}
+
+fn psql(database: &Database, arguments: &[&str], options: &str, file: &Path) {
+    let name = database.name.replace('\\', "\\\\").replace('\'', "\\'");
+    let output = PostgresVersion::V15
+        .programs()
+        .command("psql")
+        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h"])
+        .arg(database.server.folder())
+        .args(["-p", &database.server.port().to_string(), "-d", &format!("dbname='{name}'"), "-f", "-"])
+        .args(arguments)
+        .env("PGOPTIONS", options)
+        .stdin(Stdio::from(File::open(file).unwrap()))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}
+
+async fn comes_back_the_same(origin: &Database, arguments: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let archived = dumped(origin, folder.path()).await;
+    let file = folder.path().join("all.sql");
+    let text = script(&archived, Content::All, &file);
+    assert!(!text.contains(PASSWORD));
+    let copy = Database::new();
+    make(&copy, origin, &text);
+    psql(&copy, arguments, "", &file);
+    same(&copy.fingerprint(), &origin.fingerprint());
+}
+
+/// Also as definitions first, and then rows.
+async fn comes_back_the_same_by_halves(origin: &Database, options: &str) {
+    comes_back_the_same(origin, &["-1"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let archived = dumped(origin, folder.path()).await;
+    let file = folder.path().join("half.sql");
+    let halves = Database::new();
+    make(&halves, origin, &script(&archived, Content::SchemaOnly, &file));
+    psql(&halves, &["-1"], "", &file);
+    script(&archived, Content::DataOnly, &file);
+    psql(&halves, &["-1"], options, &file);
+    same(&halves.fingerprint(), &origin.fingerprint());
+}
+
+/// Shows where they differ.
+fn same(found: &str, expected: &str) {
+    let differ = found.lines().zip(expected.lines()).find(|(found, expected)| found != expected);
+    assert!(found == expected, "{differ:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_makes_every_kind_of_thing_again() {
+    let database = Database::new();
+    database.seed(Seed::Empty);
+    let role = format!("export_{}", std::process::id());
+    let every_kind = include_str!("dump/every_kind.sql").replace("SOMEBODY", &role);
+    // A configuration table that no extension makes can't be made by `CREATE EXTENSION` either.
+    let (before, after) = every_kind.split_once("CREATE TABLE s.config").unwrap();
+    let (_, after) = after.split_once("WHERE extname = 'hstore';").unwrap();
+    database.batch(&format!("{before}{after}{TRAPS}"));
+    comes_back_the_same_by_halves(&database, "").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_makes_an_ordinary_database_again() {
+    let database = Database::new();
+    database.seed(Seed::Ordinary);
+    // One of its triggers adds rows.
+    comes_back_the_same_by_halves(&database, "-c session_replication_role=replica").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_makes_hostile_names_and_values_again() {
+    let database = Database::new();
+    database.seed(Seed::Hostile);
+    comes_back_the_same(&database, &[]).await;
+}
