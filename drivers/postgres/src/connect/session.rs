@@ -36,7 +36,7 @@ const BASICS: &str = "\
     SET default_transaction_deferrable = off;\
     SET synchronize_seqscans = off;\
     SET client_min_messages = 'warning';\
-    SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.pg_backend_pid()";
+    SELECT pg_catalog.current_setting('server_version_num')";
 
 type Ended = Arc<Mutex<Option<tokio_postgres::Error>>>;
 
@@ -57,7 +57,6 @@ pub(crate) struct Connection {
     canceller: Canceller,
     target: Target,
     version: u32,
-    pid: i32,
 }
 
 impl Connection {
@@ -79,7 +78,7 @@ impl Connection {
             }
         }));
         let canceller = Canceller { token: client.cancel_token(), tls };
-        let mut begun = Self { client, driving, ended, canceller, target, version: 0, pid: 0 };
+        let mut begun = Self { client, driving, ended, canceller, target, version: 0 };
         begun.set_up().await?;
         Ok(begun)
     }
@@ -91,12 +90,9 @@ impl Connection {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
         });
-        let number = |column: usize| row.and_then(|row| row.get(column)?.parse::<i64>().ok());
-        let (version, pid) = number(0)
-            .zip(number(1))
+        self.version = row
+            .and_then(|row| row.get(0)?.parse().ok())
             .ok_or_else(|| Error::environment("a server did not tell its version"))?;
-        self.version = u32::try_from(version).unwrap_or(0);
-        self.pid = i32::try_from(pid).unwrap_or(0);
         let timeouts = match self.version {
             170_000.. => "SET idle_session_timeout = 0; SET transaction_timeout = 0",
             140_000.. => "SET idle_session_timeout = 0",
