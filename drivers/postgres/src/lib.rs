@@ -14,6 +14,7 @@
 mod archived;
 mod catalog;
 mod client;
+mod closest;
 mod config;
 mod connect;
 mod contents;

@@ -8,6 +8,8 @@ use std::fmt;
 use dumprestore_driver::{Error, Result};
 use percent_encoding::percent_decode_str;
 
+use crate::closest::closest;
+
 /// Parameters of a connection by libpq's names.
 #[derive(Clone, Default)]
 pub(crate) struct Parameters(BTreeMap<&'static str, String>);
@@ -114,13 +116,9 @@ fn unknown(name: &str) -> Error {
         return bad("has something in it that is no parameter");
     }
     let error = Error::config(format!("there is no connection parameter `{name}`"));
-    let closest = KNOWN
-        .iter()
-        .map(|known| (strsim::jaro_winkler(name, known), known))
-        .max_by(|one, other| one.0.total_cmp(&other.0));
-    match closest {
-        Some((likeness, known)) if likeness > 0.8 => error.with_hint(format!("did you mean `{known}`?")),
-        _ => error.with_hint("see the connection parameters in libpq's documentation"),
+    match closest(name, KNOWN.iter().map(|known| (*known).to_owned())) {
+        Some(known) => error.with_hint(format!("did you mean `{known}`?")),
+        None => error.with_hint("see the connection parameters in libpq's documentation"),
     }
 }
 
