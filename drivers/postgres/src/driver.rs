@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dumprestore_driver::{
-    ArchivedNode, BuildContext, Capabilities, Changes, Driver, DriverConfig, Error, Formats, Inspection,
-    Lanes, Linked, OpenContext, Result, Source, StageContext, Staging, Token, Undo, View, async_trait,
+    ArchivedNode, BuildContext, Capabilities, Changes, Driver, DriverConfig, Formats, Inspection, Lanes,
+    Linked, OpenContext, Result, Source, StageContext, Staging, Token, Undo, View, async_trait,
 };
 
 use crate::config::{PostgresConfig, Setup};
@@ -39,23 +39,6 @@ impl PostgresDriver {
     fn declared(&self) -> MutexGuard<'_, Declared> {
         self.declared.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn check_archived(archived: &dyn ArchivedNode) -> Result<()> {
-    if archived.kind() != PostgresConfig::KIND {
-        return Err(Error::unsupported(format!(
-            "a dump of a `{}` node can't be restored into PostgreSQL",
-            archived.kind()
-        )));
-    }
-    if !FORMATS.reads.contains(&archived.format()) {
-        return Err(Error::unsupported(format!(
-            "this driver can't read format {} of a dump",
-            archived.format()
-        ))
-        .with_hint("use a newer dumprestore"));
-    }
-    Ok(())
 }
 
 #[async_trait]
@@ -100,12 +83,12 @@ impl Driver for PostgresDriver {
     }
 
     async fn changes(&self, archived: Arc<dyn ArchivedNode>, cx: &StageContext) -> Result<Changes> {
-        check_archived(&*archived)?;
+        FORMATS.check(PostgresConfig::KIND, &*archived)?;
         restore::changes(&self.setup, archived, cx).await
     }
 
     async fn stage(&self, archived: Arc<dyn ArchivedNode>, cx: StageContext) -> Result<Box<dyn Staging>> {
-        check_archived(&*archived)?;
+        FORMATS.check(PostgresConfig::KIND, &*archived)?;
         Ok(Box::new(Restore::of_archive(&self.setup, archived, cx).await?))
     }
 
