@@ -33,7 +33,7 @@ INSERT INTO product (sku, title, body, price)
   SELECT 'SKU-' || i, 'Product ' || md5(i::text), repeat('lorem ipsum dolor ' || i || ' ', 20), (i %% 9000) / 7.0
   FROM generate_series(1, %(unit)d * 150) i;
 INSERT INTO orders (customer, at, state)
-  SELECT 1 + (i * 7919) %% (%(unit)d * 450), timestamptz '2020-01-01' + i * interval '13 seconds',
+  SELECT 1 + (i::bigint * 7919) %% (%(unit)d * 450), timestamptz '2020-01-01' + i * interval '13 seconds',
          (array['new', 'paid', 'sent'])[1 + i %% 3] FROM generate_series(1, %(unit)d * 900) i;
 INSERT INTO line SELECT 1 + i / 3, i %% 3, 1 + (i * 31) %% (%(unit)d * 150), i %% 9, (i %% 777) / 3.0
   FROM generate_series(0, %(unit)d * 2600) i;
