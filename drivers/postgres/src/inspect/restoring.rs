@@ -8,10 +8,11 @@ use crate::config::Setup;
 use crate::connect::Connection;
 
 pub(super) async fn problems(setup: &Setup, session: &Connection, server: &Server) -> Result<Vec<Problem>> {
-    let mut problems = problems_of_server(server);
+    let mut problems = of_server(server);
     if server.standby {
         return Ok(problems);
     }
+    problems.extend(may_not_create(server));
     problems.extend(not_owned(setup, session).await?);
     problems.extend(prepared(session).await?);
     problems.extend(replicated(session).await?);
@@ -24,22 +25,29 @@ pub(super) async fn problems(setup: &Setup, session: &Connection, server: &Serve
 
 /// Of the server alone, for a database that is not there yet.
 pub(super) fn problems_of_server(server: &Server) -> Vec<Problem> {
-    if server.standby {
-        return vec![
-            Problem::no_restore("the server is a standby, which only reads")
-                .with_hint("restore into the primary"),
-        ];
-    }
-    if server.may_create_databases {
-        return Vec::new();
-    }
-    vec![
-        Problem::no_restore(format!(
+    let mut problems = of_server(server);
+    problems.extend((!server.standby && !server.may_create_databases).then(|| {
+        Problem::no_restore(format!("`{}` may not create databases", server.login))
+            .with_hint("`ALTER ROLE … CREATEDB`; or make the database, empty, and restore with `--in-place`")
+    }));
+    problems
+}
+
+fn of_server(server: &Server) -> Vec<Problem> {
+    let standby = Problem::no_restore("the server is a standby, which only reads")
+        .with_hint("restore into the primary");
+    server.standby.then_some(standby).into_iter().collect()
+}
+
+/// Only a restore in place works without that right. Which kind is wanted the plan knows, and refuses the other.
+fn may_not_create(server: &Server) -> Option<Problem> {
+    (!server.may_create_databases).then(|| {
+        Problem::warning(format!(
             "a restore makes a database beside the live one, and `{}` may not create databases",
             server.login
         ))
-        .with_hint("`ALTER ROLE … CREATEDB`, or restore with `--in-place`"),
-    ]
+        .with_hint("`ALTER ROLE … CREATEDB`, or restore with `--in-place`")
+    })
 }
 
 /// The first column of a query, as text.
@@ -54,7 +62,7 @@ async fn not_owned(setup: &Setup, session: &Connection) -> Result<Option<Problem
         WHERE datname = current_database() AND NOT pg_has_role(datdba, 'USAGE')";
     let owner = texts(session, asked).await?.pop();
     Ok(owner.map(|owner| {
-        Problem::no_restore(format!(
+        Problem::warning(format!(
             "the database `{}` belongs to `{owner}`, and only its owner may rename it",
             setup.target.database
         ))
@@ -83,11 +91,8 @@ async fn replicated(session: &Connection) -> Result<Vec<Problem>> {
     let mut problems = Vec::new();
     if !active.is_empty() {
         problems.push(
-            Problem::no_restore(format!(
-                "logical replication reads the database: slots {}",
-                some_of(&active)
-            ))
-            .with_hint("stop its readers and drop the slots, or restore with `--in-place`"),
+            Problem::warning(format!("logical replication reads the database: slots {}", some_of(&active)))
+                .with_hint("stop its readers and drop the slots, or restore with `--in-place`"),
         );
     }
     if !idle.is_empty() {
@@ -104,8 +109,8 @@ async fn subscribed(session: &Connection) -> Result<Option<Problem>> {
         WHERE d.datname = current_database() ORDER BY 1";
     let names = texts(session, asked).await?;
     Ok((!names.is_empty()).then(|| {
-        Problem::no_restore(format!(
-            "the database has subscriptions, and could not be dropped after a restore: {}",
+        Problem::warning(format!(
+            "the database has subscriptions, and could not be swapped by a restore: {}",
             some_of(&names)
         ))
         .with_hint("drop them before, and make them again afterwards; or restore with `--in-place`")

@@ -10,7 +10,7 @@ use super::names::Names;
 use super::needs::{self, Login, Obstacle};
 use super::server::Server;
 use super::swap::refuse_prepared_transactions;
-use super::{prepare, roles};
+use super::{held, prepare, roles};
 use crate::archived::Contents;
 use crate::config::Policy;
 use crate::connect::{Connection, connect, sqlstate};
@@ -24,7 +24,7 @@ pub(crate) struct Plan<'a> {
 }
 
 /// Schema and name of a table.
-type TableName = (String, String);
+pub(super) type TableName = (String, String);
 
 impl Plan<'_> {
     /// Counts tables, and refuses what can't work.
@@ -34,6 +34,9 @@ impl Plan<'_> {
         let mut obstacles = needs::obstacles(&session, self.contents, self.policies, &login).await?;
         let live = Database::named(&session, &self.names.live).await?;
         obstacles.extend(self.rights(&session, &login).await?);
+        if let Some(live) = &live {
+            obstacles.extend(held::obstacles(&session, live).await?);
+        }
         Obstacle::refuse(obstacles)?;
         if let Some(live) = &live {
             refuse_prepared_transactions(&session, &[live.oid]).await?;
@@ -56,7 +59,7 @@ impl Plan<'_> {
         tables.map(|item| (item.schema.clone(), item.name.clone())).collect()
     }
 
-    async fn tables_there(&self, is_there: bool) -> Result<BTreeSet<TableName>> {
+    pub(super) async fn tables_there(&self, is_there: bool) -> Result<BTreeSet<TableName>> {
         if !is_there {
             return Ok(BTreeSet::new());
         }
@@ -80,7 +83,7 @@ impl Plan<'_> {
         Ok(found.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
-    fn count(&self, there: &BTreeSet<TableName>) -> Changes {
+    pub(super) fn count(&self, there: &BTreeSet<TableName>) -> Changes {
         let archived = self.tables_archived();
         let mut changes = Changes::of("tables");
         changes.create = archived.difference(there).count() as u64;
@@ -93,7 +96,8 @@ impl Plan<'_> {
 
     /// Who may not do what a swap does must know before.
     async fn rights(&self, session: &Connection, login: &Login) -> Result<Option<Obstacle>> {
-        const HINT: &str = "give the login the right `CREATEDB` and make it a member of the owner, or restore as a superuser";
+        const HINT: &str = "give the login the right `CREATEDB` and make it a member of the owner, restore as a \
+            superuser, or restore with `--in-place`";
         if !login.may_create_databases {
             let message = format!("the login `{}` may not make databases", login.name);
             return Ok(Some(Obstacle::new(message, HINT)));
@@ -112,6 +116,16 @@ impl Plan<'_> {
 
     /// What a person should know before saying yes.
     async fn note(&self, session: &Connection, live: Option<&Database>, changes: &mut Changes) -> Result<()> {
+        self.note_archived(session, changes).await?;
+        match live {
+            None => changes.notes.push(format!("the database `{}` is made", self.names.live)),
+            Some(live) => self.note_live(session, live, changes).await?,
+        }
+        Ok(())
+    }
+
+    /// What there is to know of the archive.
+    pub(super) async fn note_archived(&self, session: &Connection, changes: &mut Changes) -> Result<()> {
         let archived: Vec<&str> = self.contents.roles.iter().map(|role| role.name.as_str()).collect();
         let missing = roles::missing(session, &archived).await?;
         if !missing.is_empty() {
@@ -140,10 +154,6 @@ impl Plan<'_> {
         if !self.contents.whole {
             changes.notes.push("the dump is of a selection, and the database is replaced by it".to_owned());
         }
-        match live {
-            None => changes.notes.push(format!("the database `{}` is made", self.names.live)),
-            Some(live) => self.note_live(session, live, changes).await?,
-        }
         Ok(())
     }
 
@@ -168,17 +178,6 @@ impl Plan<'_> {
         .await?;
         if !slots.is_empty() {
             changes.notes.push(format!("logical replication slots that are lost: `{}`", slots.join("`, `")));
-        }
-        let subscriptions =
-            count("SELECT subname::text FROM pg_catalog.pg_subscription WHERE subdbid = $1 ORDER BY 1").await;
-        // Some logins may not look; they may not restore subscriptions either.
-        if let Ok(subscriptions) = subscriptions
-            && !subscriptions.is_empty()
-        {
-            changes.notes.push(format!(
-                "subscriptions that are dropped, while their slots stay at the publisher: `{}`",
-                subscriptions.join("`, `")
-            ));
         }
         let settings = count(
             "SELECT coalesce(r.rolname::text || ': ', '') || c.setting FROM pg_catalog.pg_db_role_setting s \
@@ -210,7 +209,7 @@ impl Plan<'_> {
 }
 
 /// A database is restored whole: it can't keep tables that the archive does not have.
-fn refuse_extras(changes: &Changes, extras: Extras) -> Result<()> {
+pub(super) fn refuse_extras(changes: &Changes, extras: Extras) -> Result<()> {
     let (kind, message, hint) = match (changes.remove, extras) {
         (0, _) | (_, Extras::Remove) => return Ok(()),
         (_, Extras::Fail) => (

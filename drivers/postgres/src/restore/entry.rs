@@ -175,7 +175,8 @@ impl Kept {
     }
 }
 
-fn check_server(known: Option<&str>, found: Option<&str>) -> Result<()> {
+/// Refuses another server than the known one.
+pub(super) fn check_server(known: Option<&str>, found: Option<&str>) -> Result<()> {
     match (known, found) {
         (Some(known), Some(found)) if known != found => {
             Err(Error::config("that is not the server on which the restore was begun")

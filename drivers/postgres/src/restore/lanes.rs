@@ -9,7 +9,7 @@ use crate::connect::Connection;
 
 /// What `pg_restore` would set, and what makes loading quick. Nothing of the staged database has to be on disk before
 /// the swap, whose commit is.
-const SETTINGS: &str = "\
+pub(super) const SETTINGS: &str = "\
     SET synchronous_commit = off;\
     SET check_function_bodies = off;\
     SET xmloption = content;\

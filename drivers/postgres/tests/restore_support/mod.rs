@@ -78,7 +78,8 @@ impl Database {
         self.drop();
         let name = self.quoted();
         let options = match seed {
-            Seed::Hostile => "ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'",
+            // A restore in place can't change it: the others have that of the server.
+            Seed::Large => "ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'",
             _ => "",
         };
         self.server.batch("postgres", &format!("CREATE DATABASE {name} TEMPLATE template0 {options}"));

@@ -1,0 +1,73 @@
+//! Extensions: those that the archive has too stay as they are, with rows of theirs that were dumped replaced.
+
+use dumprestore_driver::Result;
+
+use crate::archived::{Contents, Table};
+use crate::connect::Connection;
+use crate::quote;
+
+/// An extension of the live database that the archive has as well, in the same schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Extension {
+    pub(super) name: String,
+    oid: u32,
+    pub(super) schema: u32,
+    pub(super) is_ours: bool,
+}
+
+/// Those that stay. What stays needs no rights to be made again; but what hangs on its schema must stay with it.
+pub(super) async fn staying(session: &Connection, contents: &Contents) -> Result<Vec<Extension>> {
+    let asked = "SELECT e.extname::text, e.oid, e.extnamespace, n.nspname::text, \
+            pg_catalog.pg_has_role(e.extowner, 'USAGE') \
+        FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace ORDER BY 1";
+    let rows = session.query(asked, &[]).await;
+    let rows =
+        rows.map_err(|error| session.fault(error, "can't list the extensions of the live database"))?;
+    let archived = |name: &str, schema: &str| {
+        contents.items.iter().any(|item| {
+            let end = item.sql.trim_end().trim_end_matches(';');
+            item.kind == "EXTENSION"
+                && item.name == name
+                && (end.ends_with(&format!("WITH SCHEMA {}", quote::name(schema)))
+                    || end.ends_with(&format!("WITH SCHEMA {schema}"))
+                    || !end.contains("WITH SCHEMA"))
+        })
+    };
+    let stays = rows.iter().filter(|row| archived(row.get(0), row.get(3)));
+    Ok(stays
+        .map(|row| Extension { name: row.get(0), oid: row.get(1), schema: row.get(2), is_ours: row.get(4) })
+        .collect())
+}
+
+/// Removes rows of configuration tables that a dump has: all those, or of these tables only.
+pub(super) async fn empty_tables(
+    session: &Connection,
+    extensions: &[Extension],
+    only: Option<&[Table]>,
+) -> Result<()> {
+    let oids: Vec<u32> = extensions.iter().map(|extension| extension.oid).collect();
+    let asked = "SELECT n.nspname::text, c.relname::text, e.extcondition[t.place] \
+        FROM pg_catalog.pg_extension e, pg_catalog.unnest(e.extconfig) WITH ORDINALITY AS t (oid, place) \
+        JOIN pg_catalog.pg_class c ON c.oid = t.oid AND c.relkind = 'r' \
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+        WHERE e.oid = ANY ($1) ORDER BY e.oid, t.place DESC";
+    let failed = |error| session.fault(error, "can't empty the tables of extensions");
+    let rows = session.query(asked, &[&oids]).await.map_err(failed)?;
+    for row in &rows {
+        let (schema, name): (&str, &str) = (row.get(0), row.get(1));
+        let wanted =
+            only.is_none_or(|tables| tables.iter().any(|table| table.schema == schema && table.name == name));
+        if !wanted {
+            continue;
+        }
+        let table = quote::qualified(schema, name);
+        let condition = row.get::<_, Option<&str>>(2).unwrap_or_default();
+        // Most have none, and then it needs no right to delete them.
+        let some = format!("SELECT EXISTS (SELECT FROM ONLY {table} {condition})");
+        if session.query_one(&some, &[]).await.map_err(failed)?.get(0) {
+            let statement = format!("DELETE FROM ONLY {table} {condition}");
+            session.batch_execute(&statement).await.map_err(failed)?;
+        }
+    }
+    Ok(())
+}

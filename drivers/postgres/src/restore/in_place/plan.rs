@@ -1,0 +1,186 @@
+//! What a restore in place would change, what it costs others, and what is in its way.
+
+use std::sync::Arc;
+
+use dumprestore_driver::{ArchivedNode, Changes, Error, Result, StageContext};
+
+use super::super::changes::{Plan, refuse_extras};
+use super::super::names::Names;
+use super::super::needs::{self, Login, Obstacle};
+use super::super::server::Server;
+use super::super::{policies_of, read_contents, server_of};
+use super::database;
+use super::holdings::{Holding, Holdings};
+use crate::archived::{Contents, Database};
+use crate::catalog;
+use crate::config::Setup;
+use crate::connect::{Connection, sqlstate};
+
+/// As many as a message names.
+const NAMED: usize = 5;
+
+pub(super) async fn changes(
+    setup: &Setup,
+    archived: Arc<dyn ArchivedNode>,
+    cx: &StageContext,
+) -> Result<Changes> {
+    let names = Names::new(&setup.target.database, &cx.run);
+    let server = server_of(setup, &names);
+    let contents = read_contents(archived).await?;
+    let session = open(&server).await?;
+    let plan = Plan { server: &server, names: &names, policies: policies_of(setup), contents: &contents };
+    let changes = whole(&plan, &session, cx).await?;
+    session.close().await;
+    Ok(changes)
+}
+
+/// A session of the live database, which must be there.
+async fn open(server: &Server) -> Result<Connection> {
+    server.session(&server.target.database).await.map_err(|error| match sqlstate(&error) {
+        Some("3D000") => Error::config("there is no such database to restore in place")
+            .with_context("database", &server.target.database)
+            .with_hint("make it, empty; or restore without `--in-place`"),
+        _ => error,
+    })
+}
+
+async fn whole(plan: &Plan<'_>, session: &Connection, cx: &StageContext) -> Result<Changes> {
+    let login = Login::look(session).await?;
+    let live = catalog::database(session).await?;
+    let holdings = Holdings::look(session, plan.contents).await?;
+    let needed = needed(plan.contents, &live, &login, &holdings);
+    let mut obstacles = needs::obstacles(session, &needed, plan.policies, &login).await?;
+    obstacles.extend(not_ours(&holdings));
+    obstacles.extend(others_large_objects(session, &login).await?);
+    obstacles.extend(may_not_create(session, plan.contents).await?);
+    Obstacle::refuse(obstacles)?;
+    let mut changes = plan.count(&plan.tables_there(true).await?);
+    refuse_extras(&changes, cx.extras)?;
+    plan.note_archived(session, &mut changes).await?;
+    changes.notes.extend(costs());
+    changes.notes.extend(notes(plan.contents, &live, &holdings));
+    changes.notes.extend(large_objects(session).await?);
+    changes.notes.extend(locks(session, plan.contents).await?);
+    changes.needs_bytes = Some(plan.contents.tables.iter().map(|table| table.bytes).sum());
+    Ok(changes)
+}
+
+/// What everybody who restores in place should know.
+fn costs() -> [String; 3] {
+    [
+        "one transaction: from its first step to its commit, whoever reads or writes the tables waits",
+        "the server keeps the files of the old tables until the commit, and needs room for both",
+        "no old state can be kept as `:previous`, and hooks before the swap get no URL",
+    ]
+    .map(str::to_owned)
+}
+
+/// What the archive needs of a database that is there already.
+fn needed(contents: &Contents, live: &Database, login: &Login, holdings: &Holdings) -> Contents {
+    let mut needed = contents.clone();
+    let stays = |name: &str| holdings.extensions.iter().any(|extension| extension.name == name);
+    needed.items.retain(|item| item.kind != "EXTENSION" || !stays(&item.name));
+    let owner = if login.is_superuser { &contents.database.owner } else { &login.name };
+    needed.database = Database {
+        encoding: live.encoding.clone(),
+        collate: live.collate.clone(),
+        ctype: live.ctype.clone(),
+        locale_provider: live.locale_provider.clone(),
+        tablespace: None,
+        owner: owner.clone(),
+        ..needed.database
+    };
+    needed
+}
+
+const OWN_IT: &str =
+    "restore as their owner or as a superuser, or make the login a member of the role that owns them";
+
+/// Who does not own what is there can't drop it.
+fn not_ours(holdings: &Holdings) -> Option<Obstacle> {
+    let others: Vec<&Holding> = holdings.drops.iter().filter(|holding| !holding.is_ours).collect();
+    let named: Vec<&str> = others.iter().take(NAMED).map(|holding| holding.label.as_str()).collect();
+    let more = others.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    (!others.is_empty())
+        .then(|| Obstacle::new(format!("the login may not drop `{}`{more}", named.join("`, `")), OWN_IT))
+}
+
+async fn others_large_objects(session: &Connection, login: &Login) -> Result<Option<Obstacle>> {
+    if login.is_superuser {
+        return Ok(None);
+    }
+    let asked = "SELECT pg_catalog.count(*) FROM pg_catalog.pg_largeobject_metadata \
+        WHERE NOT pg_catalog.pg_has_role(lomowner, 'USAGE')";
+    let count = count(session, asked).await?;
+    Ok((count > 0)
+        .then(|| Obstacle::new(format!("the login may not remove {count} large objects of others"), OWN_IT)))
+}
+
+async fn may_not_create(session: &Connection, contents: &Contents) -> Result<Option<Obstacle>> {
+    if !contents.items.iter().any(|item| item.kind == "SCHEMA" && item.name != "public") {
+        return Ok(None);
+    }
+    let asked = "SELECT CASE WHEN pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') \
+        THEN 0::bigint ELSE 1 END";
+    Ok((count(session, asked).await? > 0).then(|| {
+        Obstacle::new(
+            "the login may not make schemas in the database",
+            "grant it `CREATE` on the database, or restore as its owner",
+        )
+    }))
+}
+
+async fn count(session: &Connection, asked: &str) -> Result<i64> {
+    let row = session.query_one(asked, &[]).await;
+    Ok(row.map_err(|error| session.fault(error, "can't look at the live database"))?.get(0))
+}
+
+fn notes(contents: &Contents, live: &Database, holdings: &Holdings) -> Vec<String> {
+    let mut notes = Vec::new();
+    let names: Vec<&str> = holdings.extensions.iter().map(|extension| extension.name.as_str()).collect();
+    if !names.is_empty() {
+        notes.push(format!("extensions that stay as they are: `{}`", names.join("`, `")));
+    }
+    if !holdings.subscriptions.is_empty() {
+        let names = holdings.subscriptions.join(", ");
+        notes.push(format!(
+            "subscriptions that are dropped, while their slots stay at the publisher: {names}"
+        ));
+    }
+    notes.extend(
+        database::locale(live, &contents.database).map(|why| format!("locale of the database: {why}")),
+    );
+    let archived = |name: &str, role: &Option<String>| {
+        contents.database.settings.iter().any(|setting| setting.name == name && setting.role == *role)
+    };
+    let lost = live.settings.iter().filter(|setting| !archived(&setting.name, &setting.role));
+    let lost: Vec<String> = lost.map(|setting| format!("{}={}", setting.name, setting.value)).collect();
+    if !lost.is_empty() {
+        notes.push(format!("settings of the database that are lost: `{}`", lost.join("`, `")));
+    }
+    notes
+}
+
+async fn large_objects(session: &Connection) -> Result<Option<String>> {
+    let count = count(session, "SELECT pg_catalog.count(*) FROM pg_catalog.pg_largeobject_metadata").await?;
+    Ok((count > 0)
+        .then(|| format!("large objects that are removed, before those of the archive are made: {count}")))
+}
+
+/// A transaction holds a lock on all that it drops, and on all that it makes.
+async fn locks(session: &Connection, contents: &Contents) -> Result<Option<String>> {
+    let asked = "SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class WHERE oid >= 16384) \
+        + (SELECT pg_catalog.count(*) FROM pg_catalog.pg_largeobject_metadata)";
+    let needed = count(session, asked).await? + i64::try_from(contents.items.len()).unwrap_or(i64::MAX);
+    let asked = "SELECT pg_catalog.current_setting('max_locks_per_transaction')::bigint * \
+        (pg_catalog.current_setting('max_connections')::bigint \
+        + pg_catalog.current_setting('max_prepared_transactions')::bigint)";
+    let room = count(session, asked).await?;
+    Ok((needed > room).then(|| {
+        format!(
+            "it needs some {needed} locks at once, and the server has room for {room} or so: \
+             raise `max_locks_per_transaction`"
+        )
+    }))
+}
