@@ -124,6 +124,14 @@ pub struct ReferentSample {
     pub missing: Vec<Reference>,
 }
 
+impl ReferentSample {
+    /// Keys `within` a thing, of which it has some and misses others. None comes with a digest.
+    pub fn of(within: &str, there: &[&str], missing: &[&str]) -> Self {
+        let all = |keys: &[&str]| keys.iter().map(|key| Reference::to(*key)).collect();
+        Self { within: Some(within.to_owned()), there: all(there), missing: all(missing) }
+    }
+}
+
 /// The names of the entries of a folder.
 pub fn entries(folder: &Path) -> BTreeSet<String> {
     std::fs::read_dir(folder)

@@ -188,6 +188,16 @@ impl World {
         self.roll_back_or_be_stuck(staging, before, never).await
     }
 
+    /// The same twice, and once more as after a crash that came when the rollback was through.
+    pub async fn roll_back_again(&self, mut restoring: Restoring, before: &State) -> Result<(), Broken> {
+        let token = restoring.staging().journal();
+        self.roll_back(restoring.staging(), before).await?;
+        self.roll_back(restoring.staging(), before).await?;
+        drop(restoring);
+        let mut resumed = self.resume(&token).await?;
+        self.roll_back(&mut *resumed, before).await
+    }
+
     /// The same after a commit, which is more than some can undo.
     pub async fn roll_back_a_commit(&self, staging: &mut dyn Staging, before: &State) -> Result<(), Broken> {
         let too_late = self.driver.capabilities().undo != Undo::AfterCommit;

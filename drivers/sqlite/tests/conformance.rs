@@ -39,16 +39,14 @@ fn referrers() -> Vec<ReferrerSample> {
 }
 
 fn referents() -> Vec<ReferentSample> {
-    let all = |keys: &[&str]| keys.iter().map(|key| Reference::to(*key)).collect::<Vec<_>>();
-    let sample = |within: &str, there: &[&str], missing: &[&str]| ReferentSample {
-        within: Some(within.to_owned()),
-        there: all(there),
-        missing: all(missing),
-    };
     vec![
-        sample("customer.id", &["1", "2", "100"], &["0", "101", "-1", "", "one", "18446744073709551616"]),
-        sample("customer.name", &["customer 1", "customer 3"], &["customer", "CUSTOMER 1"]),
-        sample("product.sku", &["sku-1"], &["sku-0"]),
+        ReferentSample::of(
+            "customer.id",
+            &["1", "2", "100"],
+            &["0", "101", "-1", "", "one", "18446744073709551616"],
+        ),
+        ReferentSample::of("customer.name", &["customer 1", "customer 3"], &["customer", "CUSTOMER 1"]),
+        ReferentSample::of("product.sku", &["sku-1"], &["sku-0"]),
     ]
 }
 

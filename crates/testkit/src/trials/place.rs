@@ -25,12 +25,7 @@ pub(crate) async fn an_in_place_restore_rolls_back_before_its_commit(world: &Wor
         let (archived, _, before) = world.dump_then(Seed::Ordinary, Seed::Hostile).await?;
         let mut restoring = stage(world, &archived, &Arc::default()).await?;
         restoring.go(step, OldState::Drop).await?;
-        let token = restoring.staging().journal();
-        world.roll_back(restoring.staging(), &before).await?;
-        world.roll_back(restoring.staging(), &before).await?;
-        drop(restoring);
-        let mut resumed = world.resume(&token).await?;
-        world.roll_back(&mut *resumed, &before).await?;
+        world.roll_back_again(restoring, &before).await?;
     }
     Ok(())
 }

@@ -33,14 +33,8 @@ pub(crate) async fn rolling_back_twice_is_once(world: &World) -> Result<(), Brok
         if world.driver.capabilities().undo == Undo::AfterCommit { Step::Commit } else { Step::Prepare };
     for step in [Step::Begin, Step::Prepare, last] {
         let (archived, _, before) = world.dump_then(Seed::Ordinary, Seed::Hostile).await?;
-        let mut restoring = world.staged(&archived, step).await?;
-        let token = restoring.staging().journal();
-        world.roll_back(restoring.staging(), &before).await?;
-        world.roll_back(restoring.staging(), &before).await?;
-        drop(restoring);
-        // After a crash that came once the rollback was through.
-        let mut resumed = world.resume(&token).await?;
-        world.roll_back(&mut *resumed, &before).await?;
+        let restoring = world.staged(&archived, step).await?;
+        world.roll_back_again(restoring, &before).await?;
     }
     Ok(())
 }
