@@ -23,8 +23,6 @@ use support::Journal;
 use support::child::{self, Other};
 use support::runs::{Place, driver};
 
-const BOTH: [Journal; 2] = [Journal::Wal, Journal::Delete];
-
 async fn changed(journal: Journal, seed: Seed) -> (Place, Arc<StoredNode>, String, String) {
     let place = Place::with(SqliteConfig::new);
     support::seed(&place.path, journal, seed);
@@ -138,7 +136,7 @@ async fn killed_at_any_moment_of_a_swap_to_smaller_pages_it_is_one_state_and_bot
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_after_a_crash_before_the_swap_is_not_taken_for_the_swap() {
-    for journal in BOTH {
+    for journal in Journal::BOTH {
         for forward in [false, true] {
             let (place, dumped, archived, live) = changed(journal, Seed::Ordinary).await;
             let mut restoring = place.staged(&dumped, Step::Prepare).await;
@@ -171,7 +169,7 @@ async fn a_migration_after_a_crash_before_the_swap_is_not_taken_for_the_swap() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_swap_whose_mark_is_not_up_to_date_is_recognised_whatever_was_written_since() {
-    for journal in BOTH {
+    for journal in Journal::BOTH {
         let (place, dumped, archived, live) = changed(journal, Seed::Ordinary).await;
         let mut restoring = place.staged(&dumped, Step::Prepare).await;
         let token = restoring.staging().journal();
@@ -217,7 +215,7 @@ async fn what_can_not_be_told_is_left_alone_and_said() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_after_a_rollback_that_was_killed_at_its_very_end_are_not_rolled_back_again() {
-    for journal in BOTH {
+    for journal in Journal::BOTH {
         let (place, dumped, _, live) = changed(journal, Seed::Ordinary).await;
         let mut restoring = place.staged(&dumped, Step::Commit).await;
         let token = restoring.staging().journal();

@@ -10,28 +10,13 @@
 
 use std::sync::Arc;
 
-use dumprestore_driver::{
-    ArchivedNode, CutContext, CutMode, Error, ErrorKind, Facts, LedgerEntry, OldState, OpenContext,
-    PartReader, Staging,
-};
+use dumprestore_driver::{CutContext, CutMode, ErrorKind, Facts, LedgerEntry, OldState, OpenContext};
 use dumprestore_testkit::Seed;
 
 mod support;
 use support::Journal;
-use support::archived::Archived;
+use support::archived::{Archived, staged};
 use support::runs::Place;
-
-const BOTH: [Journal; 2] = [Journal::Wal, Journal::Delete];
-
-/// Stages and loads any image.
-async fn staged(place: &Place, archived: Archived) -> Result<Box<dyn Staging>, Error> {
-    let archived = Arc::new(archived);
-    let mut staging = place.driver.stage(archived.clone(), place.context()).await?;
-    staging.begin().await.unwrap();
-    let part = archived.parts().next().unwrap();
-    staging.load(&part, &mut PartReader::new(&mut archived.read(&part.name)?)).await?;
-    Ok(staging)
-}
 
 /// What a dump says of the database.
 async fn told(place: &Place) -> (Facts, Vec<LedgerEntry>) {
@@ -45,7 +30,7 @@ async fn told(place: &Place) -> (Facts, Vec<LedgerEntry>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_database_is_dumped_with_a_word_and_can_be_restored() {
-    for journal in BOTH {
+    for journal in Journal::BOTH {
         let place = Place::new();
         support::seed(&place.path, journal, Seed::Large);
         let mut bytes = std::fs::read(&place.path).unwrap();

@@ -42,7 +42,7 @@ fn build_error(path: &str) -> dumprestore_driver::Error {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dump_is_the_database_file_byte_for_byte() {
-    for journal in [Journal::Wal, Journal::Delete] {
+    for journal in Journal::BOTH {
         for seed in [Seed::Ordinary, Seed::Hostile, Seed::Large, Seed::Empty] {
             let place = Place::new();
             support::seed(&place.path, journal, seed);
@@ -59,7 +59,7 @@ async fn a_dump_is_the_database_file_byte_for_byte() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_page_table_a_dump_has_the_same_content() {
-    for journal in [Journal::Wal, Journal::Delete] {
+    for journal in Journal::BOTH {
         for seed in [Seed::Ordinary, Seed::Hostile, Seed::Empty] {
             let place = Place::with(|path| SqliteConfig::new(path).without_page_table());
             support::seed(&place.path, journal, seed);
@@ -383,7 +383,7 @@ impl PartSink for CancelAtFirst {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_dump_stops_and_lets_go() {
-    for journal in [Journal::Wal, Journal::Delete] {
+    for journal in Journal::BOTH {
         let place = Place::new();
         support::seed(&place.path, journal, Seed::Large);
         let cancel = Cancel::default();
@@ -432,7 +432,7 @@ fn a_database_that_can_only_be_read_is_dumped() {
     };
     let folder = tempfile::TempDir::with_prefix("dumprestore-").unwrap();
     open_up(folder.path(), 0o755);
-    for journal in [Journal::Wal, Journal::Delete] {
+    for journal in Journal::BOTH {
         let live = folder.path().join(format!("{journal:?}"));
         std::fs::create_dir(&live).unwrap();
         let path = live.join("shop.db");

@@ -159,7 +159,7 @@ async fn with_a_rollback_journal_writers_wait_for_the_pin_only_and_the_wait_is_t
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locked_cut_keeps_writers_out_and_readers_in() {
-    for journal in [Journal::Wal, Journal::Delete] {
+    for journal in Journal::BOTH {
         let place = Place::new();
         create_bank(&place.path, journal);
         let mut dumping = place.pinned(CutMode::Locked).await;

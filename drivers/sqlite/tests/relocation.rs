@@ -18,8 +18,6 @@ mod support;
 use support::Journal;
 use support::runs::Place;
 
-const BOTH: [Journal; 2] = [Journal::Wal, Journal::Delete];
-
 fn impatient(path: std::path::PathBuf) -> SqliteConfig {
     let mut config = SqliteConfig::new(path);
     config.busy_timeout = 1;
@@ -89,7 +87,7 @@ async fn a_file_that_is_no_database_is_replaced_kept_and_put_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_live_database_is_no_obstacle() {
-    for journal in BOTH {
+    for journal in Journal::BOTH {
         let (place, dumped, archived, _) = changed(journal).await;
         // Cut off, so that its header tells of more than there is.
         let bytes = std::fs::read(&place.path).unwrap();

@@ -12,18 +12,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dumprestore_driver::{ArchivedNode, Error, ErrorKind, Extras, PartReader, StageContext, Staging};
+use dumprestore_driver::{ErrorKind, Extras, StageContext};
 use dumprestore_sqlite::SqliteConfig;
 use dumprestore_testkit::{Seed, Step, StoredNode};
 use rusqlite::Connection;
 
 mod support;
 use support::Journal;
-use support::archived::Archived;
+use support::archived::{Archived, staged};
 use support::child::{self, Other};
 use support::runs::{Place, image};
-
-const BOTH: [Journal; 2] = [Journal::Wal, Journal::Delete];
 
 fn impatient(path: std::path::PathBuf) -> SqliteConfig {
     let mut config = SqliteConfig::new(path);
@@ -48,16 +46,6 @@ async fn changed_with(
     let live = support::fingerprint(&place.path);
     assert_ne!(archived, live);
     (place, dumped, archived, live)
-}
-
-/// Stages and loads what a dump would never make.
-async fn staged(place: &Place, archived: Archived) -> Result<Box<dyn Staging>, Error> {
-    let archived = Arc::new(archived);
-    let mut staging = place.driver.stage(archived.clone(), place.context()).await?;
-    staging.begin().await.unwrap();
-    let part = archived.parts().next().unwrap();
-    staging.load(&part, &mut PartReader::new(&mut archived.read(&part.name)?)).await?;
-    Ok(staging)
 }
 
 /// An application that has the database open all the time.
@@ -87,7 +75,7 @@ fn the_application() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_stay_open_see_the_old_state_and_then_the_new_one() {
-    for journal in BOTH {
+    for journal in Journal::BOTH {
         let (place, dumped, archived, _) = changed_with(journal, SqliteConfig::new).await;
         let mut other = Other::start("the_application", "read", &place.path);
         let mine = support::connect(&place.path);
@@ -127,7 +115,7 @@ async fn a_read_transaction_that_is_open_in_wal_mode_keeps_its_state() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_written_between_prepare_and_commit_is_in_the_old_state() {
-    for journal in BOTH {
+    for journal in Journal::BOTH {
         for config in [impatient, |path| impatient(path).without_page_table()] {
             let (place, dumped, archived, _) = changed_with(journal, config).await;
             let mut restoring = place.staged(&dumped, Step::Prepare).await;
@@ -145,7 +133,7 @@ async fn what_was_written_between_prepare_and_commit_is_in_the_old_state() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writers_that_never_rest_are_neither_torn_nor_in_the_way() {
-    for journal in BOTH {
+    for journal in Journal::BOTH {
         let (place, dumped, archived, _) = changed_with(journal, SqliteConfig::new).await;
         let other = Other::start("the_writer", "write", &place.path);
         for _ in 0..4 {
@@ -248,7 +236,7 @@ async fn the_journal_mode_of_a_live_database_stays_and_a_new_file_has_that_of_th
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locked_database_is_left_as_it_is() {
-    for journal in BOTH {
+    for journal in Journal::BOTH {
         let (place, dumped, archived, live) = changed(journal).await;
         let mut restoring = place.staged(&dumped, Step::Prepare).await;
         let blocker = support::connect(&place.path);
@@ -391,7 +379,7 @@ async fn a_schema_that_needs_more_than_sqlite_can_be_restored() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_hook_did_to_the_staged_database_is_swapped_in() {
-    for journal in BOTH {
+    for journal in Journal::BOTH {
         let (place, dumped, _, live) = changed(journal).await;
         let mut restoring = place.staged(&dumped, Step::Prepare).await;
         let cx = dumprestore_driver::BuildContext::new(dumprestore_driver::NodePath::new("x").unwrap(), "/");

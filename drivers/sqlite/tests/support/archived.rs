@@ -1,8 +1,13 @@
 //! Archives of any content, also of such as no dump has.
 
 use std::io::Read;
+use std::sync::Arc;
 
-use dumprestore_driver::{ArchivedNode, ArchivedPart, Digest, Facts, NodePath, PartName, Result};
+use dumprestore_driver::{
+    ArchivedNode, ArchivedPart, Digest, Facts, NodePath, PartName, PartReader, Result, Staging,
+};
+
+use super::runs::Place;
 
 #[derive(Clone)]
 pub struct Archived {
@@ -58,4 +63,14 @@ impl ArchivedNode for Archived {
     fn read(&self, _name: &PartName) -> Result<Box<dyn Read + Send>> {
         Ok(Box::new(std::io::Cursor::new(self.bytes.clone())))
     }
+}
+
+/// Stages and loads what a dump may never have made.
+pub async fn staged(place: &Place, archived: Archived) -> Result<Box<dyn Staging>> {
+    let archived = Arc::new(archived);
+    let mut staging = place.driver.stage(archived.clone(), place.context()).await?;
+    staging.begin().await.unwrap();
+    let part = archived.parts().next().unwrap();
+    staging.load(&part, &mut PartReader::new(&mut archived.read(&part.name)?)).await?;
+    Ok(staging)
 }

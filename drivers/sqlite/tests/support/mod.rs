@@ -29,6 +29,8 @@ pub enum Journal {
 }
 
 impl Journal {
+    pub const BOTH: [Self; 2] = [Self::Wal, Self::Delete];
+
     pub fn set(self, conn: &Connection) {
         let mode = if self == Journal::Wal { "WAL" } else { "DELETE" };
         conn.pragma_update_and_check(None, "journal_mode", mode, |_| Ok(())).unwrap();
