@@ -1,12 +1,22 @@
-//! What is worth dumping below a folder: SQLite databases, and folders that people upload into.
+//! What is worth dumping below a folder: SQLite databases, and folders that people upload into; and PostgreSQL
+//! databases that the environment or the application's files name.
+
+mod compose;
+mod dotenv;
+mod postgres;
+mod rails;
+mod template;
+mod yaml;
 
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use dumprestore::{Error, Result};
+use dumprestore::{Environment, Error, Result};
 use rusqlite::{Connection, OpenFlags};
 use walkdir::{DirEntry, WalkDir};
+
+pub(crate) use postgres::PostgresDatabase;
 
 /// What every SQLite database begins with.
 const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -61,6 +71,10 @@ const MOST_ENTRIES: usize = 200_000;
 #[derive(Debug, Default)]
 pub(crate) struct Discovery {
     pub(crate) databases: Vec<Database>,
+    /// PostgreSQL databases, wherever they are.
+    pub(crate) servers: Vec<PostgresDatabase>,
+    /// Files that may name a database, and can't be understood.
+    pub(crate) unread: Vec<String>,
     pub(crate) folders: Vec<PathBuf>,
     /// Folders of uploads that hold a database, which needs more than a copy of its file.
     pub(crate) mixed: Vec<PathBuf>,
@@ -77,15 +91,17 @@ pub(crate) struct Database {
 }
 
 impl Discovery {
-    /// Looks below `folder`; follows no link and changes nothing.
+    /// Looks below `folder`, where it follows no link, and for what `environment` names. Changes nothing, and connects
+    /// to nothing.
     ///
     /// # Errors
     /// If the folder itself can't be read. What lies deeper and can't be read is passed over.
-    pub(crate) fn look(folder: &Path) -> Result<Self> {
+    pub(crate) fn look(folder: &Path, environment: &dyn Environment) -> Result<Self> {
         std::fs::read_dir(folder).map_err(|error| {
             Error::io("can't look around", error).with_context("folder", folder.display())
         })?;
         let mut found = Self::default();
+        found.servers = postgres::look(folder, environment, &mut found.unread);
         let walk = WalkDir::new(folder).max_depth(DEEPEST).sort_by_file_name().into_iter();
         for (nth, entry) in walk.filter_entry(is_worth_a_look).enumerate() {
             if nth > MOST_ENTRIES {
@@ -102,6 +118,11 @@ impl Discovery {
         Ok(found)
     }
 
+    /// Whether there is nothing that a node could be made of.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.databases.is_empty() && self.servers.is_empty() && self.folders.is_empty()
+    }
+
     fn consider(&mut self, top: &Path, entry: &DirEntry) {
         let Ok(path) = entry.path().strip_prefix(top) else { return };
         if entry.file_type().is_dir() {
@@ -115,6 +136,27 @@ impl Discovery {
             let names_of_files = names_of_files(entry.path()).unwrap_or_default();
             self.databases.push(Database { path: path.to_owned(), names_of_files });
         }
+    }
+}
+
+/// The text of a file that people write by hand. `None`: it is not there, or no such file.
+fn read_small(path: &Path) -> Option<String> {
+    const LONGEST: u64 = 1 << 20;
+    // A pipe would have us wait.
+    let is_small = path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() <= LONGEST);
+    let mut text = String::new();
+    is_small.then(|| File::open(path).ok()?.take(LONGEST).read_to_string(&mut text).ok()).flatten()?;
+    Some(text)
+}
+
+/// A variable for what must not be copied; called after `owner`, if that is one of several.
+fn variable_of(owner: &str, what: &str) -> String {
+    let owner = owner.to_ascii_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    match owner.as_str() {
+        "" => what.to_owned(),
+        // A name does not begin with a digit.
+        owner if owner.starts_with(|c: char| c.is_ascii_digit()) => format!("{what}_{owner}"),
+        owner => format!("{owner}_{what}"),
     }
 }
 

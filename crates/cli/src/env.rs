@@ -10,6 +10,17 @@ const NO_COLOR: &str = "NO_COLOR";
 /// The kind of terminal; `dumb` has neither colour nor a cursor that moves.
 const TERM: &str = "TERM";
 
+/// Variables in which applications are given the URL of their database: `init` looks for them.
+pub(crate) const DATABASE_URLS: [&str; 3] = ["DATABASE_URL", "POSTGRES_URL", "POSTGRESQL_URL"];
+/// Variables that every client of PostgreSQL heeds, and the parameters that they stand for: `init` looks for them.
+pub(crate) const LIBPQ: [(&str, &str); 5] = [
+    ("PGSERVICE", "service"),
+    ("PGHOST", "host"),
+    ("PGPORT", "port"),
+    ("PGUSER", "user"),
+    ("PGDATABASE", "dbname"),
+];
+
 /// The environment of this process, for `${VARIABLE}` in configurations. It never changes while a command runs.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ProcessEnvironment;

@@ -10,7 +10,7 @@ use dumprestore::{Error, Result};
 use serde_json::json;
 
 use crate::console::counted;
-use crate::discovery::{Database, Discovery};
+use crate::discovery::{Database, Discovery, PostgresDatabase};
 use crate::exit::Exit;
 use crate::session::{Ended, Session};
 
@@ -19,7 +19,7 @@ Examples:
   cd /srv/shop && dumprestore init && dumprestore check
   dumprestore init -c config/dumprestore.yaml
 
-Looks below the folder of the configuration for SQLite databases and folders of uploads. It never overwrites.";
+Looks below the folder of the configuration for SQLite databases and folders of uploads; and for PostgreSQL databases in the environment (DATABASE_URL, PGDATABASE and their like), .env files, Compose files and config/database.yml. Passwords are referred to, and never copied. It never overwrites.";
 
 /// Write a commented configuration from what is found here
 #[derive(Debug, Args)]
@@ -30,9 +30,9 @@ impl Init {
     pub(crate) fn run(self, session: &Session) -> Result<Ended> {
         let path = session.config();
         let folder = session.base()?;
-        let found = Discovery::look(&folder)?;
-        if found.databases.is_empty() && found.folders.is_empty() {
-            return Err(Error::environment("there is nothing here that `init` knows: no SQLite database, no folder of uploads")
+        let found = Discovery::look(&folder, &session.environment)?;
+        if found.is_empty() {
+            return Err(Error::environment("there is nothing here that `init` knows: no database, no folder of uploads")
                 .with_context("folder", folder.display())
                 .with_hint("run it in the application's folder, or write the configuration by hand: see `dumprestore schema`"));
         }
@@ -40,7 +40,7 @@ impl Init {
         create(path, &text)?;
         session.console.note(format_args!(
             "found {} and {}; look through `{}`, then run `dumprestore check`",
-            counted(found.databases.len() as u64, "database"),
+            counted((found.databases.len() + found.servers.len()) as u64, "database"),
             counted(found.folders.len() as u64, "folder"),
             path.display(),
         ));
@@ -50,6 +50,9 @@ impl Init {
                 mixed.display()
             );
             session.console.warn(text, None);
+        }
+        for file in &found.unread {
+            session.console.warn(format!("can't understand `{file}`: add what it has by hand"), None);
         }
         if found.cut_short {
             session.console.warn("there is more here than `init` looks at: add what it missed", None);
@@ -105,6 +108,10 @@ impl<'a> Draft<'a> {
         let mut text = format!("{HEAD}name: {}\n{MIDDLE}", scalar(&self.set));
         let folders: Vec<_> = self.found.folders.iter().map(|path| (self.name(path), path)).collect();
         let referent = folders.first().map(|(name, _)| name.as_str());
+        for server in &self.found.servers {
+            let name = self.name(Path::new(server.name.as_deref().unwrap_or("db")));
+            server_node(&mut text, &name, server, referent);
+        }
         for database in &self.found.databases {
             let name = self.name(&database.path);
             node(&mut text, &name, "sqlite", &database.path);
@@ -143,6 +150,25 @@ impl<'a> Draft<'a> {
 fn node(text: &mut String, name: &str, driver: &str, path: &Path) {
     let path = scalar(&path.to_string_lossy());
     let _ = write!(text, "  - name: {}\n    driver: {driver}\n    path: {path}\n", scalar(name));
+}
+
+/// Its values have variables in them, and are text all the same.
+fn server_node(text: &mut String, name: &str, server: &PostgresDatabase, referent: Option<&str>) {
+    let _ = write!(text, "  - name: {}\n    driver: postgres\n", scalar(name));
+    for remark in &server.remarks {
+        let _ = writeln!(text, "    # {}", remark.replace(char::is_control, " "));
+    }
+    for (option, value) in &server.options {
+        let _ = writeln!(text, "    {option}: {}", json!(value));
+    }
+    if let Some(referent) = referent {
+        *text += "    # If rows name files, say so: every dump then proves that none of them is missing.\n";
+        *text += "    # references:\n";
+        let _ = writeln!(
+            text,
+            "    #   - {{ to: {referent}, keys: \"SELECT image FROM product WHERE image <> ''\" }}"
+        );
+    }
 }
 
 /// References can't be guessed, only suggested.

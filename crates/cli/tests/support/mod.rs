@@ -105,6 +105,12 @@ impl Shop {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dumprestore"));
         command.args(arguments).current_dir(&self.folder).stdin(Stdio::null());
         command.env_remove("NO_COLOR").env("TERM", "xterm");
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with("PG") || name.ends_with("_URL") {
+                command.env_remove(&*name);
+            }
+        }
         command
     }
 
