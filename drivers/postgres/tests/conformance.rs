@@ -77,15 +77,9 @@ impl Fixture for Shop {
     }
 
     fn referent(&self) -> Vec<ReferentSample> {
-        let all = |keys: &[&str]| keys.iter().map(|key| Reference::to(*key)).collect::<Vec<_>>();
-        let sample = |within: &str, there: &[&str], missing: &[&str]| ReferentSample {
-            within: Some(within.to_owned()),
-            there: all(there),
-            missing: all(missing),
-        };
         vec![
-            sample("shop.product.sku", &["sku-1", "sku-5"], &["sku-0", "", "SKU-1"]),
-            sample("shop.customer.id", &["1", "100"], &["0", "101", "-1"]),
+            ReferentSample::of("shop.product.sku", &["sku-1", "sku-5"], &["sku-0", "", "SKU-1"]),
+            ReferentSample::of("shop.customer.id", &["1", "100"], &["0", "101", "-1"]),
         ]
     }
 }
