@@ -20,6 +20,7 @@ mod connect;
 mod contents;
 mod driver;
 mod dump;
+mod export;
 mod inspect;
 mod links;
 mod quote;
