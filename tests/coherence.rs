@@ -11,7 +11,7 @@ use std::time::Duration;
 use dumprestore::{
     Destination, DumpOptions, DumpOutcome, OpenArchive, RestoreFrom, RestoreOptions, RestoreOutcome,
 };
-use dumprestore_tests::{Shop, Traffic};
+use dumprestore_tests::{Application, Shop, Traffic};
 
 const DUMPS: usize = 20;
 const PRODUCTS: u32 = 1500;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dumprestore::{Destination, DumpOptions, OpenArchive, RestoreFrom, RestoreOptions, RestoreOutcome};
-use dumprestore_tests::Shop;
+use dumprestore_tests::{Application, Shop};
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use dumprestore::{
     Destination, DumpOptions, ErrorKind, Event, Extras, OpenArchive, RestoreFrom, RestoreOptions,
 };
-use dumprestore_tests::Shop;
+use dumprestore_tests::{Application, Shop};
 
 struct Scene {
     folder: tempfile::TempDir,

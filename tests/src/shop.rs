@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::watch;
+use crate::{Application, watch};
 
 /// An application in a folder: `shop.db`, whose products refer to files in `uploads`; `crm.db`, whose accounts refer
 /// to customers in `shop.db`; and `exports`, which nothing refers to.
@@ -24,7 +24,7 @@ pub struct Shop {
 
 /// Everything a shop remembers, in a form to compare.
 #[derive(Debug, PartialEq, Eq, Clone)]
-pub struct State(BTreeMap<String, String>);
+pub struct State(pub(crate) BTreeMap<String, String>);
 
 impl Shop {
     /// A shop in `folder`, as it lies there.
@@ -56,23 +56,6 @@ impl Shop {
         shop
     }
 
-    /// Changes everything: what a bad release does.
-    pub fn spoil(&self) {
-        self.db()
-            .execute_batch("DELETE FROM product WHERE id % 2 = 0; UPDATE customer SET name = 'oops'")
-            .unwrap();
-        self.crm().execute_batch("DROP TABLE account").unwrap();
-        fs::remove_dir_all(self.folder.join("uploads/01")).unwrap();
-        fs::write(self.folder.join("uploads/00/0.jpg"), "spoilt").unwrap();
-        fs::write(self.folder.join("uploads/new.jpg"), "extra").unwrap();
-        fs::write(self.folder.join("exports/2026/all.csv"), "").unwrap();
-    }
-
-    /// Its folder.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// A connection to the database of products.
     pub fn db(&self) -> Connection {
         open(&self.folder.join("shop.db"))
@@ -90,14 +73,14 @@ impl Shop {
         fs::write(path, content).unwrap();
         hex::encode(Sha256::digest(content))
     }
+}
 
-    /// The set that dumps it.
-    pub fn set(&self) -> BackupSet {
-        self.set_watched(&[], Coherence::default())
+impl Application for Shop {
+    fn folder(&self) -> &Path {
+        &self.folder
     }
 
-    /// The same, with its drivers under the eyes of `faults`.
-    pub fn set_watched(&self, faults: &[&Arc<Faulty>], coherence: Coherence) -> BackupSet {
+    fn set_watched(&self, faults: &[&Arc<Faulty>], coherence: Coherence) -> BackupSet {
         let watched = |driver| faults.iter().fold(driver, |driver, faults| watch(driver, faults));
         let sqlite = |file: &str| watched(driver::<SqliteConfig>(&self.folder, file));
         let folder = |name: &str| watched(driver::<FilesystemConfig>(&self.folder, name));
@@ -120,8 +103,7 @@ impl Shop {
             .unwrap()
     }
 
-    /// Everything it remembers.
-    pub fn state(&self) -> State {
+    fn state(&self) -> State {
         let mut state = BTreeMap::new();
         for name in ["shop.db", "crm.db"] {
             if self.folder.join(name).exists() {
@@ -134,8 +116,7 @@ impl Shop {
         State(state)
     }
 
-    /// What lies in its folder that is not its own: what a run has left behind.
-    pub fn leftovers(&self) -> Vec<String> {
+    fn leftovers(&self) -> Vec<String> {
         let ours = [
             "shop.db",
             "shop.db-wal",
@@ -146,13 +127,45 @@ impl Shop {
             "uploads",
             "exports",
         ];
-        let mut left = list(&self.folder);
-        left.retain(|name| !ours.contains(&name.as_str()) && name != ".dumprestore");
-        let mut state = list(&self.folder.join(".dumprestore"));
-        state.retain(|name| name != "shop.lock");
-        left.extend(state.into_iter().map(|name| format!(".dumprestore/{name}")));
-        left
+        left_in(&self.folder, &ours)
     }
+
+    fn spoil(&self) {
+        self.db()
+            .execute_batch("DELETE FROM product WHERE id % 2 = 0; UPDATE customer SET name = 'oops'")
+            .unwrap();
+        self.crm().execute_batch("DROP TABLE account").unwrap();
+        fs::remove_dir_all(self.folder.join("uploads/01")).unwrap();
+        fs::write(self.folder.join("uploads/00/0.jpg"), "spoilt").unwrap();
+        fs::write(self.folder.join("uploads/new.jpg"), "extra").unwrap();
+        fs::write(self.folder.join("exports/2026/all.csv"), "").unwrap();
+    }
+
+    fn copy(&self, to: &Path) -> Self {
+        copy_folder(&self.folder, to);
+        Self::at(to)
+    }
+
+    fn remove(&self) {
+        fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+/// Copies an application's folder, without what runs remember of it.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(copied.success());
+    let _ = fs::remove_dir_all(to.join(".dumprestore"));
+}
+
+/// What lies in an application's folder that is not its own.
+pub(crate) fn left_in(folder: &Path, ours: &[&str]) -> Vec<String> {
+    let mut left = list(folder);
+    left.retain(|name| !ours.contains(&name.as_str()) && name != ".dumprestore");
+    let mut state = list(&folder.join(".dumprestore"));
+    state.retain(|name| name != "shop.lock");
+    left.extend(state.into_iter().map(|name| format!(".dumprestore/{name}")));
+    left
 }
 
 fn list(folder: &Path) -> Vec<String> {
@@ -160,18 +173,18 @@ fn list(folder: &Path) -> Vec<String> {
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-fn driver<C: DriverConfig>(folder: &Path, path: &str) -> Arc<dyn Driver> {
+pub(crate) fn driver<C: DriverConfig>(folder: &Path, path: &str) -> Arc<dyn Driver> {
     let config: C = serde_json::from_value(json!({ "path": path })).unwrap();
     config.build(&dumprestore::driver::BuildContext::new(NodePath::new("node").unwrap(), folder)).unwrap()
 }
 
-fn open(path: &Path) -> Connection {
+pub(crate) fn open(path: &Path) -> Connection {
     let connection = Connection::open(path).unwrap();
     connection.busy_timeout(std::time::Duration::from_secs(20)).unwrap();
     connection
 }
 
-fn read_database(db: &Connection, name: &str, state: &mut BTreeMap<String, String>) {
+pub(crate) fn read_database(db: &Connection, name: &str, state: &mut BTreeMap<String, String>) {
     let mut tables =
         db.prepare("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name").unwrap();
     let tables: Vec<(String, String)> =
@@ -190,7 +203,7 @@ fn read_database(db: &Connection, name: &str, state: &mut BTreeMap<String, Strin
     }
 }
 
-fn read_folder(base: &Path, name: &str, state: &mut BTreeMap<String, String>) {
+pub(crate) fn read_folder(base: &Path, name: &str, state: &mut BTreeMap<String, String>) {
     if !base.join(name).exists() {
         return;
     }

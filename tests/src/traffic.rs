@@ -4,14 +4,14 @@ use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use sha2::{Digest, Sha256};
 
-use crate::Shop;
+use crate::wares::{Random, content, fresh_name, hex_of, is_whole};
+use crate::{Application, Shop};
 
 /// Writers on a shop.
 ///
@@ -83,30 +83,6 @@ impl Traffic {
     }
 }
 
-static SEED: AtomicU64 = AtomicU64::new(0x9E37_79B9_7F4A_7C15);
-
-/// Small, quick, and good enough to choose by.
-struct Random(Cell<u64>);
-
-impl Random {
-    fn new() -> Self {
-        Self(Cell::new(SEED.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed) | 1))
-    }
-
-    fn next(&self) -> u64 {
-        let mut x = self.0.get();
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        self.0.set(x);
-        x
-    }
-
-    fn below(&self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-}
-
 struct Writer {
     database: PathBuf,
     rate: u32,
@@ -161,28 +137,6 @@ impl Waited {
             self.0.set(self.0.get().max(begun.elapsed()));
         }
     }
-}
-
-fn content(random: &Random) -> Vec<u8> {
-    let mut content = random.next().to_le_bytes().repeat(8 + random.below(2000) as usize);
-    let digest = Sha256::digest(&content);
-    content.extend_from_slice(&digest);
-    content
-}
-
-fn is_whole(content: &[u8]) -> bool {
-    content.len() < 32 || content.starts_with(b"image ") || {
-        let (body, digest) = content.split_at(content.len() - 32);
-        Sha256::digest(body)[..] == *digest
-    }
-}
-
-fn hex_of(content: &[u8]) -> String {
-    hex::encode(Sha256::digest(content))
-}
-
-fn fresh_name(random: &Random) -> String {
-    format!("{:02}/{:016x}.jpg", random.below(16), random.next())
 }
 
 fn pick(db: &Connection, random: &Random) -> Option<(i64, String)> {

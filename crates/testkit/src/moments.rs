@@ -23,8 +23,18 @@ pub enum Fault {
 pub struct Faulty {
     passed: AtomicU64,
     plan: Option<(u64, Fault)>,
+    deed: Option<(u64, Deed)>,
     cancel: Cancel,
     names: Mutex<Vec<&'static str>>,
+}
+
+/// What else happens: not to the run, but to what it works on.
+struct Deed(Box<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Deed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Deed")
+    }
 }
 
 /// The message of every injected failure.
@@ -39,6 +49,12 @@ impl Faulty {
     /// A run in which `fault` happens at the moment of that number, from 0.
     pub fn at(moment: u64, fault: Fault) -> Self {
         Self { plan: Some((moment, fault)), ..Self::default() }
+    }
+
+    /// A run in which something is done at that moment to what it works on: its server is killed, say. The run waits for
+    /// it.
+    pub fn doing(moment: u64, deed: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { deed: Some((moment, Deed(Box::new(deed)))), ..Self::default() }
     }
 
     /// The run's cancellation.
@@ -84,6 +100,9 @@ impl Faulty {
     fn next(&self, name: &'static str) -> Option<Fault> {
         let moment = self.passed.fetch_add(1, Ordering::SeqCst);
         self.names.lock().expect("no panic").push(name);
+        if let Some((_, deed)) = self.deed.as_ref().filter(|(at, _)| *at == moment) {
+            (deed.0)();
+        }
         let (_, fault) = self.plan.filter(|(at, _)| *at == moment)?;
         match fault {
             Fault::Fail => {}

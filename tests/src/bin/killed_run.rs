@@ -1,6 +1,6 @@
-//! A run in a process of its own, which ends it with `kill -9` at a given moment.
+//! A run in a process of its own, which ends it with `kill -9` at a given moment, or so many microseconds after it.
 //!
-//! `killed-run SHOP ARCHIVE dump|restore MOMENT`
+//! `killed-run SHOP ARCHIVE dump|restore MOMENT DELAY`
 
 #![allow(clippy::unwrap_used, reason = "a test's own program: what it can't go on without ends it")]
 
@@ -10,16 +10,20 @@ use std::time::Duration;
 
 use dumprestore::{Coherence, Destination, DumpOptions, OpenArchive, RestoreFrom, RestoreOptions};
 use dumprestore_testkit::{Fault, Faulty};
-use dumprestore_tests::Shop;
+use dumprestore_tests::{Application, Market, Shop};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let shop = Shop::at(&PathBuf::from(arguments.next().unwrap()));
+    let folder = PathBuf::from(arguments.next().unwrap());
     let archive = PathBuf::from(arguments.next().unwrap());
     let command = arguments.next().unwrap();
     let moment = arguments.next().unwrap().parse().unwrap();
-    let faults = Arc::new(Faulty::at(moment, Fault::Die(Duration::ZERO)));
-    let set = shop.set_watched(&[&faults], Coherence::default());
+    let delay = Duration::from_micros(arguments.next().unwrap().parse().unwrap());
+    let faults = Arc::new(Faulty::at(moment, Fault::Die(delay)));
+    let set = match Market::is_at(&folder) {
+        true => Market::at(&folder).set_watched(&[&faults], Coherence::default()),
+        false => Shop::at(&folder).set_watched(&[&faults], Coherence::default()),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         match command.as_str() {

@@ -59,8 +59,10 @@ impl Relay {
     }
 
     /// Answers one client, until it goes.
-    pub(super) async fn serve(&self, session: &Connection) -> Result<()> {
+    pub(super) async fn serve(self, session: &Connection) -> Result<()> {
         let (stream, _) = self.listener.accept().await.map_err(lost)?;
+        // Nobody else is to come, and a kill from here on leaves nothing.
+        self.folder.close().map_err(|error| Error::io("can't remove the socket for `pg_dump`", error))?;
         let mut client = Client { stream, out: BytesMut::with_capacity(BUFFER) };
         client.greet(session).await?;
         while let Some(query) = client.next_query().await? {

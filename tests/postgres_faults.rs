@@ -1,0 +1,203 @@
+//! Four nodes of three drivers, two PostgreSQL databases among them: a failure, an interrupt, a `kill -9` of our process
+//! and a `kill -9` of the server, at every step of the dump and of the restore. Afterwards all is old or all is new, and
+//! nothing is left behind, in the folder or at the server, but what `recover` removes.
+//!
+//! `DUMPRESTORE_FAULTS` says how many moments are tried of each run (few by default, `all` for every one).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests: what they can't go on without ends them, and they tell how often what came about"
+)]
+
+use std::sync::Arc;
+
+use dumprestore::{ErrorKind, OpenArchive, RestoreFrom, RestoreOptions};
+use dumprestore_testkit::{Fault, PostgresServer, PostgresVersion};
+use dumprestore_tests::{Application, Blackout, Crowd, Dumps, Market, Outage, Scene, at_once, later};
+
+const PRODUCTS: u32 = 24;
+const FEW: u64 = 14;
+const KILLED_RUN: &str = env!("CARGO_BIN_EXE_killed-run");
+
+fn server() -> Arc<PostgresServer> {
+    Arc::new(PostgresServer::start(PostgresVersion::V15))
+}
+
+async fn scene() -> (Scene<Market>, Arc<PostgresServer>) {
+    let server = server();
+    (Scene::new(FEW, |folder| Market::create(folder, &server, PRODUCTS)).await, server)
+}
+
+fn dumps() -> (Dumps<Market>, Arc<PostgresServer>) {
+    let server = server();
+    (Dumps::new(FEW, |folder| Market::create(folder, &server, PRODUCTS)), server)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_at_any_step_of_a_restore_leaves_all_old_or_all_new() {
+    scene().await.0.disturb_restores(Fault::Fail).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupt_at_any_step_of_a_restore_leaves_all_old_or_all_new() {
+    scene().await.0.disturb_restores(Fault::Cancel).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_at_any_step_of_a_restore_leaves_all_old_or_all_new_with_clients_that_come_back_at_once() {
+    let (scene, _) = scene().await;
+    scene.kill_restores(KILLED_RUN, at_once, Crowd::of).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_within_any_step_of_a_restore_leaves_all_old_or_all_new() {
+    let (scene, _) = scene().await;
+    scene.kill_restores(KILLED_RUN, later, |_| ()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_come_back_at_once_stop_neither_a_restore_nor_its_way_back() {
+    let (scene, _) = scene().await;
+    let names = scene.moments().await;
+    let last_commit = names.iter().rposition(|name| *name == "after commit").unwrap() as u64;
+    for fails in [false, true] {
+        let market = scene.copy(&format!("crowded-{fails}"));
+        let spoilt = market.state();
+        let crowd = Crowd::of(&market);
+        let faults = match fails {
+            true => dumprestore_testkit::Faulty::at(last_commit, Fault::Fail),
+            false => dumprestore_testkit::Faulty::never(),
+        };
+        let ended = scene.restore(&market, &Arc::new(faults)).await;
+        assert_eq!(ended.is_err(), fails, "{ended:?}");
+        assert_eq!(market.state(), if fails { spoilt.clone() } else { scene.good.clone() });
+        assert!(crowd.entered() > 4, "{} sessions: nobody came back", crowd.entered());
+        drop(crowd);
+        assert_eq!(scene.settle(&market, &spoilt, "in a crowd").await, !fails);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_at_any_step_of_a_restore_and_stays_down_leaves_all_old_or_all_new() {
+    black_out_restores(|_| Outage::StaysDown).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_at_any_step_of_a_restore_and_comes_back_leaves_all_old_or_all_new() {
+    black_out_restores(|_| Outage::ComesBack).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_within_any_step_of_a_restore_leaves_all_old_or_all_new() {
+    black_out_restores(|moment| Outage::Later(later(moment))).await;
+}
+
+async fn black_out_restores(outage: impl Fn(u64) -> Outage) {
+    let (scene, server) = scene().await;
+    let names = scene.moments().await;
+    let (mut old, mut new, mut stuck) = (0, 0, 0);
+    for moment in scene.sampled(names.len()) {
+        let market = scene.copy(&format!("shop-{moment}"));
+        let spoilt = market.state();
+        let outage = outage(moment);
+        let (blackout, faults) = Blackout::at(&server, moment, outage);
+        let ended = scene.restore(&market, &Arc::new(faults)).await;
+        let when = format!("{outage:?} at {moment}, {}: {ended:?}", names[moment as usize]);
+        assert!(blackout.end(), "{when}: it never came to that");
+        scene.judge(&market, &spoilt, &ended, &when);
+        if let Err(error) = &ended {
+            assert_clear(error, &when);
+            stuck += u32::from(error.kind() == ErrorKind::Stuck);
+        }
+        let is_new = scene.settle(&market, &spoilt, &when).await;
+        assert_eq!(is_new, ended.is_ok(), "{when}");
+        match is_new {
+            true => new += 1,
+            false => old += 1,
+        }
+    }
+    println!("{old} times old, {new} times new, {stuck} times stuck until `recover`");
+    assert!(old > 0 && new > 0, "{old} times old, {new} times new: the kills missed the restore");
+}
+
+/// It says what to do, and which exit code it leads to: nothing changed, or stuck until `recover`.
+fn assert_clear(error: &dumprestore::Error, when: &str) {
+    match error.kind() {
+        ErrorKind::Environment => assert!(error.hint().is_some(), "{when}"),
+        ErrorKind::Stuck => {
+            assert!(error.hint().is_some_and(|hint| hint.contains("dumprestore recover")), "{when}");
+        }
+        kind => panic!("{kind:?}: {when}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_at_any_step_of_a_dump_publishes_nothing_and_changes_nothing() {
+    dumps().0.disturb(Fault::Fail).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupt_at_any_step_of_a_dump_publishes_nothing_and_changes_nothing() {
+    dumps().0.disturb(Fault::Cancel).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_at_any_step_of_a_dump_publishes_nothing_and_changes_nothing() {
+    dumps().0.kill(KILLED_RUN, at_once).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_within_any_step_of_a_dump_publishes_nothing_and_changes_nothing() {
+    dumps().0.kill(KILLED_RUN, later).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_at_any_step_of_a_dump_and_stays_down_leaves_no_archive_but_a_whole_one() {
+    black_out_dumps(|_| Outage::StaysDown).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_at_any_step_of_a_dump_and_comes_back_leaves_no_archive_but_a_whole_one() {
+    black_out_dumps(|_| Outage::ComesBack).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_within_any_step_of_a_dump_leaves_no_archive_but_a_whole_one() {
+    black_out_dumps(|moment| Outage::Later(later(moment) / 3)).await;
+}
+
+async fn black_out_dumps(outage: impl Fn(u64) -> Outage) {
+    let (dumps, server) = dumps();
+    let names = dumps.moments().await;
+    let whole = dumps.app().state();
+    std::fs::remove_file(dumps.archive()).unwrap();
+    let (mut failed, mut dumped) = (0, 0);
+    for moment in dumps.sampled(names.len()) {
+        let outage = outage(moment);
+        let (blackout, faults) = Blackout::at(&server, moment, outage);
+        let ended = dumps.dump(&Arc::new(faults)).await;
+        let when = format!("{outage:?} at {moment}, {}: {ended:?}", names[moment as usize]);
+        assert!(blackout.end(), "{when}: it never came to that");
+        assert_eq!(dumps.archive().exists(), ended.is_ok(), "{when}");
+        dumps.settle(&when);
+        match &ended {
+            Ok(()) => dumped += 1,
+            Err(error) => {
+                assert_clear(error, &when);
+                failed += 1;
+            }
+        }
+        if ended.is_ok() {
+            let copy = Market::nothing(&dumps.archive().with_file_name(format!("copy-{moment}")), &server);
+            let from = RestoreFrom::Archive(OpenArchive::open(&dumps.archive()).unwrap());
+            dumprestore::restore(&copy.set(), &from, &RestoreOptions::default()).await.unwrap();
+            assert_eq!(copy.state(), whole, "{when}");
+            copy.remove();
+            std::fs::remove_file(dumps.archive()).unwrap();
+        }
+    }
+    println!("{failed} times no archive, {dumped} times a whole one");
+    assert!(failed > 0, "the kills missed the dump");
+}

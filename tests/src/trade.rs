@@ -1,0 +1,233 @@
+//! A market at work: rows of PostgreSQL databases and files come, go and change while it is dumped.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, NoTls};
+
+use crate::wares::{Random, content, fresh_name, hex_of, is_whole};
+use crate::{Application, Market, TrafficReport};
+
+/// How many sell, each products of its own; one more keeps accounts.
+const SELLERS: u32 = 3;
+
+/// Writers on a market, with the rules of [`Traffic`](crate::Traffic).
+pub struct Trade {
+    stop: Arc<AtomicBool>,
+    writers: Vec<JoinHandle<TrafficReport>>,
+}
+
+impl Trade {
+    /// Starts writing, at about that many operations each second.
+    pub fn start(market: &Market, rate: u32) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let writer = |index: u32| {
+            let writer = Writer::new(market, &stop, rate / (SELLERS + 1));
+            std::thread::spawn(move || match index {
+                0 => writer.work(keep_accounts),
+                index => {
+                    let mut mine = writer.products(index - 1);
+                    writer.work(move |writer| sell(writer, &mut mine))
+                }
+            })
+        };
+        let writers = (0..=SELLERS).map(writer).collect();
+        Self { stop, writers }
+    }
+
+    /// Stops, and tells. The longest wait is that for any one statement.
+    pub fn stop(self) -> TrafficReport {
+        self.stop.store(true, Ordering::Relaxed);
+        let reports: Vec<TrafficReport> =
+            self.writers.into_iter().map(|writer| writer.join().unwrap()).collect();
+        TrafficReport {
+            operations: reports.iter().map(|report| report.operations).sum(),
+            seconds: reports.iter().map(|report| report.seconds).fold(0.0, f64::max),
+            longest_wait: reports.iter().map(|report| report.longest_wait).max().unwrap_or_default(),
+        }
+    }
+}
+
+struct Writer {
+    runtime: tokio::runtime::Runtime,
+    db: Client,
+    crm: Client,
+    uploads: PathBuf,
+    rate: u32,
+    stop: Arc<AtomicBool>,
+    random: Random,
+    longest_wait: Duration,
+}
+
+type Product = (i32, String);
+
+impl Writer {
+    fn new(market: &Market, stop: &Arc<AtomicBool>, rate: u32) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let client = |name: &str| {
+            let mut config = tokio_postgres::Config::new();
+            let server = market.server();
+            config.host_path(server.folder()).port(server.port()).user("postgres").dbname(market.name(name));
+            // Runtimes can't be entered from within another.
+            std::thread::scope(|scope| {
+                let opened = scope.spawn(|| {
+                    runtime.block_on(async {
+                        let (client, connection) = config.connect(NoTls).await.unwrap();
+                        tokio::spawn(connection);
+                        client
+                    })
+                });
+                opened.join().unwrap()
+            })
+        };
+        let (db, crm) = (client("db"), client("crm"));
+        let uploads = market.folder().join("uploads");
+        Self {
+            runtime,
+            db,
+            crm,
+            uploads,
+            rate: rate.max(1),
+            stop: stop.clone(),
+            random: Random::new(),
+            longest_wait: Duration::ZERO,
+        }
+    }
+
+    /// The products that are this writer's to change.
+    fn products(&self, share: u32) -> Vec<Product> {
+        let asked = format!("SELECT id, image FROM product WHERE id % {SELLERS} = {share}");
+        let rows = self.runtime.block_on(self.db.query(&asked, &[])).unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
+    fn work(mut self, mut operate: impl FnMut(&mut Self)) -> TrafficReport {
+        let begun = Instant::now();
+        let mut operations = 0;
+        while !self.stop.load(Ordering::Relaxed) {
+            operate(&mut self);
+            operations += 1;
+            let due = begun + Duration::from_secs(1) * operations / self.rate;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+        TrafficReport {
+            operations: operations.into(),
+            seconds: begun.elapsed().as_secs_f64(),
+            longest_wait: self.longest_wait,
+        }
+    }
+
+    fn db(&mut self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Option<i32> {
+        let begun = Instant::now();
+        let row = self.runtime.block_on(self.db.query_opt(sql, values)).unwrap();
+        self.longest_wait = self.longest_wait.max(begun.elapsed());
+        row.map(|row| row.get(0))
+    }
+
+    fn crm(&mut self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Option<i32> {
+        let begun = Instant::now();
+        let row = self.runtime.block_on(self.crm.query_opt(sql, values)).unwrap();
+        self.longest_wait = self.longest_wait.max(begun.elapsed());
+        row.map(|row| row.get(0))
+    }
+
+    fn put(&self, name: &str, content: &[u8]) {
+        fs::write(self.uploads.join(name), content).unwrap();
+    }
+}
+
+fn sell(writer: &mut Writer, mine: &mut Vec<Product>) {
+    let (choice, new) = (writer.random.below(100), content(&writer.random));
+    let at = writer.random.below(mine.len().max(1) as u64) as usize;
+    let update = "UPDATE product SET image = $1, sha256 = $2 WHERE id = $3";
+    match (choice, mine.get(at).cloned()) {
+        // Insert.
+        (0..25, _) | (_, None) => {
+            let name = fresh_name(&writer.random);
+            writer.put(&name, &new);
+            let insert = "INSERT INTO product (image, sha256) VALUES ($1, $2) RETURNING id";
+            let id = writer.db(insert, &[&name, &hex_of(&new)]).unwrap();
+            mine.push((id, name));
+        }
+        // Delete.
+        (25..48, Some((id, image))) => {
+            writer.db("DELETE FROM product WHERE id = $1", &[&id]);
+            fs::remove_file(writer.uploads.join(image)).unwrap();
+            mine.swap_remove(at);
+        }
+        // Replace by a file of another name.
+        (48..66, Some((id, image))) => {
+            let name = fresh_name(&writer.random);
+            writer.put(&name, &new);
+            writer.db(update, &[&name, &hex_of(&new), &id]);
+            fs::remove_file(writer.uploads.join(image)).unwrap();
+            mine[at].1 = name;
+        }
+        // Overwrite by renaming another file over it.
+        (66..83, Some((id, image))) => {
+            let partial = format!("{image}.{:x}.tmp", writer.random.next());
+            writer.put(&partial, &new);
+            fs::rename(writer.uploads.join(partial), writer.uploads.join(&image)).unwrap();
+            writer.db(update, &[&image, &hex_of(&new), &id]);
+        }
+        // Overwrite in place.
+        (_, Some((id, image))) => {
+            writer.put(&image, &new);
+            writer.db(update, &[&image, &hex_of(&new), &id]);
+        }
+    }
+}
+
+/// A customer comes before its account, and goes after it.
+fn keep_accounts(writer: &mut Writer) {
+    if writer.random.below(2) == 0 {
+        let name = format!("new {}", writer.random.next());
+        let customer = writer.db("INSERT INTO customer (name) VALUES ($1) RETURNING id", &[&name]).unwrap();
+        writer.crm("INSERT INTO account (customer) VALUES ($1) RETURNING id", &[&customer]);
+        return;
+    }
+    // The `till` refers to the first ones.
+    let last = "DELETE FROM account WHERE id = (SELECT id FROM account WHERE customer > 10 ORDER BY id DESC LIMIT 1 \
+        OFFSET $1) RETURNING customer";
+    let offset = writer.random.below(50) as i64;
+    if let Some(customer) = writer.crm(last, &[&offset]) {
+        writer.db("DELETE FROM customer WHERE id = $1", &[&customer]);
+    }
+}
+
+impl Market {
+    /// What is wrong in it: rows without their file or with another one, torn files, accounts and sales without their
+    /// customer.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let (db, crm) = (self.name("db"), self.name("crm"));
+        for row in self.server().rows(&db, "SELECT image, sha256 FROM product") {
+            let [Some(image), Some(digest)] = &row[..] else { panic!("a product without its file: {row:?}") };
+            match fs::read(self.folder().join("uploads").join(image)) {
+                Err(_) => faults.push(format!("dangling: {image}")),
+                Ok(content) if !is_whole(&content) => faults.push(format!("torn: {image}")),
+                Ok(content) if hex_of(&content) != *digest => faults.push(format!("another: {image}")),
+                Ok(_) => {}
+            }
+        }
+        let ids = |database: &str, sql: &str| -> Vec<i64> {
+            let rows = self.server().rows(database, sql);
+            rows.iter().map(|row| row[0].as_ref().unwrap().parse().unwrap()).collect()
+        };
+        let customers: BTreeSet<i64> = ids(&db, "SELECT id FROM customer").into_iter().collect();
+        let mut referrers = ids(&crm, "SELECT customer FROM account");
+        let till = self.till();
+        let mut sales = till.prepare("SELECT customer FROM sale").unwrap();
+        referrers.extend(sales.query_map([], |row| row.get::<_, i64>(0)).unwrap().map(Result::unwrap));
+        referrers.retain(|customer| !customers.contains(customer));
+        faults.extend(referrers.iter().map(|customer| format!("without its customer: {customer}")));
+        faults
+    }
+}
