@@ -37,14 +37,15 @@ async fn lane_for<'a>(pinned: &'a Pinned, table: &str) -> Result<Option<Lane<'a>
         Err(error) => return Err(error),
     };
     let connection = lane.connection()?;
-    let lock = format!("SAVEPOINT lane; LOCK TABLE ONLY {table} IN ACCESS SHARE MODE NOWAIT");
+    // The lock outlives the savepoint; savepoints that stayed would lie one within the other, part by part.
+    let lock = format!("SAVEPOINT lane; LOCK TABLE ONLY {table} IN ACCESS SHARE MODE NOWAIT; RELEASE lane");
     let Err(error) = connection.batch_execute(&lock).await else { return Ok(Some(lane)) };
     let error = connection.fault(error, "can't lock a table for reading").with_context("table", table);
     if sqlstate(&error) != Some("55P03") {
         return Err(error);
     }
     connection
-        .batch_execute("ROLLBACK TO lane")
+        .batch_execute("ROLLBACK TO lane; RELEASE lane")
         .await
         .map_err(|error| connection.fault(error, "can't use a lane again"))?;
     lane.give_back();
