@@ -21,6 +21,29 @@ pub(crate) struct Contents {
     pub(crate) schemas: Vec<String>,
     /// Whether the dump has all of the database, or a selection of it.
     pub(crate) whole: bool,
+    /// Whom the large objects name: else it would be known only when they are read.
+    #[serde(default)]
+    pub(crate) large_object_roles: LargeObjectRoles,
+    /// Constraints that rows were not checked against, and still are not after a restore.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unchecked: Vec<Unchecked>,
+}
+
+/// Roles of large objects, each once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LargeObjectRoles {
+    pub(crate) owners: Vec<String>,
+    /// Those that are granted something, and those that granted it.
+    pub(crate) granted: Vec<String>,
+}
+
+/// A constraint that is `NOT VALID`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Unchecked {
+    pub(crate) schema: String,
+    /// The table or domain that it is of.
+    pub(crate) of: String,
+    pub(crate) name: String,
 }
 
 /// Where it was made, and by what.
@@ -147,6 +170,9 @@ pub(crate) struct Table {
     /// The partitioned table to load it through, where rows may belong to other partitions after a restore.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) load_through: Option<(String, String)>,
+    /// The encoding of its rows. `None` is UTF-8; else `SQL_ASCII`, bytes that nobody has looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) encoding: Option<String>,
     /// Whether its rows were left out by `exclude_data`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) without_data: bool,

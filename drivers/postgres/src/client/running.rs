@@ -59,17 +59,17 @@ impl Running {
         &mut self.output
     }
 
-    /// Waits for its end. What it would still write is lost.
+    /// Waits for its end, and gives its warnings. What it would still write is lost.
     ///
     /// # Errors
     /// If it failed: with what it said.
-    pub(crate) async fn finish(mut self) -> Result<()> {
+    pub(crate) async fn finish(mut self) -> Result<Vec<String>> {
         // If nobody reads on, it must not wait for somebody who does.
         drop(self.output);
         let status = self.child.wait().await.map_err(|error| Error::io("`pg_dump` is lost", error))?;
         let said = self.said.await.unwrap_or_default();
         if status.success() {
-            return Ok(());
+            return Ok(warnings(&said));
         }
         let words: Vec<_> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let error = Error::environment(format!("`pg_dump` failed: {}", words.join("; ")))
@@ -82,10 +82,29 @@ impl Running {
     }
 }
 
+/// Each with what was said after it, on one line.
+fn warnings(said: &str) -> Vec<String> {
+    let mut warnings: Vec<String> = Vec::new();
+    for line in said.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let line = line.strip_prefix("pg_dump: ").unwrap_or(line);
+        match (line.strip_prefix("warning: "), warnings.last_mut()) {
+            (Some(warning), _) => warnings.push(warning.to_owned()),
+            (None, Some(last)) => *last = format!("{last}; {line}"),
+            (None, None) => warnings.push(line.to_owned()),
+        }
+    }
+    warnings
+}
+
 fn hint_for(said: &str) -> Option<&'static str> {
     let has = |words: &str| said.contains(words);
     if has("permission denied") {
         Some("use a login that may read everything, or leave out what it may not with `exclude_tables`")
+    } else if has("invalid byte sequence") {
+        Some(
+            "the database's encoding is `SQL_ASCII`, which checks nothing: mend the name, comment or statement that is \
+             not valid UTF-8",
+        )
     } else if has("lock timeout") {
         Some("somebody holds a lock for long: end that session, or raise `lock_timeout`")
     } else if has("server version mismatch") {
@@ -108,4 +127,17 @@ async fn listen(mut errors: ChildStderr) -> String {
         kept.drain(..surplus);
     }
     String::from_utf8_lossy(kept.make_contiguous()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_told_with_what_belongs_to_them() {
+        let said = "pg_dump: warning: one thing is odd\npg_dump: detail: why\n\npg_dump: warning: another\n";
+        assert_eq!(warnings(said), ["one thing is odd; detail: why", "another"]);
+        assert_eq!(warnings("unasked\n"), ["unasked"]);
+        assert!(warnings("").is_empty());
+    }
 }

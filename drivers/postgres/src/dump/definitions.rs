@@ -1,8 +1,8 @@
 //! The definitions, as `pg_dump` gives them as of the pinned snapshot.
 
-use std::io::{self, Read};
+use std::io;
 
-use dumprestore_driver::{Error, ErrorKind, Result};
+use dumprestore_driver::{Error, ErrorKind, LedgerEntry, Result};
 use tokio::io::AsyncReadExt;
 use tokio::process::ChildStdout;
 use tokio::sync::mpsc;
@@ -17,8 +17,16 @@ use crate::quote;
 
 const BUFFER: usize = 64 << 10;
 
-/// All of them, and the version of the `pg_dump` that wrote them.
-pub(crate) async fn read(setup: &Setup, pinned: &Pinned) -> Result<(String, Vec<Definition>)> {
+/// The definitions, and who wrote them.
+pub(crate) struct Defined {
+    /// The version of `pg_dump`.
+    pub(crate) pg_dump: String,
+    pub(crate) definitions: Vec<Definition>,
+    pub(crate) notes: Vec<LedgerEntry>,
+}
+
+/// All of them.
+pub(crate) async fn read(setup: &Setup, pinned: &Pinned) -> Result<Defined> {
     let program = PgDump::find(setup, pinned.version).await?;
     let session = pinned.main.lock().await;
     let mut arguments: Vec<String> =
@@ -26,16 +34,33 @@ pub(crate) async fn read(setup: &Setup, pinned: &Pinned) -> Result<(String, Vec<
             .map(str::to_owned)
             .into();
     arguments.extend(exclusions(pinned, &session).await?);
-    let entries = run(&program, &arguments, &session).await?;
+    let (entries, warnings) = run(&program, &arguments, &session).await?;
     let settings = format!("SET quote_all_identifiers = off; {}", pinned.patience.sql());
     session
         .batch_execute(&settings)
         .await
         .map_err(|error| session.fault(error, "can't set the pinned session as it was"))?;
-    Ok((program.version().to_owned(), contents::definitions(entries)))
+    Ok(Defined {
+        pg_dump: program.version().to_owned(),
+        definitions: contents::definitions(entries),
+        notes: warnings.iter().filter_map(|warning| told(warning)).collect(),
+    })
 }
 
-async fn run(program: &PgDump, arguments: &[String], session: &Connection) -> Result<Vec<Entry>> {
+/// Subscriptions that it passes over are counted by ourselves. That things need each other says nothing of what is
+/// there; anything else may mean that something is not.
+fn told(warning: &str) -> Option<LedgerEntry> {
+    match warning {
+        _ if warning.contains("subscriptions not dumped") => None,
+        _ if warning.contains("dependency loop") => Some(LedgerEntry::note("`pg_dump` warns", warning)),
+        _ => Some(LedgerEntry::degrading("`pg_dump` warns", warning)),
+    }
+}
+
+/// What is there, and what `pg_dump` warned of.
+type Read = (Vec<Entry>, Vec<String>);
+
+async fn run(program: &PgDump, arguments: &[String], session: &Connection) -> Result<Read> {
     let relay = Relay::listen()?;
     let mut running = program.start(&relay.target()?, arguments)?;
     let mut serving = std::pin::pin!(relay.serve(session));
@@ -51,10 +76,7 @@ async fn run(program: &PgDump, arguments: &[String], session: &Connection) -> Re
         }
     };
     match parsed {
-        Ok(entries) => {
-            running.finish().await?;
-            Ok(entries)
-        }
+        Ok(entries) => Ok((entries, running.finish().await?)),
         // What `pg_dump` says of its failure tells more than where its output breaks off.
         Err(error) if error.kind() == ErrorKind::Environment => {
             running.finish().await?;
@@ -118,7 +140,7 @@ struct Received {
     at: usize,
 }
 
-impl Read for Received {
+impl io::Read for Received {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.at == self.piece.len() {
             let Some(piece) = self.pieces.blocking_recv() else { return Ok(0) };

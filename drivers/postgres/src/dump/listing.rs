@@ -4,11 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use dumprestore_driver::{LedgerEntry, Part, PartName, Result};
 
+use super::blobs;
+use super::definitions::{self, Defined};
 use super::omit::{Kept, omit};
 use super::piece::{CONTENTS, Piece, pieces_of_table};
 use super::pin::Pinned;
-use super::{blobs, definitions};
-use crate::archived::{Contents, Matview, Origin, Section, Sequence, Table};
+use crate::archived::{Contents, LargeObjectRoles, Matview, Origin, Sequence, Table};
 use crate::catalog::{self, Kinship, Relation, TableDetail};
 use crate::config::Setup;
 use crate::connect::Connection;
@@ -30,26 +31,34 @@ pub(crate) struct Listing {
 impl Listing {
     /// Lists the parts of what is pinned.
     pub(crate) async fn make(setup: &Setup, pinned: &Pinned) -> Result<Self> {
-        let (pg_dump, definitions) = definitions::read(setup, pinned).await?;
+        let Defined { pg_dump, definitions, notes: warnings } = definitions::read(setup, pinned).await?;
         let main = pinned.main.lock().await;
         let kinship = catalog::kinship(&main).await?;
         let Kept { mut definitions, notes } = omit(definitions, &pinned.chosen, &kinship);
         name_tables(&mut definitions, &kinship);
-        let mut ledger = notes;
+        let mut ledger = warnings;
+        ledger.extend(notes);
         ledger.extend(foreign_tables(pinned));
         ledger.extend(unseen_subscriptions(&main).await?);
         let kept = relations_of(&definitions);
         let (tables, mut pieces) = tables(&main, pinned, &kept, &mut ledger).await?;
-        pieces.extend(large_objects(&main, setup, pinned, &mut ledger).await?);
+        let blobs = large_objects(&main, setup, pinned, &mut ledger).await?;
+        let large_object_roles = match blobs.is_empty() {
+            true => LargeObjectRoles::default(),
+            false => catalog::large_object_roles(&main).await?,
+        };
+        pieces.extend(blobs);
         let contents = Contents {
             origin: Origin { server_version: pinned.version, pg_dump },
             database: catalog::database(&main).await?,
             roles: if setup.globals { catalog::roles(&main).await? } else { Vec::new() },
             tables,
             sequences: sequences(&main, pinned, &kept, &mut ledger).await?,
-            matviews: matviews(pinned, &definitions),
+            matviews: matviews(&main, pinned, &definitions, &mut ledger).await?,
             schemas: schemas(&main, pinned).await?,
             whole: pinned.chosen.whole,
+            large_object_roles,
+            unchecked: catalog::unchecked(&main).await?,
             items: definitions.into_iter().map(|definition| definition.item).collect(),
         };
         Self::of(contents, pieces, ledger)
@@ -153,6 +162,7 @@ fn table(relation: &Relation, detail: TableDetail, pieces: &Pieces, without_data
         name: relation.name.clone(),
         columns: detail.columns,
         load_through: detail.load_through,
+        encoding: detail.encoding,
         without_data,
         of_extension: relation.of_extension,
         bytes: detail.bytes,
@@ -199,16 +209,30 @@ async fn sequences(
 }
 
 /// In the order of their definitions, in which each comes after all that it reads, also through views.
-fn matviews(pinned: &Pinned, definitions: &[Definition]) -> Vec<Matview> {
+async fn matviews(
+    main: &Connection,
+    pinned: &Pinned,
+    definitions: &[Definition],
+    ledger: &mut Vec<LedgerEntry>,
+) -> Result<Vec<Matview>> {
+    let unfillable = catalog::unfillable(main).await?;
     let populated = |definition: &&Definition| {
         definition.item.kind == "MATERIALIZED VIEW"
             && pinned.relation(definition.object.1).is_some_and(|relation| relation.populated)
     };
-    let of_section = |section: Section| {
-        let of = definitions.iter().filter(populated).filter(move |found| found.item.section == section);
-        of.map(|found| Matview { schema: found.item.schema.clone(), name: found.item.name.clone() })
-    };
-    of_section(Section::PreData).chain(of_section(Section::PostData)).collect()
+    // Those after the rows come after those before them already.
+    let (empty, matviews): (Vec<_>, Vec<_>) =
+        definitions.iter().filter(populated).partition(|found| unfillable.contains_key(&found.object.1));
+    ledger.extend(empty.iter().map(|found| {
+        let read = unfillable.get(&found.object.1).map_or("another", String::as_str);
+        LedgerEntry::degrading(
+            format!("materialized view `{}.{}`", found.item.schema, found.item.name),
+            format!("it reads `{read}`, which has no rows by now: a restore leaves it without rows as well"),
+        )
+    }));
+    let matview =
+        |found: &Definition| Matview { schema: found.item.schema.clone(), name: found.item.name.clone() };
+    Ok(matviews.into_iter().map(matview).collect())
 }
 
 async fn schemas(main: &Connection, pinned: &Pinned) -> Result<Vec<String>> {

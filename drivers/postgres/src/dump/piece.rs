@@ -103,10 +103,13 @@ fn copy_statement(table: &str, detail: &TableDetail, range: Range) -> String {
             format!("WHERE {bounds}")
         }
     };
+    let options =
+        detail.encoding.as_ref().map(|encoding| format!(" WITH (ENCODING {})", quote::literal(encoding)));
+    let options = options.unwrap_or_default();
     if filter.is_empty() && !columns.is_empty() {
-        return format!("COPY {table} ({columns}) TO STDOUT");
+        return format!("COPY {table} ({columns}) TO STDOUT{options}");
     }
-    format!("COPY (SELECT {columns} FROM ONLY {table} {filter}) TO STDOUT")
+    format!("COPY (SELECT {columns} FROM ONLY {table} {filter}) TO STDOUT{options}")
 }
 
 #[cfg(test)]

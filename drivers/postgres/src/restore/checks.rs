@@ -3,6 +3,7 @@
 use dumprestore_driver::{Error, Result};
 
 use crate::archived::Contents;
+use crate::catalog;
 use crate::connect::Connection;
 
 /// Every index must be of use, and every constraint hold that did in the dump.
@@ -17,21 +18,15 @@ pub(crate) async fn check(session: &Connection, contents: &Contents) -> Result<(
             .with_context("indexes", found.join(", "))
             .with_hint("run it again; if it happens again, see the server's log"));
     }
-    let unproved = "SELECT n.nspname || '.' || c.conname FROM pg_catalog.pg_constraint c \
-        JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace \
-        WHERE NOT c.convalidated AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'";
-    let mut found = named(session, unproved).await?;
-    let not_valid = |name: &str| {
-        let name = name.split_once('.').map_or(name, |(_, name)| name);
-        contents.items.iter().any(|item| item.sql.contains("NOT VALID") && item.sql.contains(name))
-            || contents.items.iter().any(|item| item.sql.contains("NOT ENFORCED") && item.sql.contains(name))
-    };
-    found.retain(|name| !not_valid(name));
+    let mut found = catalog::unchecked(session).await?;
+    found.retain(|unchecked| contents.unchecked.binary_search(unchecked).is_err());
     if found.is_empty() {
         return Ok(());
     }
+    let names: Vec<String> =
+        found.iter().map(|one| format!("{}.{}.{}", one.schema, one.of, one.name)).collect();
     Err(Error::environment("constraints of the restored database were not checked")
-        .with_context("constraints", found.join(", "))
+        .with_context("constraints", names.join(", "))
         .with_hint("run it again; if it happens again, see the server's log"))
 }
 

@@ -15,6 +15,8 @@ mod create;
 mod databases;
 mod entry;
 mod exchange;
+mod held;
+mod in_place;
 mod items;
 mod lanes;
 mod large_objects;
@@ -24,7 +26,9 @@ mod needs;
 mod pipeline;
 mod post_data;
 mod prepare;
+mod privileged;
 mod properties;
+mod refresh;
 mod roles;
 mod rows;
 mod schedule;
@@ -47,16 +51,27 @@ use crate::archived::Contents;
 use crate::config::{Policy, Setup};
 use crate::connect::Connection;
 
+pub(crate) use acl::{OF_DATABASE, statements as privileges};
+pub(crate) use create::options as database_options;
+pub(crate) use in_place::InPlace;
+pub(crate) use items::{Place, Policies, described};
+pub(crate) use large_objects::described as said_of_large_object;
+pub(crate) use prepare::{of_sequence, split_last};
+pub(crate) use properties::of_setting;
+pub(crate) use refresh::{
+    RESET as AS_APPLICATION, search_path as application_path, settings as settings_of_values,
+};
+pub(crate) use rows::statement as copy_statement;
+
 use changes::Plan;
 use entry::{Entry, Kept, Staged, Step};
-use items::Policies;
 use lanes::Lanes;
 use names::Names;
 use server::Server;
 
 /// The part that holds [`Contents`].
 pub(crate) const CONTENTS: &str = "contents.json";
-const LARGE_OBJECTS: &str = "large_objects";
+pub(crate) const LARGE_OBJECTS: &str = "large_objects";
 
 /// Where a restore comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -286,13 +301,16 @@ pub(crate) async fn discard(setup: &Setup, kept: &Token) -> Result<()> {
 
 /// Reads `contents.json`.
 pub(crate) async fn read_contents(archived: Arc<dyn ArchivedNode>) -> Result<Contents> {
-    let read = tokio::task::spawn_blocking(move || {
-        let mut text = Vec::new();
-        std::io::Read::read_to_end(&mut *archived.read(&PartName::new(CONTENTS)?)?, &mut text)
-            .map_err(|error| Error::io("can't read `contents.json` of the archive", error))?;
-        serde_json::from_slice(&text).map_err(|error| {
-            Error::archive("`contents.json` of the archive is not well formed").with_source(error)
-        })
-    });
+    let read = tokio::task::spawn_blocking(move || parse_contents(&*archived));
     read.await.map_err(|error| Error::defect("the `postgres` driver panicked").with_source(error))?
+}
+
+/// Reads `contents.json` on a thread that may block.
+pub(crate) fn parse_contents(archived: &dyn ArchivedNode) -> Result<Contents> {
+    let mut text = Vec::new();
+    std::io::Read::read_to_end(&mut *archived.read(&PartName::new(CONTENTS)?)?, &mut text)
+        .map_err(|error| Error::io("can't read `contents.json` of the archive", error))?;
+    serde_json::from_slice(&text).map_err(|error| {
+        Error::archive("`contents.json` of the archive is not well formed").with_source(error)
+    })
 }

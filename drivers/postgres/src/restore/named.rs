@@ -3,7 +3,7 @@
 
 /// A piece of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
+pub(super) enum Piece {
     /// Not quoted.
     Word(String),
     /// In double quotes.
@@ -29,6 +29,11 @@ pub(crate) fn roles(kind: &str, sql: &str) -> Vec<String> {
     roles.sort();
     roles.dedup();
     roles
+}
+
+/// For whom `ALTER DEFAULT PRIVILEGES` is.
+pub(crate) fn maker(sql: &str) -> Option<String> {
+    after(&pieces(sql), &["FOR", "ROLE"]).and_then(name)
 }
 
 /// Words that stand where a role does. As names of roles they would be in quotes, or can't be.
@@ -71,11 +76,11 @@ fn after<'a>(statement: &'a [Piece], words: &[&str]) -> Option<&'a Piece> {
     statement.get(at + words.len())
 }
 
-fn is(piece: &Piece, word: &str) -> bool {
+pub(super) fn is(piece: &Piece, word: &str) -> bool {
     matches!(piece, Piece::Word(found) if found.eq_ignore_ascii_case(word))
 }
 
-fn name(piece: &Piece) -> Option<String> {
+pub(super) fn name(piece: &Piece) -> Option<String> {
     match piece {
         Piece::Word(word) => Some(word.to_lowercase()),
         Piece::Quoted(name) => Some(name.clone()),
@@ -83,7 +88,7 @@ fn name(piece: &Piece) -> Option<String> {
     }
 }
 
-fn pieces(sql: &str) -> Vec<Piece> {
+pub(super) fn pieces(sql: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut rest = sql;
     while let Some(first) = rest.chars().next() {

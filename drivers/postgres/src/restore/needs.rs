@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use dumprestore_driver::{Error, ErrorKind, Result};
 
 use super::items::Policies;
-use super::{acl, named, roles};
+use super::{acl, named, privileged, roles};
 use crate::archived::{Contents, Database};
 use crate::config::Policy;
 use crate::connect::Connection;
@@ -45,14 +45,21 @@ pub(crate) struct Login {
     pub(crate) name: String,
     pub(crate) is_superuser: bool,
     pub(crate) may_create_databases: bool,
+    pub(crate) may_create_roles: bool,
 }
 
 impl Login {
     pub(crate) async fn look(session: &Connection) -> Result<Self> {
-        let asked = "SELECT rolname::text, rolsuper, rolcreatedb FROM pg_catalog.pg_roles WHERE rolname = current_user";
+        let asked = "SELECT rolname::text, rolsuper, rolcreatedb, rolcreaterole \
+            FROM pg_catalog.pg_roles WHERE rolname = current_user";
         let row = session.query_one(asked, &[]).await.map_err(|error| looked(session, error))?;
         let is_superuser: bool = row.get(1);
-        Ok(Self { name: row.get(0), is_superuser, may_create_databases: is_superuser || row.get(2) })
+        Ok(Self {
+            name: row.get(0),
+            is_superuser,
+            may_create_databases: is_superuser || row.get(2),
+            may_create_roles: is_superuser || row.get(3),
+        })
     }
 }
 
@@ -68,6 +75,11 @@ pub(crate) fn roles_of(contents: &Contents, policies: Policies) -> Result<BTreeS
             let grant = acl::Grant::parse(item)?;
             needed.extend([grant.grantee, grant.grantor].into_iter().filter(|role| !role.is_empty()));
         }
+        needed.extend(contents.large_object_roles.granted.iter().cloned());
+    }
+    if policies.owners == Policy::Keep {
+        // Without owners, a setting of a role that is not there is only told.
+        needed.extend(contents.database.settings.iter().filter_map(|setting| setting.role.clone()));
     }
     for item in contents.items.iter().filter(|item| policies.want(item)) {
         needed.extend(named::roles(&item.kind, &item.sql));
@@ -81,7 +93,8 @@ fn owners_of(contents: &Contents, policies: Policies) -> BTreeSet<String> {
     }
     let owners =
         contents.items.iter().filter_map(|item| policies.owner(item)).map(|(_, owner)| owner.to_owned());
-    owners.chain([contents.database.owner.clone()]).collect()
+    let of_large_objects = contents.large_object_roles.owners.iter().cloned();
+    owners.chain([contents.database.owner.clone()]).chain(of_large_objects).collect()
 }
 
 /// Everything that the server does not have, or the login may not.
@@ -94,6 +107,8 @@ pub(crate) async fn obstacles(
     let mut found = Vec::new();
     found.extend(older_server(session, contents));
     found.extend(missing_roles(session, contents, policies).await?);
+    found.extend(privileged::obstacles(session, contents, policies, login).await?);
+    found.extend(privileged::missing_providers(session, contents).await?);
     if !login.is_superuser {
         found.extend(not_a_member(session, contents, policies).await?);
     }
@@ -148,7 +163,12 @@ async fn not_a_member(
     contents: &Contents,
     policies: Policies,
 ) -> Result<Option<Obstacle>> {
-    let owners: Vec<String> = owners_of(contents, policies).into_iter().collect();
+    let mut owners: Vec<String> = owners_of(contents, policies).into_iter().collect();
+    if policies.privileges == Policy::Keep {
+        // Whoever is given something by default later, on behalf of one who makes things.
+        let defaults = contents.items.iter().filter(|item| item.kind == "DEFAULT ACL");
+        owners.extend(defaults.filter_map(|item| named::maker(&item.sql)));
+    }
     let right = if session.version() >= 160_000 { "SET" } else { "MEMBER" };
     let asked = format!(
         "SELECT rolname::text FROM pg_catalog.pg_roles \

@@ -8,6 +8,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::items::{self, Policies};
 use super::lanes::Lanes;
+use super::refresh;
 use super::schedule::Schedule;
 use crate::archived::{Contents, Item, Section};
 use crate::connect::{Connection, sqlstate};
@@ -29,13 +30,14 @@ pub(crate) async fn make(
         .iter()
         .filter(|item| item.section == Section::PostData && policies.want(item))
         .collect();
+    let path = refresh::search_path(&contents.database);
     let mut schedule = Schedule::new(&after, &contents.items, &contents.tables);
     let mut under_way = FuturesUnordered::new();
     loop {
         while under_way.len() < at_once
             && let Some(at) = schedule.next()
         {
-            under_way.push(make_on_lane(lanes, at, after[at], policies));
+            under_way.push(make_on_lane(lanes, at, after[at], policies, &path));
         }
         match under_way.next().await {
             Some(made) => schedule.done(made?),
@@ -46,18 +48,32 @@ pub(crate) async fn make(
 
 /// Makes one item on a session that nobody else uses meanwhile, and gives its place back. A session on which it failed
 /// is not used again.
-async fn make_on_lane(lanes: &Lanes, at: usize, item: &Item, policies: Policies) -> Result<usize> {
+async fn make_on_lane(
+    lanes: &Lanes,
+    at: usize,
+    item: &Item,
+    policies: Policies,
+    path: &str,
+) -> Result<usize> {
     let lane = lanes.take().await?;
-    make_one(&lane, item, policies).await?;
+    make_one(&lane, item, policies, path).await?;
     lanes.give_back(lane);
     Ok(at)
 }
 
-async fn make_one(lane: &Connection, item: &Item, policies: Policies) -> Result<()> {
+/// What calls a function that finds things by the application's search path is tried again with that.
+async fn make_one(lane: &Connection, item: &Item, policies: Policies, path: &str) -> Result<()> {
     let mut tries = 1;
     loop {
         match items::make_one(lane, item, policies).await {
             Err(error) if sqlstate(&error) == Some("40P01") && tries < TRIES => tries += 1,
+            Err(error) if refresh::is_not_found(&error) => {
+                let failed = |error| lane.fault(error, "can't set a session up");
+                lane.batch_execute(&format!("SET {path}")).await.map_err(failed)?;
+                let done = items::make_one(lane, item, policies).await;
+                lane.batch_execute("SET search_path = ''").await.map_err(failed)?;
+                return done;
+            }
             done => return done,
         }
     }

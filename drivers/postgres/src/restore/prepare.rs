@@ -9,8 +9,8 @@ use super::entry::Old;
 use super::items;
 use super::properties::Properties;
 use super::swap::refuse_prepared_transactions;
-use super::{Restore, checks, post_data};
-use crate::archived::{Contents, Item, Section};
+use super::{Restore, checks, post_data, refresh};
+use crate::archived::{Contents, Item, Section, Sequence};
 use crate::config::Policy;
 use crate::connect::Connection;
 use crate::quote;
@@ -29,7 +29,9 @@ impl Restore {
         set_sequences(&lane, contents).await?;
         let (privileges, last) = split_last(contents);
         items::make(&lane, &privileges, self.policies).await?;
-        refresh(&lane, contents).await?;
+        for entry in refresh::refresh(&self.lanes, contents).await? {
+            self.tell(entry);
+        }
         for error in post_data::analyze(&self.lanes, at_once).await? {
             self.tell(LedgerEntry::note("statistics", error.to_string()));
         }
@@ -120,35 +122,22 @@ async fn owner_of(session: &Connection, name: &str) -> Result<String> {
 }
 
 /// Privileges, which hold for what is refreshed; and what acts on every definition, and comes after all of them.
-fn split_last(contents: &Contents) -> (Vec<&Item>, Vec<&Item>) {
+pub(crate) fn split_last(contents: &Contents) -> (Vec<&Item>, Vec<&Item>) {
     let last = contents.items.iter().filter(|item| item.section == Section::Last);
     last.partition(|item| item.kind != "EVENT TRIGGER" && !item.name.starts_with("EVENT TRIGGER "))
 }
 
-async fn set_sequences(session: &Connection, contents: &Contents) -> Result<()> {
+pub(super) async fn set_sequences(session: &Connection, contents: &Contents) -> Result<()> {
     for some in contents.sequences.chunks(500) {
-        let values: Vec<String> = some
-            .iter()
-            .map(|sequence| {
-                let name = quote::literal(&quote::qualified(&sequence.schema, &sequence.name));
-                format!("pg_catalog.setval({name}, {}, {})", sequence.last_value, sequence.is_called)
-            })
-            .collect();
-        let statement = values.iter().map(|value| format!("SELECT {value}")).collect::<Vec<_>>().join(";");
+        let statement = some.iter().map(of_sequence).collect::<Vec<_>>().join(";");
         let done = session.batch_execute(&statement).await;
         done.map_err(|error| session.fault(error, "can't set sequences to where they were"))?;
     }
     Ok(())
 }
 
-async fn refresh(session: &Connection, contents: &Contents) -> Result<()> {
-    for matview in &contents.matviews {
-        let name = quote::qualified(&matview.schema, &matview.name);
-        session.batch_execute(&format!("REFRESH MATERIALIZED VIEW {name}")).await.map_err(|error| {
-            session
-                .fault(error, "can't fill a materialized view")
-                .with_context("view", format!("{}.{}", matview.schema, matview.name))
-        })?;
-    }
-    Ok(())
+/// The statement that sets a sequence to where it stood.
+pub(crate) fn of_sequence(sequence: &Sequence) -> String {
+    let name = quote::literal(&quote::qualified(&sequence.schema, &sequence.name));
+    format!("SELECT pg_catalog.setval({name}, {}, {})", sequence.last_value, sequence.is_called)
 }

@@ -39,7 +39,18 @@ pub(crate) async fn make(session: &Connection, roles: &[Role], mark: &str) -> Re
         let statements = format!("{} {marked}", role.sql.join(" "));
         session.batch_execute(&statements).await.map_err(|error| failed(session, error, &role.name))?;
     }
+    for role in roles.iter().filter(|role| !missing.contains(&role.name.as_str())) {
+        for statement in role.sql.iter().filter(|statement| is_grant_of(statement, &missing)) {
+            session.batch_execute(statement).await.map_err(|error| failed(session, error, &role.name))?;
+        }
+    }
     Ok(())
+}
+
+/// Whether it makes somebody a member of one of these roles.
+fn is_grant_of(statement: &str, roles: &[&str]) -> bool {
+    let of = |role: &&str| statement.strip_prefix(&format!("GRANT {} TO ", quote::name(role))).is_some();
+    roles.iter().any(of)
 }
 
 /// Lets what was made be as the archive has it.

@@ -32,12 +32,37 @@ pub(crate) async fn load(
         let name = quote::qualified(&table.schema, &table.name);
         session.batch_execute(&format!("BEGIN; TRUNCATE ONLY {name}")).await.map_err(failed)?;
     }
-    let rows = copy_in(session, &statement(table, frozen), from, cancel)
-        .await
-        .map_err(|error| of_copy(error).with_context("table", called(table)))?;
+    copy_part(session, table, &statement(table, frozen), part, from, cancel).await?;
     if frozen {
         session.batch_execute("COMMIT").await.map_err(failed)?;
     }
+    Ok(())
+}
+
+/// Loads a part of a table in a transaction that is open, and in which the table was made, unless it is to be loaded
+/// through another.
+pub(crate) async fn load_within(
+    session: &Connection,
+    table: &Table,
+    part: &ArchivedPart,
+    from: &mut PartReader<'_>,
+    cancel: &Cancel,
+) -> Result<()> {
+    let frozen = table.load_through.is_none() && !table.of_extension;
+    copy_part(session, table, &statement(table, frozen), part, from, cancel).await
+}
+
+async fn copy_part(
+    session: &Connection,
+    table: &Table,
+    statement: &str,
+    part: &ArchivedPart,
+    from: &mut PartReader<'_>,
+    cancel: &Cancel,
+) -> Result<()> {
+    let rows = copy_in(session, statement, from, cancel)
+        .await
+        .map_err(|error| of_copy(error).with_context("table", called(table)))?;
     match part.rows {
         Some(expected) if expected != rows => {
             Err(Error::archive(format!("a part has {rows} rows, and not {expected}"))
@@ -56,14 +81,18 @@ fn called(table: &Table) -> String {
     format!("{}.{}", table.schema, table.name)
 }
 
-fn statement(table: &Table, frozen: bool) -> String {
+/// The statement that loads rows of a table. Frozen rows only go into a table that was made or truncated in the same
+/// transaction.
+pub(crate) fn statement(table: &Table, frozen: bool) -> String {
     let into = match &table.load_through {
         Some((schema, name)) => quote::qualified(schema, name),
         None => quote::qualified(&table.schema, &table.name),
     };
     let columns: Vec<String> = table.columns.iter().map(|column| quote::name(column)).collect();
     let columns = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
-    let options = if frozen { " WITH (FREEZE)" } else { "" };
+    let encoding = table.encoding.as_ref().map(|encoding| format!("ENCODING {}", quote::literal(encoding)));
+    let options: Vec<String> = frozen.then(|| "FREEZE".to_owned()).into_iter().chain(encoding).collect();
+    let options = if options.is_empty() { String::new() } else { format!(" WITH ({})", options.join(", ")) };
     format!("COPY {into}{columns} FROM STDIN{options}")
 }
 
@@ -113,6 +142,7 @@ mod tests {
             name: "a \"b".to_owned(),
             columns: vec!["x".to_owned(), "Y".to_owned()],
             load_through: None,
+            encoding: None,
             without_data: false,
             of_extension: false,
             bytes: 0,
@@ -127,6 +157,11 @@ mod tests {
         assert_eq!(statement(&through, false), r#"COPY "s"."root" ("x", "Y") FROM STDIN"#);
         let none = Table { columns: Vec::new(), ..table() };
         assert_eq!(statement(&none, true), r#"COPY "s"."a ""b" FROM STDIN WITH (FREEZE)"#);
+        let raw = Table { encoding: Some("SQL_ASCII".to_owned()), ..none };
+        assert_eq!(
+            statement(&raw, true),
+            r#"COPY "s"."a ""b" FROM STDIN WITH (FREEZE, ENCODING 'SQL_ASCII')"#
+        );
     }
 
     #[test]

@@ -240,6 +240,7 @@ mod tests {
             name: "big".to_owned(),
             columns: Vec::new(),
             load_through: None,
+            encoding: None,
             without_data: false,
             of_extension: false,
             bytes: 7,

@@ -1,0 +1,17 @@
+//! Everything that a database holds survives a dump and a restore, as `pg_dump` tells it of both.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "what a test can't go on without ends it"
+)]
+
+mod encodings;
+mod kinds;
+mod needs;
+mod rich;
+mod roles;
+mod support;
+mod versions;
