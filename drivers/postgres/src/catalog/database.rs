@@ -85,6 +85,14 @@ const SCHEMAS: &str = "
     SELECT nspname::text FROM pg_catalog.pg_namespace
     WHERE pg_catalog.left(nspname::text, 3) <> 'pg_' AND nspname <> 'information_schema' ORDER BY 1";
 
+/// Whose the schema `public` is, if it is there.
+pub(crate) async fn owner_of_public(connection: &Connection) -> Result<Option<String>> {
+    let sql = "SELECT pg_catalog.pg_get_userbyid(nspowner)::text FROM pg_catalog.pg_namespace \
+        WHERE nspname = 'public'";
+    let rows = rows(connection, "can't read whose a schema is", sql, &[]).await?;
+    Ok(rows.first().map(|row| row.get(0)))
+}
+
 /// The schemas of the user's that are there.
 pub(crate) async fn schemas(connection: &Connection) -> Result<Vec<String>> {
     let rows = rows(connection, "can't list the schemas", SCHEMAS, &[]).await?;

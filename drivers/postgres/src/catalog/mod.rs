@@ -13,7 +13,7 @@ mod sequence;
 mod table;
 
 pub(crate) use constraint::unchecked;
-pub(crate) use database::{database, schemas};
+pub(crate) use database::{database, owner_of_public, schemas};
 pub(crate) use kinship::{Kinship, kinship};
 pub(crate) use matview::unfillable;
 pub(crate) use relation::{Relation, relations};

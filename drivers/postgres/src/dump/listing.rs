@@ -9,6 +9,7 @@ use super::definitions::{self, Defined};
 use super::omit::{Kept, omit};
 use super::piece::{CONTENTS, Piece, pieces_of_table};
 use super::pin::Pinned;
+use super::public;
 use crate::archived::{Contents, LargeObjectRoles, Matview, Origin, Sequence, Table};
 use crate::catalog::{self, Kinship, Relation, TableDetail};
 use crate::config::Setup;
@@ -36,6 +37,10 @@ impl Listing {
         let kinship = catalog::kinship(&main).await?;
         let Kept { mut definitions, notes } = omit(definitions, &pinned.chosen, &kinship);
         name_tables(&mut definitions, &kinship);
+        let schemas = schemas(&main, pinned).await?;
+        if schemas.iter().any(|schema| schema == "public") {
+            public::complete(&main, &pg_dump, &mut definitions).await?;
+        }
         let mut ledger = warnings;
         ledger.extend(notes);
         ledger.extend(foreign_tables(pinned));
@@ -55,7 +60,7 @@ impl Listing {
             tables,
             sequences: sequences(&main, pinned, &kept, &mut ledger).await?,
             matviews: matviews(&main, pinned, &definitions, &mut ledger).await?,
-            schemas: schemas(&main, pinned).await?,
+            schemas,
             whole: pinned.chosen.whole,
             large_object_roles,
             unchecked: catalog::unchecked(&main).await?,

@@ -17,6 +17,7 @@ mod listing;
 mod omit;
 mod piece;
 mod pin;
+mod public;
 mod relay;
 mod rows;
 mod snapshot;

@@ -8,6 +8,7 @@
     reason = "what a test can't go on without ends it"
 )]
 
+mod configuration;
 mod encodings;
 mod kinds;
 mod needs;

@@ -10,12 +10,17 @@ pub const ROLES: [&str; 2] = ["\"one \"\"1%\"", "two"];
 
 /// Fills an empty database with all that the server's version has.
 pub fn fill(server: &PostgresServer, database: &str) {
+    fill_for(server, database, server.version());
+}
+
+/// Fills it with what servers of another version can have as well.
+pub fn fill_for(server: &PostgresServer, database: &str, other: PostgresVersion) {
     make_roles(server);
     let own = |sql: &str| {
         let sql = sql.replace("ROLE_ONE", ROLES[0]).replace("ROLE_TWO", ROLES[1]);
         sql.replace("THE_DATABASE", database)
     };
-    for (name, sql) in scripts(server.version()) {
+    for (name, sql) in scripts(server.version(), other) {
         run(server, database, name, &own(sql));
     }
 }
@@ -46,18 +51,19 @@ pub fn make_roles(server: &PostgresServer) {
 }
 
 /// Names and texts.
-fn scripts(version: PostgresVersion) -> Vec<(&'static str, &'static str)> {
+fn scripts(version: PostgresVersion, other: PostgresVersion) -> Vec<(&'static str, &'static str)> {
     let major = version.major();
+    let has = |versions: &[u32]| versions.contains(&major) && versions.contains(&other.major());
     let mut scripts = vec![
         ("types", include_str!("types.sql")),
         ("tables", include_str!("tables.sql")),
         ("values", include_str!("values.sql")),
     ];
     // The builds of these versions lack the others.
-    if major != 16 {
+    if has(&[14, 15, 17, 18]) {
         scripts.push(("extensions", include_str!("extensions.sql")));
     }
-    if matches!(major, 14 | 15 | 17) {
+    if has(&[14, 15, 17]) {
         scripts.push(("xml", include_str!("xml.sql")));
         scripts.push(("icu", include_str!("icu.sql")));
     }
