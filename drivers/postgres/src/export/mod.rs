@@ -4,13 +4,14 @@
 //!   session, in the database in which the script is run.
 //! - `meant.rs` picks what of the archive is written, `order.rs` the order of rows where foreign keys hold;
 //!   `head.rs` says how the session has to be.
-//! - `definitions.rs`, `rows.rs`, `large_objects.rs` and `database.rs` write what a restore makes of the same.
+//! - `definitions.rs`, `rows.rs`, `large_objects.rs`, `matviews.rs` and `database.rs` write what a restore makes of the same.
 //! - `script.rs` is where all of it goes through; `psql.rs` keeps anything out that `psql` itself would act on.
 
 mod database;
 mod definitions;
 mod head;
 mod large_objects;
+mod matviews;
 mod meant;
 mod order;
 mod psql;
@@ -21,7 +22,6 @@ use std::io::Write;
 
 use dumprestore_driver::{ArchivedNode, Result, Selection};
 
-use crate::quote;
 use crate::restore::{of_sequence, parse_contents};
 
 use meant::Meant;
@@ -53,12 +53,7 @@ pub(crate) fn export(
         script.statement(&of_sequence(sequence))?;
     }
     definitions.write(&mut script, &meant.privileges)?;
-    for matview in &meant.matviews {
-        script.statement(&format!(
-            "REFRESH MATERIALIZED VIEW {}",
-            quote::qualified(&matview.schema, &matview.name)
-        ))?;
-    }
+    matviews::write(&mut script, &meant, &contents.database)?;
     definitions.write(&mut script, &meant.last)?;
     if meant.database {
         database::write(&mut script, &contents.database)?;
