@@ -179,7 +179,14 @@ pub(crate) fn write_error(error: std::io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::in_turn;
+    use std::io::{self, Write};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use dumprestore_archive::{self as archive, RangeRead};
+    use dumprestore_driver::{ArchivedNode, ErrorKind, PartName};
+
+    use super::{Section, in_turn};
 
     #[test]
     fn lanes_begin_far_apart_and_one_lane_keeps_the_order() {
@@ -188,5 +195,86 @@ mod tests {
         assert_eq!(order(vec![vec![0, 1, 2, 3], vec![4, 5, 6]]), [0, 4, 1, 5, 2, 6, 3]);
         assert_eq!(order(vec![vec![0, 1, 2, 3]]), [0, 1, 2, 3]);
         assert_eq!(order(Vec::new()), [0; 0]);
+    }
+
+    /// A file on a disk that fails from some moment on.
+    struct Failing {
+        file: std::fs::File,
+        failed: Arc<AtomicBool>,
+    }
+
+    impl RangeRead for Failing {
+        fn size(&self) -> io::Result<u64> {
+            RangeRead::size(&self.file)
+        }
+
+        fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+            match self.failed.load(Ordering::Relaxed) {
+                true => Err(io::Error::other("the disk is gone")),
+                false => RangeRead::read_exact_at(&self.file, buffer, at),
+            }
+        }
+    }
+
+    /// A list that is longer than what is read of it at once, when an archive is opened.
+    const PARTS: u64 = 60_000;
+
+    fn name(at: u64) -> String {
+        format!("files/photo-{at:08}.jpg")
+    }
+
+    fn section(folder: &std::path::Path) -> (Section, Arc<AtomicBool>) {
+        let path = folder.join("archive.zip");
+        let output = archive::FileOutput::create(&path, archive::Existing::Keep).unwrap();
+        let writer = archive::ArchiveWriter::create(Box::new(output), Default::default()).unwrap();
+        for at in 0..PARTS {
+            let entry = archive::EntryName::new("uploads", &name(at)).unwrap();
+            let mut part = writer.part(&entry, archive::Compression::Store).unwrap();
+            part.write_all(b"photo").unwrap();
+            let receipt = part.finish().unwrap();
+            writer.list("uploads", receipt.id, at, &archive::Listed::rows(None)).unwrap();
+        }
+        let tool = archive::Tool { name: "tests".into(), version: "1.0".into() };
+        let mut manifest = archive::Manifest::new(tool, "shop", "run-1", time::OffsetDateTime::now_utc());
+        manifest.nodes.push(archive::Node::new("uploads", "filesystem", 1));
+        writer.seal(manifest).unwrap();
+        let failed = Arc::new(AtomicBool::new(false));
+        let file = Failing { file: std::fs::File::open(&path).unwrap(), failed: failed.clone() };
+        let opened = Arc::new(archive::Archive::open(Arc::new(file)).unwrap());
+        (Section::new(&opened, 0).unwrap(), failed)
+    }
+
+    #[test]
+    fn a_section_whose_list_ended_early_is_not_sound() {
+        let folder = tempfile::tempdir().unwrap();
+        let (section, failed) = section(folder.path());
+        assert_eq!(section.parts().count() as u64, PARTS);
+        assert!(section.part(&PartName::new("none").unwrap()).is_none());
+        section.sound().unwrap();
+        let mut parts = section.parts();
+        assert!(parts.next().is_some());
+        failed.store(true, Ordering::Relaxed);
+        let told = 1 + parts.count() as u64;
+        assert!(told < PARTS, "the list is longer than what is read ahead");
+        let error = section.sound().unwrap_err();
+        assert_eq!(
+            (error.kind(), error.node().map(ToString::to_string)),
+            (ErrorKind::Environment, Some("uploads".into()))
+        );
+        // What has failed once stays so: a driver may have seen half of it.
+        failed.store(false, Ordering::Relaxed);
+        assert_eq!(section.parts().count() as u64, PARTS);
+        assert!(section.sound().is_err());
+    }
+
+    #[test]
+    fn a_part_that_could_not_be_looked_up_is_not_taken_for_one_that_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (section, failed) = section(folder.path());
+        let wanted = PartName::new(name(PARTS - 1)).unwrap();
+        assert!(section.part(&wanted).is_some());
+        failed.store(true, Ordering::Relaxed);
+        assert!(section.part(&wanted).is_none());
+        assert!(section.sound().is_err());
     }
 }

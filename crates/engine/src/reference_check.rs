@@ -4,15 +4,18 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use dumprestore_driver::{Cancel, Edge, Error, KeySink, Reference, Result, Source, Staging, Unresolved};
+use dumprestore_driver::{Cancel, Edge, Error, KeySink, Reference, Result, Source, Staging, Unresolved, Why};
 use tokio::sync::RwLock;
 
 /// References are resolved in batches: a round trip for each would be slow, all at once could be too many.
 const BATCH: usize = 4096;
-/// How many references are remembered at a time, so as not to resolve the same one twice.
-const REMEMBERED: usize = 1 << 16;
-/// More unresolved references than this are counted, not kept.
-const KEPT: usize = 100_000;
+/// Bytes of a batch: keys may be long.
+const BATCH_BYTES: usize = 1 << 20;
+/// So many bytes of references are remembered at a time, so as not to resolve the same one twice.
+const REMEMBERED: usize = 6 << 20;
+/// So many bytes of unresolved references are kept, of all edges together; what is beyond them is counted. That is
+/// some 25,000 of ordinary length.
+const KEPT: usize = 8 << 20;
 
 /// One end of a reference: what is pinned, or what is staged.
 #[derive(Clone)]
@@ -59,20 +62,64 @@ impl EdgeCheck {
         self.unresolved.len() as u64 + self.beyond
     }
 
-    fn add(&mut self, unresolved: Vec<Unresolved>) {
-        let room = KEPT.saturating_sub(self.unresolved.len());
-        self.beyond += unresolved.len().saturating_sub(room) as u64;
-        self.unresolved.extend(unresolved.into_iter().take(room));
+    fn add(&mut self, unresolved: Vec<Unresolved>, room: &mut Room) {
+        for bad in unresolved {
+            if room.take(&bad) { self.unresolved.push(bad) } else { self.beyond += 1 }
+        }
     }
 
-    /// Puts the answers of a second question in the place of those of the first.
-    pub(crate) fn replace(&mut self, again: Vec<Unresolved>) {
-        self.unresolved = again;
+    /// Takes out what is to be asked about once more.
+    pub(crate) fn take(&mut self, room: &mut Room) -> Vec<Reference> {
+        let taken = std::mem::take(&mut self.unresolved);
+        taken.iter().for_each(|bad| room.give_back(bad));
+        taken.into_iter().map(|bad| bad.reference).collect()
+    }
+
+    /// Puts the answers in the place of what was taken out.
+    pub(crate) fn put_back(&mut self, again: Vec<Unresolved>, room: &mut Room) {
+        self.add(again, room);
     }
 }
 
+/// Room in memory for unresolved references, in bytes.
+#[derive(Debug)]
+pub(crate) struct Room(usize);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(KEPT)
+    }
+}
+
+impl Room {
+    fn take(&mut self, bad: &Unresolved) -> bool {
+        let left = self.0.checked_sub(weight(bad));
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
+    }
+
+    fn give_back(&mut self, bad: &Unresolved) {
+        self.0 += weight(bad);
+    }
+}
+
+fn weight(bad: &Unresolved) -> usize {
+    let text = match &bad.why {
+        Why::Unreadable(text) => text.len(),
+        Why::Missing | Why::Differs(_) | Why::Unsettled => 0,
+    };
+    let part = bad.part.as_ref().map_or(0, |part| part.name.as_str().len());
+    size_of::<Unresolved>() + bad.reference.key.as_bytes().len() + text + part
+}
+
 /// Reads all references of an edge and has the referent resolve them.
-pub(crate) async fn check(edge: &Edge, from: &LinkEnd, to: &LinkEnd, cancel: &Cancel) -> Result<EdgeCheck> {
+pub(crate) async fn check(
+    edge: &Edge,
+    from: &LinkEnd,
+    to: &LinkEnd,
+    room: &mut Room,
+    cancel: &Cancel,
+) -> Result<EdgeCheck> {
     let (sender, receiver) = sync_channel(4);
     let reading = {
         let (edge, from, cancel) = (edge.clone(), from.clone(), cancel.clone());
@@ -80,13 +127,17 @@ pub(crate) async fn check(edge: &Edge, from: &LinkEnd, to: &LinkEnd, cancel: &Ca
     };
     let resolving = {
         let (within, to, cancel) = (edge.within.clone(), to.clone(), cancel.clone());
-        tokio::task::spawn_blocking(move || resolve_all(within.as_deref(), &to, &cancel, &receiver))
+        let mut room = Room(room.0);
+        tokio::task::spawn_blocking(move || {
+            resolve_all(within.as_deref(), &to, &mut room, &cancel, &receiver).map(|check| (check, room))
+        })
     };
     let panicked = |error| Error::defect("a driver panicked").with_source(error);
     let read = reading.await.map_err(panicked)?.map_err(|error| error.with_node(&edge.from));
     let checked = resolving.await.map_err(panicked)?.map_err(|error| error.with_node(&edge.to));
     // If resolving failed, reading did as well, for nobody listened: the first cause is the one to tell.
-    let mut checked = checked?;
+    let (mut checked, left) = checked?;
+    *room = left;
     checked.read = read?;
     Ok(checked)
 }
@@ -108,7 +159,8 @@ pub(crate) async fn resolve_again(
 
 fn read(edge: &Edge, from: &LinkEnd, cancel: &Cancel, sender: SyncSender<Vec<Reference>>) -> Result<u64> {
     let runtime = tokio::runtime::Handle::current();
-    let mut batches = Batches { batch: Vec::new(), seen: HashSet::new(), sender, read: 0 };
+    let mut batches =
+        Batches { batch: Vec::new(), bytes: 0, seen: HashSet::new(), remembered: 0, sender, read: 0 };
     let mut take = |reference| {
         cancel.check()?;
         batches.take(reference)
@@ -120,7 +172,11 @@ fn read(edge: &Edge, from: &LinkEnd, cancel: &Cancel, sender: SyncSender<Vec<Ref
 
 struct Batches {
     batch: Vec<Reference>,
+    /// Of the batch.
+    bytes: usize,
     seen: HashSet<Reference>,
+    /// Bytes of what was seen.
+    remembered: usize,
     sender: SyncSender<Vec<Reference>>,
     read: u64,
 }
@@ -128,17 +184,23 @@ struct Batches {
 impl Batches {
     fn take(&mut self, reference: Reference) -> Result<()> {
         self.read += 1;
-        if self.seen.len() >= REMEMBERED {
+        if self.remembered >= REMEMBERED {
             self.seen.clear();
+            self.remembered = 0;
         }
         if self.seen.insert(reference.clone()) {
+            let bytes = size_of::<Reference>() + reference.key.as_bytes().len();
+            self.bytes += bytes;
+            self.remembered += bytes;
             self.batch.push(reference);
         }
-        if self.batch.len() >= BATCH { self.send() } else { Ok(()) }
+        let is_full = self.batch.len() >= BATCH || self.bytes >= BATCH_BYTES;
+        if is_full { self.send() } else { Ok(()) }
     }
 
     fn send(&mut self) -> Result<()> {
         let batch = std::mem::take(&mut self.batch);
+        self.bytes = 0;
         // Nobody listens any more only if resolving failed, and that error is the one that is told.
         self.sender.send(batch).map_err(|_| Error::cancelled())
     }
@@ -147,6 +209,7 @@ impl Batches {
 fn resolve_all(
     within: Option<&str>,
     to: &LinkEnd,
+    room: &mut Room,
     cancel: &Cancel,
     batches: &Receiver<Vec<Reference>>,
 ) -> Result<EdgeCheck> {
@@ -154,7 +217,64 @@ fn resolve_all(
     let mut check = EdgeCheck::default();
     while let Ok(batch) = batches.recv() {
         cancel.check()?;
-        check.add(runtime.block_on(to.resolve(within, &batch))?);
+        check.add(runtime.block_on(to.resolve(within, &batch))?, room);
     }
     Ok(check)
+}
+
+#[cfg(test)]
+mod tests {
+    use dumprestore_driver::{Part, PartName};
+
+    use super::*;
+
+    fn bad(at: usize, length: usize) -> Unresolved {
+        let key = format!("{at:0length$}");
+        let part = Part::new(PartName::new(format!("files/{key}")).unwrap());
+        Unresolved::new(Reference::to(key), Why::Missing).with_part(part)
+    }
+
+    #[test]
+    fn as_many_unresolved_references_are_kept_as_there_is_room_for_and_all_are_counted() {
+        for length in [10, 1000] {
+            let (mut room, mut checks) = (Room::default(), [EdgeCheck::default(), EdgeCheck::default()]);
+            for at in 0..30 {
+                let batch = (0..BATCH).map(|one| bad(at * BATCH + one, length)).collect();
+                checks[at % 2].add(batch, &mut room);
+            }
+            let held: usize = checks.iter().flat_map(|check| &check.unresolved).map(weight).sum();
+            assert!(held <= KEPT && held + 3 * length > KEPT * 9 / 10, "{held}");
+            assert_eq!(checks.iter().map(EdgeCheck::dangling).sum::<u64>(), 30 * BATCH as u64);
+            assert!(checks.iter().all(|check| check.beyond > 0));
+        }
+    }
+
+    #[test]
+    fn what_resolves_when_asked_once_more_makes_room() {
+        let (mut room, mut check) = (Room::default(), EdgeCheck::default());
+        check.add((0..30 * BATCH).map(|at| bad(at, 10)).collect(), &mut room);
+        let (kept, beyond) = (check.unresolved.len(), check.beyond);
+        assert_eq!(check.take(&mut room).len(), kept);
+        assert_eq!(room.0, KEPT);
+        check.put_back(vec![bad(0, 10)], &mut room);
+        assert_eq!(check.dangling(), 1 + beyond);
+    }
+
+    #[test]
+    fn batches_of_long_keys_are_short() {
+        let (sender, receiver) = sync_channel(100);
+        let mut batches =
+            Batches { batch: Vec::new(), bytes: 0, seen: HashSet::new(), remembered: 0, sender, read: 0 };
+        for at in 0..300 {
+            // Each comes twice in a row, and is nearly always remembered.
+            (0..2).for_each(|_| batches.take(Reference::to(format!("{at:050000}{at:050000}"))).unwrap());
+            assert!(batches.remembered <= REMEMBERED + 200_000);
+        }
+        batches.send().unwrap();
+        assert_eq!(batches.read, 600);
+        drop(batches);
+        let sent: Vec<_> = receiver.iter().collect();
+        assert!(sent.iter().all(|batch| batch.len() <= 12));
+        assert!((300..310).contains(&sent.iter().map(Vec::len).sum::<usize>()));
+    }
 }

@@ -161,4 +161,17 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn runs_that_a_scratch_file_has_lost_end_in_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sorter = Sorter::at_once(Scratch::new(Some(folder.path().to_owned())), 20_000);
+        (0..60_000u32).for_each(|at| sorter.push(at.to_be_bytes()).unwrap());
+        let sorted = sorter.finish().unwrap();
+        // The last run is lost in the midst of it.
+        sorted.file.as_ref().unwrap().set_len(60_000 * 4 - 30_000).unwrap();
+        let mut merge = sorted.iter().unwrap();
+        let end = std::iter::repeat_with(|| merge.next()).find(|next| !matches!(next, Ok(Some(_))));
+        assert!(matches!(end, Some(Err(_))));
+    }
 }

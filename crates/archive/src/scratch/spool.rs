@@ -45,6 +45,12 @@ impl Spool {
         Ok(())
     }
 
+    /// As if the disk had lost what is in the file.
+    #[cfg(test)]
+    pub(crate) fn lose_file(&self) {
+        self.file.as_ref().unwrap().set_len(self.in_file / 2).unwrap();
+    }
+
     /// Parts a stretch into what lies in the file and where the rest lies in memory.
     fn split(&self, at: u64, len: usize) -> Result<(usize, usize)> {
         let filed = self.in_file.saturating_sub(at).min(len as u64) as usize;
@@ -142,5 +148,23 @@ mod tests {
             }
             assert!(spool.read(all.len() as u64 - 1, &mut [0; 2]).is_err());
         }
+    }
+
+    #[test]
+    fn what_a_scratch_file_has_lost_is_an_error_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = Spool::new(Scratch::new(Some(folder.path().to_owned())), 1000);
+        for at in 0..100_000u32 {
+            spool.append(&at.to_le_bytes()).unwrap();
+        }
+        spool.lose_file();
+        let mut reader = SpoolReader::new(&spool);
+        let mut bytes = [0; 4];
+        for at in [250_000, 300_000] {
+            assert_eq!(spool.read(at, &mut bytes).unwrap_err().kind(), ErrorKind::Io);
+            assert_eq!(reader.read(at, &mut bytes).unwrap_err().kind(), ErrorKind::Io);
+        }
+        reader.read(4, &mut bytes).unwrap();
+        assert_eq!(u32::from_le_bytes(bytes), 1);
     }
 }

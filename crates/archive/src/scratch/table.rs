@@ -87,4 +87,15 @@ mod tests {
         }
         assert!(table.find(u64::MAX).unwrap().is_empty());
     }
+
+    #[test]
+    fn what_a_scratch_file_has_lost_is_not_taken_for_a_key_that_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut table = Table::new(Scratch::new(Some(folder.path().to_owned())));
+        table.spool = Spool::new(Scratch::new(Some(folder.path().to_owned())), 4096);
+        (0..10_000).for_each(|key| table.push(key, 7).unwrap());
+        table.spool.lose_file();
+        assert_eq!(table.find(3).unwrap(), [7]);
+        assert!(table.find(8_000).is_err());
+    }
 }

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use dumprestore_archive as archive;
-use dumprestore_driver::{
-    CutContext, CutMode, Edge, Error, ErrorKind, Key, NodePath, Part, Reference, Result, View,
-};
+use dumprestore_driver::{CutContext, CutMode, Edge, Error, ErrorKind, Key, NodePath, Part, Result, View};
 use time::OffsetDateTime;
 
 use super::DumpRun;
@@ -14,7 +12,7 @@ use super::known::{Bad, Known, OWN_AFTER};
 use super::source::OpenNode;
 use crate::IfUncertified;
 use crate::event::Event;
-use crate::reference_check::{self, EdgeCheck, LinkEnd};
+use crate::reference_check::{self, EdgeCheck, LinkEnd, Room};
 use crate::run::coarse_now;
 
 /// A pass shorter than this is not worth another: what it missed, the certificate finds.
@@ -79,9 +77,9 @@ pub(super) async fn cut(run: &mut DumpRun<'_>) -> Result<Cutting> {
         if mode == CutMode::Locked {
             unlock_all(run).await?;
         }
-        let mut checks = checks?;
+        let (mut checks, mut room) = checks?;
         if mode == CutMode::Locked {
-            capture_late(run, &mut checks, u64::MAX).await?;
+            capture_late(run, &mut checks, u64::MAX, &mut room).await?;
         }
         let attempt = tries.len() as u32 + 1;
         let verdict = judge(run, &checks, &mut known, attempt, mode);
@@ -171,23 +169,28 @@ async fn again(run: &mut DumpRun<'_>, after: Duration) -> Result<()> {
     capture_all(run).await.map(drop)
 }
 
-async fn certify(run: &mut DumpRun<'_>, mode: CutMode) -> Result<Vec<EdgeCheck>> {
+async fn certify(run: &mut DumpRun<'_>, mode: CutMode) -> Result<(Vec<EdgeCheck>, Room)> {
     if run.edges.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Room::default()));
     }
     run.phase("certify");
-    let mut checks = Vec::new();
+    let (mut checks, mut room) = (Vec::new(), Room::default());
     for edge in &run.edges {
         let (from, to) = (source(&run.nodes, &edge.from)?, source(&run.nodes, &edge.to)?);
-        checks.push(reference_check::check(edge, &from, &to, &run.run.cancel).await?);
+        checks.push(reference_check::check(edge, &from, &to, &mut room, &run.run.cancel).await?);
     }
     let most = if mode == CutMode::Locked { LATE_UNDER_LOCK } else { u64::MAX };
-    capture_late(run, &mut checks, most).await?;
-    Ok(checks)
+    capture_late(run, &mut checks, most, &mut room).await?;
+    Ok((checks, room))
 }
 
 /// Captures what a referent said would mend a reference, and asks again.
-async fn capture_late(run: &mut DumpRun<'_>, checks: &mut [EdgeCheck], most: u64) -> Result<()> {
+async fn capture_late(
+    run: &mut DumpRun<'_>,
+    checks: &mut [EdgeCheck],
+    most: u64,
+    room: &mut Room,
+) -> Result<()> {
     let mut late: BTreeMap<NodePath, Vec<Part>> = BTreeMap::new();
     let mut bytes: u64 = 0;
     for (edge, check) in run.edges.iter().zip(checks.iter()) {
@@ -198,7 +201,8 @@ async fn capture_late(run: &mut DumpRun<'_>, checks: &mut [EdgeCheck], most: u64
         late.entry(edge.to.clone()).or_default().extend(parts);
     }
     late.retain(|_, parts| !parts.is_empty());
-    for (path, mut parts) in late.clone() {
+    let asked_again: Vec<NodePath> = late.keys().cloned().collect();
+    for (path, mut parts) in late {
         parts.sort_by(|a, b| a.name.cmp(&b.name));
         parts.dedup_by(|a, b| a.name == b.name);
         if let Some(node) = run.nodes.iter_mut().find(|node| node.path == path) {
@@ -206,9 +210,10 @@ async fn capture_late(run: &mut DumpRun<'_>, checks: &mut [EdgeCheck], most: u64
         }
     }
     for (edge, check) in run.edges.iter().zip(checks) {
-        if late.contains_key(&edge.to) && !check.unresolved.is_empty() {
-            let bad: Vec<Reference> = check.unresolved.iter().map(|bad| bad.reference.clone()).collect();
-            check.replace(reference_check::resolve_again(edge, bad, &source(&run.nodes, &edge.to)?).await?);
+        if asked_again.contains(&edge.to) && !check.unresolved.is_empty() {
+            let to = source(&run.nodes, &edge.to)?;
+            let again = reference_check::resolve_again(edge, check.take(room), &to).await?;
+            check.put_back(again, room);
         }
     }
     Ok(())

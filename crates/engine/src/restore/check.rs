@@ -5,7 +5,7 @@ use dumprestore_driver::{Edge, Error, ErrorKind, NodePath, Result};
 
 use super::transaction::Transaction;
 use crate::event::warn;
-use crate::reference_check::{self, EdgeCheck, LinkEnd};
+use crate::reference_check::{self, EdgeCheck, LinkEnd, Room};
 use crate::run::Run;
 use crate::set::BackupSet;
 
@@ -28,7 +28,7 @@ pub(super) async fn references(
         // Of a node that is restored in part, the certificate says nothing.
         let whole = |path: &NodePath| transaction.steps.iter().any(|step| step.node == *path && step.whole);
         let is_certified = certified(manifest, edge) && whole(&edge.from) && whole(&edge.to);
-        let check = match reference_check::check(edge, &from, &to, &run.stop).await {
+        let check = match reference_check::check(edge, &from, &to, &mut Room::default(), &run.stop).await {
             Ok(check) => check,
             Err(error) if is_certified || error.kind() == ErrorKind::Cancelled => {
                 return Err(error);
