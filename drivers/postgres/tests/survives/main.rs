@@ -14,5 +14,6 @@ mod kinds;
 mod needs;
 mod rich;
 mod roles;
+mod scripts;
 mod support;
 mod versions;
