@@ -14,7 +14,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "this library is tests: what it can't go on without ends the test"
+    clippy::print_stdout,
+    reason = "this library is tests: what it can't go on without ends the test, and it tells what was tried"
 )]
 
 mod crowd;

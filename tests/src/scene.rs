@@ -181,7 +181,9 @@ fn sampled(count: usize, few: u64) -> Vec<u64> {
         Ok(most) => most.parse().unwrap(),
         Err(_) => few,
     };
-    spread(count as u64, most)
+    let moments = spread(count as u64, most);
+    println!("trying {} of {count} moments", moments.len());
+    moments
 }
 
 /// Runs the program `killed-run`, whose temporary files go beside the application. True if it lived to its end.

@@ -79,7 +79,9 @@ fn of_connection(error: tokio_postgres::Error, what: String) -> Error {
             | std::io::ErrorKind::UnexpectedEof,
         ) => Some("see the server's log: it may have been stopped, or killed"),
         _ if error.to_string().contains("TLS") => Some(hint_for_tls(&cause)),
-        _ if error.is_closed() => Some("see the server's log: it may have been stopped, or killed"),
+        _ if error.is_closed() || breaks_off(&error) => {
+            Some("see the server's log: it may have been stopped, or killed")
+        }
         _ => None,
     };
     let made = Error::environment(what).with_source(error);
@@ -87,6 +89,11 @@ fn of_connection(error: tokio_postgres::Error, what: String) -> Error {
         Some(hint) => made.with_hint(hint),
         None => made,
     }
+}
+
+/// Whether the stream ended within a message.
+fn breaks_off(error: &tokio_postgres::Error) -> bool {
+    error.to_string().starts_with("error communicating with the server")
 }
 
 fn hint_for_tls(cause: &str) -> &'static str {

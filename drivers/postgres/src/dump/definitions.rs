@@ -1,6 +1,7 @@
 //! The definitions, as `pg_dump` gives them as of the pinned snapshot.
 
 use std::io;
+use std::path::Path;
 
 use dumprestore_driver::{Error, ErrorKind, LedgerEntry, Result};
 use tokio::io::AsyncReadExt;
@@ -34,7 +35,7 @@ pub(crate) async fn read(setup: &Setup, pinned: &Pinned) -> Result<Defined> {
             .map(str::to_owned)
             .into();
     arguments.extend(exclusions(pinned, &session).await?);
-    let (entries, warnings) = run(&program, &arguments, &session).await?;
+    let (entries, warnings) = run(&program, &arguments, &session, &pinned.scratch).await?;
     let settings = format!("SET quote_all_identifiers = off; {}", pinned.patience.sql());
     session
         .batch_execute(&settings)
@@ -60,8 +61,8 @@ fn told(warning: &str) -> Option<LedgerEntry> {
 /// What is there, and what `pg_dump` warned of.
 type Read = (Vec<Entry>, Vec<String>);
 
-async fn run(program: &PgDump, arguments: &[String], session: &Connection) -> Result<Read> {
-    let relay = Relay::listen()?;
+async fn run(program: &PgDump, arguments: &[String], session: &Connection, scratch: &Path) -> Result<Read> {
+    let relay = Relay::listen(scratch)?;
     let mut running = program.start(&relay.target()?, arguments)?;
     let mut serving = std::pin::pin!(relay.serve(session));
     let parsed = {

@@ -9,6 +9,7 @@
 //! What was created or renamed between the list and the locks is found by reading the list again in the snapshot: if it
 //! is another, the pin is made again.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dumprestore_driver::{CutMode, Error, Facts, Result};
@@ -35,13 +36,15 @@ pub(crate) struct Pinned {
     pub(crate) relations: Vec<Relation>,
     pub(crate) chosen: Chosen,
     pub(crate) facts: Facts,
+    /// Where scratch files go.
+    pub(crate) scratch: PathBuf,
     pub(crate) lanes: Lanes,
     barrier: Option<Barrier>,
 }
 
 impl Pinned {
     /// Takes it.
-    pub(crate) async fn take(setup: &Setup, choice: &Choice, mode: CutMode) -> Result<Self> {
+    pub(crate) async fn take(setup: &Setup, choice: &Choice, mode: CutMode, scratch: &Path) -> Result<Self> {
         let patience = Patience { lock: setup.lock_timeout, statement: setup.statement_timeout };
         let main = connect(&setup.target, "dumprestore: dump, pin").await?;
         // Of several servers, only the one that has the snapshot will do for the lanes.
@@ -51,13 +54,13 @@ impl Pinned {
                 rollback(&main).await?;
                 continue;
             };
-            return Ok(Self::new(main, target, held, patience));
+            return Ok(Self::new(main, target, held, patience, scratch));
         }
         Err(Error::environment("definitions change faster than the tables can be locked")
             .with_hint("is a migration running? run it again when it has ended"))
     }
 
-    fn new(main: Connection, target: Target, held: Held, patience: Patience) -> Self {
+    fn new(main: Connection, target: Target, held: Held, patience: Patience, scratch: &Path) -> Self {
         let version = main.version();
         Self {
             version,
@@ -66,6 +69,7 @@ impl Pinned {
             relations: held.relations,
             chosen: held.chosen,
             facts: held.facts,
+            scratch: scratch.to_owned(),
             lanes: Lanes::new(target, held.snapshot, patience),
             barrier: held.barrier,
             main: Mutex::new(main),

@@ -26,6 +26,8 @@ const LONGEST_QUERY: usize = 256 << 20;
 const BUFFER: usize = 64 << 10;
 /// The port is only part of the socket's name.
 const PORT: u16 = 5432;
+/// A socket's path has 107 bytes at most on Linux, and 103 elsewhere, with our folder and the socket's own name.
+const LONGEST_FOLDER: usize = 103 - "/dr-123456/.s.PGSQL.5432".len();
 /// The texts that answers are made of are all `text`.
 const TEXT: i32 = 25;
 
@@ -40,10 +42,15 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    /// Listens.
-    pub(super) fn listen() -> Result<Self> {
+    /// Listens, below `scratch`: what a kill leaves there is removed by the next run.
+    pub(super) fn listen(scratch: &Path) -> Result<Self> {
         let failed = |error| Error::io("can't make a socket for `pg_dump`", error);
-        let folder = tempfile::Builder::new().prefix("dr-").tempdir().map_err(failed)?;
+        let scratch = std::path::absolute(scratch).map_err(failed)?;
+        let place = match scratch.as_os_str().len() {
+            ..=LONGEST_FOLDER => scratch,
+            _ => std::env::temp_dir(),
+        };
+        let folder = tempfile::Builder::new().prefix("dr-").tempdir_in(place).map_err(failed)?;
         let socket = folder.path().join(format!(".s.PGSQL.{PORT}"));
         let listener = UnixListener::bind(socket).map_err(failed)?;
         Ok(Self { listener, folder })

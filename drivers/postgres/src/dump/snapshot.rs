@@ -1,5 +1,6 @@
 //! A database that is being dumped.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dumprestore_driver::{
@@ -19,6 +20,7 @@ use crate::links::{Column, SearchPath, query_of, read_keys, without_rows};
 pub(crate) struct Snapshot {
     setup: Setup,
     choice: Choice,
+    scratch: PathBuf,
     pinned: Option<Pinned>,
     listing: Option<Arc<Listing>>,
     ledger: Mutex<Vec<LedgerEntry>>,
@@ -26,9 +28,9 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     /// Checks what can be checked offline. Connects to nothing yet.
-    pub(crate) fn new(setup: Setup, _cx: OpenContext) -> Result<Self> {
+    pub(crate) fn new(setup: Setup, cx: OpenContext) -> Result<Self> {
         let choice = Choice::new(&setup)?;
-        Ok(Self { setup, choice, pinned: None, listing: None, ledger: Mutex::default() })
+        Ok(Self { setup, choice, scratch: cx.scratch, pinned: None, listing: None, ledger: Mutex::default() })
     }
 
     fn pinned(&self) -> Result<&Pinned> {
@@ -84,7 +86,7 @@ impl Links for Snapshot {
 impl Source for Snapshot {
     async fn pin(&mut self, cut: &CutContext) -> Result<()> {
         self.unpin().await?;
-        self.pinned = Some(Pinned::take(&self.setup, &self.choice, cut.mode).await?);
+        self.pinned = Some(Pinned::take(&self.setup, &self.choice, cut.mode, &self.scratch).await?);
         Ok(())
     }
 
