@@ -1,17 +1,20 @@
 //! The driver: what the engine asks before a run.
 
+use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dumprestore_driver::{
     ArchivedNode, BuildContext, Capabilities, Changes, Driver, DriverConfig, Formats, Inspection, Lanes,
-    Linked, OpenContext, Result, Source, StageContext, Staging, Token, Undo, View, async_trait,
+    Linked, OpenContext, Partial, Placement, Result, Selection, Source, StageContext, Staging, Token, Undo,
+    View, async_trait,
 };
 
 use crate::config::{PostgresConfig, Setup};
 use crate::dump::{Choice, Snapshot};
+use crate::export;
 use crate::inspect::{self, Declared};
 use crate::links;
-use crate::restore::{self, Restore};
+use crate::restore::{self, InPlace, Restore};
 
 /// The format of the parts: see `archived/`.
 const FORMATS: Formats = Formats::only(1);
@@ -26,6 +29,15 @@ impl DriverConfig for PostgresConfig {
         // A pattern that is not well formed is found here, and what it fits at the pin.
         Choice::new(&setup)?;
         Ok(Arc::new(PostgresDriver { setup, declared: Mutex::default() }))
+    }
+
+    fn export_sql(
+        archived: &dyn ArchivedNode,
+        selection: &Selection,
+        out: &mut (dyn Write + Send),
+    ) -> Result<()> {
+        FORMATS.check(Self::KIND, archived)?;
+        export::export(archived, selection, out)
     }
 }
 
@@ -56,6 +68,8 @@ impl Driver for PostgresDriver {
             .with_view(View::Pinned)
             .with_undo(Undo::AfterCommit)
             .with_lanes(Lanes::Many)
+            .with_in_place(dumprestore_driver::InPlace::Yes { undo: Undo::BeforeCommit, lanes: Lanes::One })
+            .with_partial(Partial::SchemaOrData(Placement::InPlace))
             .with_linked(Linked { referrer: true, referent: true })
     }
 
@@ -84,12 +98,18 @@ impl Driver for PostgresDriver {
 
     async fn changes(&self, archived: Arc<dyn ArchivedNode>, cx: &StageContext) -> Result<Changes> {
         FORMATS.check(PostgresConfig::KIND, &*archived)?;
-        restore::changes(&self.setup, archived, cx).await
+        match cx.placement {
+            Placement::Beside => restore::changes(&self.setup, archived, cx).await,
+            Placement::InPlace => InPlace::changes(&self.setup, archived, cx).await,
+        }
     }
 
     async fn stage(&self, archived: Arc<dyn ArchivedNode>, cx: StageContext) -> Result<Box<dyn Staging>> {
         FORMATS.check(PostgresConfig::KIND, &*archived)?;
-        Ok(Box::new(Restore::of_archive(&self.setup, archived, cx).await?))
+        Ok(match cx.placement {
+            Placement::Beside => Box::new(Restore::of_archive(&self.setup, archived, cx).await?),
+            Placement::InPlace => Box::new(InPlace::of_archive(&self.setup, archived, cx)),
+        })
     }
 
     async fn stage_previous(&self, kept: &Token, cx: StageContext) -> Result<Box<dyn Staging>> {
@@ -101,6 +121,9 @@ impl Driver for PostgresDriver {
     }
 
     async fn resume(&self, token: &Token, cx: StageContext) -> Result<Box<dyn Staging>> {
-        Ok(Box::new(Restore::of_token(&self.setup, token, cx)?))
+        Ok(match InPlace::of_token(&self.setup, token, cx.clone())? {
+            Some(in_place) => Box::new(in_place),
+            None => Box::new(Restore::of_token(&self.setup, token, cx)?),
+        })
     }
 }

@@ -23,6 +23,7 @@ mod dump;
 mod export;
 mod inspect;
 mod links;
+mod pattern;
 mod quote;
 mod restore;
 

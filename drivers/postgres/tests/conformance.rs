@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use dumprestore_driver::Reference;
+use dumprestore_driver::{Content, Reference, Selection};
 use dumprestore_postgres::PostgresConfig;
 use dumprestore_testkit::{Fixture, ReferentSample, ReferrerSample, Seed, async_trait};
 use serde_json::{Value, json};
@@ -81,6 +81,39 @@ impl Fixture for Shop {
             ReferentSample::of("shop.product.sku", &["sku-1", "sku-5"], &["sku-0", "", "SKU-1"]),
             ReferentSample::of("shop.customer.id", &["1", "100"], &["0", "101", "-1"]),
         ]
+    }
+
+    fn partial(&self) -> Vec<Selection> {
+        vec![
+            Selection::of(["shop.log", "shop.s*"]),
+            Selection::of(["log"]).with_content(Content::SchemaOnly),
+            Selection::of(["shop.product", "shop.customer"]).with_content(Content::DataOnly),
+            Selection::default().with_content(Content::DataOnly),
+        ]
+    }
+
+    async fn split(&self, selection: &Selection) -> (String, String) {
+        let patterns = |option: &str| -> Vec<String> {
+            let tables = selection.things.iter().map(|thing| match thing.contains('.') {
+                // With the partitions.
+                true => format!("{option}={thing}*"),
+                false => format!("{option}=*.{thing}*"),
+            });
+            tables.collect()
+        };
+        let told = |options: &[&str], patterns: &[String]| {
+            let options = options.iter().copied().chain(patterns.iter().map(String::as_str));
+            self.0.told(&options.collect::<Vec<_>>())
+        };
+        let (these, others) = (patterns("--table"), patterns("--exclude-table"));
+        let rest = || if selection.things.is_empty() { String::new() } else { told(&["--create"], &others) };
+        match selection.content {
+            Content::All => (told(&[], &these), rest()),
+            Content::SchemaOnly => (told(&["--schema-only"], &these), rest()),
+            Content::DataOnly => {
+                (told(&["--data-only"], &these), rest() + &told(&["--create", "--schema-only"], &[]))
+            }
+        }
     }
 }
 

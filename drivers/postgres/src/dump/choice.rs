@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use dumprestore_driver::{Error, Result};
-use globset::{Glob, GlobMatcher};
 
 use crate::catalog::Relation;
 use crate::closest::closest;
 use crate::config::Setup;
+use crate::pattern::Pattern;
 
 /// The patterns of the configuration.
 #[derive(Debug, Clone)]
@@ -16,23 +16,6 @@ pub(crate) struct Choice {
     exclude_schemas: Vec<Pattern>,
     exclude_tables: Vec<Pattern>,
     exclude_data: Vec<Pattern>,
-}
-
-#[derive(Debug, Clone)]
-struct Pattern {
-    text: String,
-    glob: GlobMatcher,
-}
-
-impl Pattern {
-    fn fits(&self, name: &str) -> bool {
-        // A name may itself have characters that mean something in a pattern.
-        self.text == name || self.glob.is_match(name)
-    }
-
-    fn fits_relation(&self, relation: &Relation) -> bool {
-        self.fits(&relation.name) || self.fits(&relation.label())
-    }
 }
 
 /// What the patterns mean in one state of a database.
@@ -119,7 +102,9 @@ fn fitting(patterns: &[Pattern], relations: &[Relation]) -> HashSet<u32> {
         relations.iter().filter_map(|relation| Some((relation.oid, relation.partition_of?))).collect();
     let named: HashSet<u32> = relations
         .iter()
-        .filter(|relation| patterns.iter().any(|pattern| pattern.fits_relation(relation)))
+        .filter(|relation| {
+            patterns.iter().any(|pattern| pattern.fits_table(&relation.schema, &relation.name))
+        })
         .map(|relation| relation.oid)
         .collect();
     let above = |oid: u32| std::iter::successors(Some(oid), |oid| parents.get(oid).copied());
@@ -131,29 +116,24 @@ fn fitting(patterns: &[Pattern], relations: &[Relation]) -> HashSet<u32> {
 }
 
 fn compile(option: &str, patterns: &[String]) -> Result<Vec<Pattern>> {
-    let compile_one = |text: &String| {
-        let glob = Glob::new(text).map_err(|error| {
-            Error::config(format!("`{option}` has a bad pattern `{}`", text.escape_debug()))
-                .with_source(error)
-        })?;
-        Ok(Pattern { text: text.clone(), glob: glob.compile_matcher() })
-    };
-    patterns.iter().map(compile_one).collect()
+    patterns.iter().map(|text| Pattern::new(option, text)).collect()
 }
 
 fn check_schemas(option: &str, patterns: &[Pattern], schemas: &[String]) -> Result<()> {
     let lost = patterns.iter().find(|pattern| !schemas.iter().any(|schema| pattern.fits(schema)));
     match lost {
         None => Ok(()),
-        Some(pattern) => Err(unknown(option, "schema", &pattern.text, schemas.iter().cloned())),
+        Some(pattern) => Err(unknown(option, "schema", pattern.text(), schemas.iter().cloned())),
     }
 }
 
 fn check_relations(option: &str, patterns: &[Pattern], relations: &[Relation]) -> Result<()> {
-    let fits_one = |pattern: &&Pattern| !relations.iter().any(|relation| pattern.fits_relation(relation));
+    let fits_one = |pattern: &&Pattern| {
+        !relations.iter().any(|relation| pattern.fits_table(&relation.schema, &relation.name))
+    };
     match patterns.iter().find(fits_one) {
         None => Ok(()),
-        Some(pattern) => Err(unknown(option, "table", &pattern.text, relations.iter().map(Relation::label))),
+        Some(pattern) => Err(unknown(option, "table", pattern.text(), relations.iter().map(Relation::label))),
     }
 }
 

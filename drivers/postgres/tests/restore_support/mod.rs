@@ -105,10 +105,16 @@ impl Database {
         if !self.is_there() {
             return "(no database)".to_owned();
         }
+        self.told(&["--create"])
+    }
+
+    /// What `pg_dump` tells with these options.
+    pub fn told(&self, options: &[&str]) -> String {
         let programs = PostgresVersion::V15.programs();
         let output = programs
             .command("pg_dump")
-            .args(["--create", "--host"])
+            .args(options)
+            .arg("--host")
             .arg(self.server.folder())
             .args(["--port", &self.server.port().to_string(), "--username", "postgres", "--dbname"])
             .arg(format!("dbname='{}'", self.name.replace('\\', "\\\\").replace('\'', "\\'")))

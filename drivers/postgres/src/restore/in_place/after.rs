@@ -45,55 +45,58 @@ pub(super) async fn make(
     Ok(())
 }
 
-/// Fills materialized views that were filled. That runs queries of the user's, so the session is as one of the
-/// application's meanwhile.
-pub(super) async fn refresh(session: &Connection, contents: &Contents) -> Result<()> {
+/// Fills materialized views that were filled, on a session that is as one of the application's meanwhile. What the view's
+/// own query stands in the way of is told.
+pub(super) async fn refresh(session: &Connection, contents: &Contents) -> Result<Vec<LedgerEntry>> {
+    let mut ledger = Vec::new();
     if contents.matviews.is_empty() {
-        return Ok(());
+        return Ok(ledger);
     }
-    let asked = "SELECT pg_catalog.set_config(s.name, s.reset_val, true), s.name, s.setting \
+    let asked = "SELECT s.name, s.setting, pg_catalog.set_config(s.name, s.reset_val, true) \
         FROM pg_catalog.pg_settings s WHERE pg_catalog.lower(s.name) = ANY ($1)";
     let names: Vec<String> = OF_VALUES.iter().map(|name| name.to_lowercase()).collect();
     let failed = |error| session.fault(error, "can't set a session up");
     let before = session.query(asked, &[&names]).await.map_err(failed)?;
-    run(session, "SET LOCAL row_security = on; SAVEPOINT as_application").await?;
+    run(session, "SET LOCAL row_security = on").await?;
     for statement in refresh::settings(&contents.database) {
         let statement = statement.replacen("SET ", "SET LOCAL ", 1);
         // One that this server, or this login, can't set, the application could not have there either.
         let _told = try_to(session, "settings of the database", &[statement]).await?;
     }
     for matview in &contents.matviews {
-        fill(session, matview, &refresh::search_path(&contents.database)).await?;
+        ledger.extend(fill(session, matview, &refresh::search_path(&contents.database)).await?);
     }
-    run(session, "RELEASE as_application").await?;
     for row in &before {
         let back = "SELECT pg_catalog.set_config($1, $2, true)";
-        let (name, value): (&str, &str) = (row.get(1), row.get(2));
+        let (name, value): (&str, &str) = (row.get(0), row.get(1));
         session.query_one(back, &[&name, &value]).await.map_err(failed)?;
     }
-    Ok(())
+    Ok(ledger)
 }
 
-async fn fill(session: &Connection, matview: &Matview, path: &str) -> Result<()> {
-    let name = quote::qualified(&matview.schema, &matview.name);
-    let refresh = format!("REFRESH MATERIALIZED VIEW {name}");
+async fn fill(session: &Connection, matview: &Matview, path: &str) -> Result<Option<LedgerEntry>> {
+    let refresh = format!("REFRESH MATERIALIZED VIEW {}", quote::qualified(&matview.schema, &matview.name));
+    let called = format!("{}.{}", matview.schema, matview.name);
     let filled = async |statement: &str| {
         session.batch_execute(statement).await.map_err(|error| {
-            session
-                .fault(error, "can't fill a materialized view")
-                .with_context("view", format!("{}.{}", matview.schema, matview.name))
+            session.fault(error, "can't fill a materialized view").with_context("view", &called)
         })
     };
     run(session, "SAVEPOINT filled").await?;
-    match filled(&refresh).await {
-        Err(error) if refresh::is_not_found(&error) => {
-            run(session, &format!("ROLLBACK TO filled; SET LOCAL {path}")).await?;
-            filled(&refresh).await?;
-            run(session, "SET LOCAL search_path = ''").await?;
-        }
-        done => done?,
+    let mut done = filled(&refresh).await;
+    if done.as_ref().is_err_and(refresh::is_not_found) {
+        run(session, &format!("ROLLBACK TO filled; SET LOCAL {path}")).await?;
+        done = filled(&refresh).await;
     }
-    run(session, "RELEASE filled").await
+    match done {
+        Ok(()) => run(session, "SET LOCAL search_path = ''; RELEASE filled").await.map(|()| None),
+        Err(error) if refresh::is_of_the_query(&error) => {
+            run(session, "ROLLBACK TO filled; RELEASE filled").await?;
+            let what = format!("materialized view `{called}`");
+            Ok(Some(LedgerEntry::degrading(what, format!("it is without rows: {error}"))))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Gathers statistics of what was loaded. They are no data, and the server gathers them again: what fails is told.

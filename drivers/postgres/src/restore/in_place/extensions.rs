@@ -6,37 +6,52 @@ use crate::archived::{Contents, Table};
 use crate::connect::Connection;
 use crate::quote;
 
-/// An extension of the live database that the archive has as well, in the same schema.
+/// An extension of the live database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Extension {
     pub(super) name: String,
     oid: u32,
     pub(super) schema: u32,
+    /// The name of that.
+    home: String,
     pub(super) is_ours: bool,
 }
 
-/// Those that stay. What stays needs no rights to be made again; but what hangs on its schema must stay with it.
+/// Those of the live database that the archive has too. What stays needs no rights to be made again; but what hangs on its
+/// schema must stay with it.
 pub(super) async fn staying(session: &Connection, contents: &Contents) -> Result<Vec<Extension>> {
+    let archived = |extension: &Extension| {
+        let schema = &extension.home;
+        contents.items.iter().any(|item| {
+            let end = item.sql.trim_end().trim_end_matches(';');
+            item.kind == "EXTENSION"
+                && item.name == extension.name
+                && (end.ends_with(&format!("WITH SCHEMA {}", quote::name(schema)))
+                    || end.ends_with(&format!("WITH SCHEMA {schema}"))
+                    || !end.contains("WITH SCHEMA"))
+        })
+    };
+    let mut extensions = all(session).await?;
+    extensions.retain(archived);
+    Ok(extensions)
+}
+
+/// All of the live database.
+pub(super) async fn all(session: &Connection) -> Result<Vec<Extension>> {
     let asked = "SELECT e.extname::text, e.oid, e.extnamespace, n.nspname::text, \
             pg_catalog.pg_has_role(e.extowner, 'USAGE') \
         FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace ORDER BY 1";
     let rows = session.query(asked, &[]).await;
     let rows =
         rows.map_err(|error| session.fault(error, "can't list the extensions of the live database"))?;
-    let archived = |name: &str, schema: &str| {
-        contents.items.iter().any(|item| {
-            let end = item.sql.trim_end().trim_end_matches(';');
-            item.kind == "EXTENSION"
-                && item.name == name
-                && (end.ends_with(&format!("WITH SCHEMA {}", quote::name(schema)))
-                    || end.ends_with(&format!("WITH SCHEMA {schema}"))
-                    || !end.contains("WITH SCHEMA"))
-        })
+    let extension = |row: &tokio_postgres::Row| Extension {
+        name: row.get(0),
+        oid: row.get(1),
+        schema: row.get(2),
+        home: row.get(3),
+        is_ours: row.get(4),
     };
-    let stays = rows.iter().filter(|row| archived(row.get(0), row.get(3)));
-    Ok(stays
-        .map(|row| Extension { name: row.get(0), oid: row.get(1), schema: row.get(2), is_ours: row.get(4) })
-        .collect())
+    Ok(rows.iter().map(extension).collect())
 }
 
 /// Removes rows of configuration tables that a dump has: all those, or of these tables only.

@@ -5,21 +5,29 @@
 //! - `locks.rs`: all that is replaced is locked at once, before anything is dropped.
 //! - `whole.rs` restores a whole database: `holdings.rs` is what it holds, `clear.rs` drops that, `extensions.rs` is what
 //!   stays, `after.rs` and `database.rs` come after the rows.
+//! - `choice.rs`: what of the archive is meant. `tables.rs` replaces some tables, if nothing else depends on them
+//!   (`dependents.rs`); `data.rs` the rows of tables, with foreign keys and triggers `suspended.rs` meanwhile.
 //! - `plan.rs`: what it would change, what it costs, and what is in its way.
 //!
 //! Until the commit nobody else sees anything of it, but has to wait. After it there is no way back.
 
 mod after;
+mod choice;
 mod clear;
+mod data;
 mod database;
+mod dependents;
 mod entry;
 mod extensions;
 mod holdings;
 mod locks;
 mod outcome;
 mod plan;
+mod relations;
 mod sequences;
 mod staging;
+mod suspended;
+mod tables;
 mod tolerance;
 mod whole;
 
@@ -28,22 +36,24 @@ use std::future::Future;
 use std::sync::{Arc, PoisonError};
 
 use dumprestore_driver::{
-    ArchivedNode, ArchivedPart, Cancel, Changes, Error, LedgerEntry, PartReader, Result, Selection,
-    StageContext, Token,
+    ArchivedNode, ArchivedPart, Cancel, Changes, Error, Extras, LedgerEntry, PartName, PartReader, Result,
+    Selection, StageContext, Token,
 };
 use tokio::sync::Mutex;
 
 use super::entry::Step;
 use super::items::Policies;
 use super::lanes::SETTINGS;
-use super::rows::{self, Made};
+use super::rows;
 use super::server::Server;
-use super::{LARGE_OBJECTS, large_objects, policies_of, read_contents, server_of};
-use crate::archived::Contents;
+use super::{CONTENTS, LARGE_OBJECTS, large_objects, policies_of, read_contents, server_of};
 use crate::config::Setup;
 use crate::connect::Connection;
+pub(crate) use choice::Chosen;
+use choice::Scope;
 use entry::Entry;
 use outcome::Outcome;
+use suspended::Suspended;
 
 /// A restore into the live database.
 pub(crate) struct InPlace {
@@ -51,11 +61,13 @@ pub(crate) struct InPlace {
     server: Server,
     policies: Policies,
     selection: Selection,
+    extras: Extras,
     cancel: Cancel,
     /// Not there after a crash.
     archived: Option<Arc<dyn ArchivedNode>>,
-    /// Read when the restore begins.
-    contents: Option<Arc<Contents>>,
+    /// Known when the restore begins.
+    chosen: Option<Chosen>,
+    suspended: Suspended,
     /// Which table each part belongs to, by its place among them.
     tables: HashMap<String, usize>,
     /// The session of the one transaction, from `begin` to `commit`.
@@ -68,8 +80,7 @@ impl InPlace {
     /// Plans to restore what is archived.
     pub(crate) fn of_archive(setup: &Setup, archived: Arc<dyn ArchivedNode>, cx: StageContext) -> Self {
         let entry = Entry::new(&setup.target.database, &cx.run);
-        let selection = cx.selection.clone();
-        Self { archived: Some(archived), selection, ..Self::new(setup, entry, cx) }
+        Self { archived: Some(archived), ..Self::new(setup, entry, cx) }
     }
 
     /// Picks up what a crash has left. `None`: the token is that of another kind of restore.
@@ -91,10 +102,12 @@ impl InPlace {
             server: server_of(setup, &entry.names()),
             entry,
             policies: policies_of(setup),
-            selection: Selection::default(),
+            selection: cx.selection,
+            extras: cx.extras,
             cancel: cx.cancel,
             archived: None,
-            contents: None,
+            chosen: None,
+            suspended: Suspended::default(),
             tables: HashMap::new(),
             session: Mutex::default(),
             loaded: std::sync::Mutex::default(),
@@ -118,22 +131,24 @@ impl InPlace {
 
     async fn begin(&mut self) -> Result<()> {
         let archived = self.archived.clone().ok_or_else(not_begun)?;
-        let contents = Arc::new(read_contents(archived).await?);
-        self.tables = contents
+        let contents = read_contents(archived.clone()).await?;
+        let mut chosen = Chosen::of(contents, &self.selection, &*archived)?;
+        let (session, transaction, suspended) = self.unless_cancelled(self.open(&mut chosen)).await?;
+        self.tables = chosen
+            .contents
             .tables
             .iter()
             .enumerate()
             .flat_map(|(at, table)| table.parts.iter().map(move |part| (part.clone(), at)))
             .collect();
-        let (session, transaction) = self.unless_cancelled(self.open(&contents)).await?;
-        self.contents = Some(contents);
+        (self.chosen, self.suspended) = (Some(chosen), suspended);
         self.entry.transaction = Some(transaction);
         *self.session.get_mut() = Some(session);
         self.entry.step = Step::Begun;
         Ok(())
     }
 
-    async fn open(&self, contents: &Contents) -> Result<(Connection, entry::Transaction)> {
+    async fn open(&self, chosen: &mut Chosen) -> Result<(Connection, entry::Transaction, Suspended)> {
         let session = self.server.session(&self.entry.live).await?;
         let failed = |error| session.fault(error, "can't set a session up");
         session.batch_execute(SETTINGS).await.map_err(failed)?;
@@ -144,18 +159,38 @@ impl InPlace {
         }
         session.batch_execute(&settings).await.map_err(failed)?;
         let transaction = outcome::begin(&session).await?;
-        self.tell(whole::begin(&self.server, &session, contents, self.policies).await?);
-        Ok((session, transaction))
+        let mut suspended = Suspended::default();
+        let (server, policies) = (&self.server, self.policies);
+        self.tell(match chosen.scope {
+            Scope::Database => whole::begin(server, &session, &chosen.contents, policies).await?,
+            Scope::Tables => tables::begin(server, &session, chosen, policies, self.extras).await?,
+            Scope::Rows => {
+                suspended = data::begin(server, &session, chosen).await?;
+                Vec::new()
+            }
+        });
+        Ok((session, transaction, suspended))
+    }
+
+    /// Whether a part belongs to what is chosen.
+    fn wants(&self, part: &PartName) -> bool {
+        let Some(chosen) = &self.chosen else { return false };
+        match part.below(LARGE_OBJECTS) {
+            Some(_) => chosen.large_objects,
+            // An archive with parts that nobody knows is not restored whole without a word.
+            None => {
+                self.selection.is_whole() && part.as_str() != CONTENTS
+                    || self.tables.contains_key(part.as_str())
+            }
+        }
     }
 
     async fn load(&self, part: &ArchivedPart, from: &mut PartReader<'_>) -> Result<()> {
-        let contents = self.contents.clone().ok_or_else(not_begun)?;
+        let contents = &self.chosen.as_ref().ok_or_else(not_begun)?.contents;
         let session = self.session.lock().await;
         let session = session.as_ref().ok_or_else(not_begun)?;
         match self.tables.get(part.name.as_str()).and_then(|at| contents.tables.get(*at)) {
-            Some(table) => {
-                rows::load_within(session, table, Made::InTransaction, part, from, &self.cancel).await?;
-            }
+            Some(table) => rows::load_within(session, table, part, from, &self.cancel).await?,
             None if part.name.below(LARGE_OBJECTS).is_some() => {
                 large_objects::load(session, from, self.policies, &self.cancel).await?;
             }
@@ -180,7 +215,7 @@ impl InPlace {
     }
 
     async fn complete(&self) -> Result<()> {
-        let contents = self.contents.clone().ok_or_else(not_begun)?;
+        let chosen = self.chosen.as_ref().ok_or_else(not_begun)?;
         {
             let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(missing) = self.tables.keys().find(|part| !loaded.contains(*part)) {
@@ -193,7 +228,11 @@ impl InPlace {
         // What a commit would check, fails here.
         let failed = |error| session.fault(error, "what was restored breaks a constraint");
         session.batch_execute("SET CONSTRAINTS ALL IMMEDIATE").await.map_err(failed)?;
-        self.tell(whole::complete(session, &contents, self.policies).await?);
+        self.tell(match chosen.scope {
+            Scope::Database => whole::complete(session, &chosen.contents, self.policies).await?,
+            Scope::Tables => tables::complete(session, chosen, self.policies).await?,
+            Scope::Rows => data::complete(session, chosen, &self.suspended).await?,
+        });
         session.batch_execute("SET CONSTRAINTS ALL IMMEDIATE").await.map_err(failed)?;
         outcome::keep_number(&self.server, session).await
     }

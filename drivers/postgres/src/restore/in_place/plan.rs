@@ -9,8 +9,10 @@ use super::super::names::Names;
 use super::super::needs::{self, Login, Obstacle};
 use super::super::server::Server;
 use super::super::{policies_of, read_contents, server_of};
-use super::database;
+use super::choice::{Chosen, Scope};
 use super::holdings::{Holding, Holdings};
+use super::relations::Relation;
+use super::{data, database, tables};
 use crate::archived::{Contents, Database};
 use crate::catalog;
 use crate::config::Setup;
@@ -26,12 +28,21 @@ pub(super) async fn changes(
 ) -> Result<Changes> {
     let names = Names::new(&setup.target.database, &cx.run);
     let server = server_of(setup, &names);
-    let contents = read_contents(archived).await?;
+    let policies = policies_of(setup);
+    let contents = read_contents(archived.clone()).await?;
+    // What is not in the archive is a mistake, whatever the server says.
+    let chosen = Chosen::of(contents, &cx.selection, &*archived)?;
     let session = open(&server).await?;
-    let plan = Plan { server: &server, names: &names, policies: policies_of(setup), contents: &contents };
-    let changes = whole(&plan, &session, cx).await?;
+    let changes = match chosen.scope {
+        Scope::Database => {
+            let plan = Plan { server: &server, names: &names, policies, contents: &chosen.contents };
+            whole(&plan, &session, cx).await
+        }
+        Scope::Tables => tables::changes(&session, &chosen, policies, cx.extras).await,
+        Scope::Rows => data::changes(&session, &chosen, policies).await,
+    };
     session.close().await;
-    Ok(changes)
+    changes
 }
 
 /// A session of the live database, which must be there.
@@ -66,7 +77,7 @@ async fn whole(plan: &Plan<'_>, session: &Connection, cx: &StageContext) -> Resu
 }
 
 /// What everybody who restores in place should know.
-fn costs() -> [String; 3] {
+pub(super) fn costs() -> [String; 3] {
     [
         "one transaction: from its first step to its commit, whoever reads or writes the tables waits",
         "the server keeps the files of the old tables until the commit, and needs room for both",
@@ -93,8 +104,21 @@ fn needed(contents: &Contents, live: &Database, login: &Login, holdings: &Holdin
     needed
 }
 
+/// What some of an archive needs, if nothing is done to the database as such.
+pub(super) fn within(contents: &Contents, live: Database, login: &Login) -> Contents {
+    let owner = if login.is_superuser { live.owner.clone() } else { login.name.clone() };
+    Contents { database: Database { owner, acl: None, settings: Vec::new(), ..live }, ..contents.clone() }
+}
+
 const OWN_IT: &str =
     "restore as their owner or as a superuser, or make the login a member of the role that owns them";
+
+/// Who does not own a table can't replace it, nor its rows.
+pub(super) fn not_owned<'a>(relations: impl Iterator<Item = &'a Relation>) -> Option<Obstacle> {
+    let others: Vec<String> = relations.filter(|one| !one.is_ours).take(NAMED).map(Relation::label).collect();
+    (!others.is_empty())
+        .then(|| Obstacle::new(format!("the login does not own `{}`", others.join("`, `")), OWN_IT))
+}
 
 /// Who does not own what is there can't drop it.
 fn not_ours(holdings: &Holdings) -> Option<Obstacle> {
@@ -106,7 +130,7 @@ fn not_ours(holdings: &Holdings) -> Option<Obstacle> {
         .then(|| Obstacle::new(format!("the login may not drop `{}`{more}", named.join("`, `")), OWN_IT))
 }
 
-async fn others_large_objects(session: &Connection, login: &Login) -> Result<Option<Obstacle>> {
+pub(super) async fn others_large_objects(session: &Connection, login: &Login) -> Result<Option<Obstacle>> {
     if login.is_superuser {
         return Ok(None);
     }

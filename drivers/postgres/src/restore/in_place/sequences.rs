@@ -1,7 +1,8 @@
 //! Sequences, set so that a rollback sets them back: `setval` alone is of no transaction.
 
-use dumprestore_driver::Result;
+use dumprestore_driver::{LedgerEntry, Result};
 
+use super::relations;
 use crate::archived::Sequence;
 use crate::connect::Connection;
 use crate::quote;
@@ -42,4 +43,26 @@ pub(super) async fn of_extensions(session: &Connection, sequences: &[Sequence]) 
             .any(|row| (row.get::<_, &str>(0), row.get::<_, &str>(1)) == (&sequence.schema, &sequence.name))
     };
     Ok(sequences.iter().filter(is_member).cloned().collect())
+}
+
+/// Those of `sequences` that are there, and what there is to say of the others.
+pub(super) async fn there(
+    session: &Connection,
+    sequences: &[Sequence],
+) -> Result<(Vec<Sequence>, Vec<LedgerEntry>)> {
+    let found = relations::all(session).await?;
+    let mut members = of_extensions(session, sequences).await?;
+    let is_there = |sequence: &&Sequence| {
+        let name = (&sequence.schema, &sequence.name);
+        found.iter().any(|found| found.kind == 'S' && (&found.name.0, &found.name.1) == name)
+    };
+    let told = |sequence: &Sequence| {
+        let what = format!("sequence `{}.{}`", sequence.schema, sequence.name);
+        LedgerEntry::degrading(what, "it is not there, and can't be set to where it was")
+    };
+    let (there, gone): (Vec<&Sequence>, Vec<&Sequence>) =
+        sequences.iter().filter(|sequence| !members.contains(sequence)).partition(is_there);
+    let ledger = gone.into_iter().map(told).collect();
+    members.extend(there.into_iter().cloned());
+    Ok((members, ledger))
 }

@@ -7,17 +7,20 @@ use dumprestore_driver::{
     Unresolved, async_trait,
 };
 
+use super::choice::Scope;
 use super::{InPlace, not_begun};
 use crate::connect::Connection;
 use crate::links::{Column, SearchPath, query_of, read_keys};
-use crate::restore::CONTENTS;
 use crate::restore::entry::Step;
 
 impl InPlace {
     /// Where a query finds tables whose schema it does not name, once it is committed.
     fn search_path(&self) -> SearchPath {
-        let Some(contents) = &self.contents else { return SearchPath::OfLogin };
-        let settings = contents.database.settings.iter().filter(|setting| setting.name == "search_path");
+        let Some(chosen) = self.chosen.as_ref().filter(|chosen| chosen.scope == Scope::Database) else {
+            return SearchPath::OfLogin;
+        };
+        let settings =
+            chosen.contents.database.settings.iter().filter(|setting| setting.name == "search_path");
         let whose = |role: &Option<String>| role.as_ref().is_none_or(|role| *role == self.server.target.user);
         let path =
             settings.filter(|setting| whose(&setting.role)).max_by_key(|setting| setting.role.is_some());
@@ -65,7 +68,7 @@ impl Staging for InPlace {
     }
 
     fn wants(&self, part: &ArchivedPart) -> bool {
-        part.name.as_str() != CONTENTS
+        InPlace::wants(self, &part.name)
     }
 
     async fn load(&self, part: &ArchivedPart, from: &mut PartReader<'_>) -> Result<()> {

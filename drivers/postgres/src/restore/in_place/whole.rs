@@ -62,8 +62,8 @@ pub(super) async fn complete(
     prepare::set_sequences(session, contents).await?;
     let (privileges, last) = prepare::split_last(contents);
     items::make(session, &privileges, policies).await?;
-    after::refresh(session, contents).await?;
-    let mut ledger = after::analyze(session, contents).await?;
+    let mut ledger = after::refresh(session, contents).await?;
+    ledger.extend(after::analyze(session, contents).await?);
     checks::check(session, contents).await?;
     ledger.extend(database::describe(session, &contents.database, policies).await?);
     items::make(session, &last, policies).await?;
