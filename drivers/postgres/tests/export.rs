@@ -15,10 +15,10 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use dumprestore_driver::{
-    ArchivedNode, BuildContext, Content, CutMode, DriverConfig, NodePath, OpenContext, Selection,
+    ArchivedNode, BuildContext, Content, CutMode, DriverConfig, ErrorKind, NodePath, OpenContext, Selection,
 };
 use dumprestore_postgres::PostgresConfig;
-use dumprestore_testkit::{Dumping, Faulty, PostgresVersion, Seed, StoredNode};
+use dumprestore_testkit::{Damage, Dumping, Faulty, PostgresVersion, Seed, StoredNode};
 
 mod restore_support;
 use restore_support::Database;
@@ -70,9 +70,12 @@ async fn dumped(database: &Database, folder: &Path) -> StoredNode {
 }
 
 fn script(archived: &dyn ArchivedNode, content: Content, file: &Path) -> String {
-    let selection = Selection::default().with_content(content);
+    script_of(archived, &Selection::default().with_content(content), file)
+}
+
+fn script_of(archived: &dyn ArchivedNode, selection: &Selection, file: &Path) -> String {
     let mut out = BufWriter::new(File::create(file).unwrap());
-    PostgresConfig::export_sql(archived, &selection, &mut out).unwrap();
+    PostgresConfig::export_sql(archived, selection, &mut out).unwrap();
     drop(out);
     String::from_utf8(std::fs::read(file).unwrap()).unwrap()
 }
@@ -169,4 +172,49 @@ async fn a_script_makes_hostile_names_and_values_again() {
     let database = Database::new();
     database.seed(Seed::Hostile);
     comes_back_the_same(&database, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn some_tables_are_written_with_all_that_belongs_to_them() {
+    let database = Database::new();
+    database.seed(Seed::Ordinary);
+    let folder = tempfile::tempdir().unwrap();
+    let archived = dumped(&database, folder.path()).await;
+    let file = folder.path().join("some.sql");
+    let copy = Database::new();
+    make(&copy, &database, &script(&archived, Content::All, &file));
+    psql(&copy, &[], "", &file);
+    copy.batch("DROP TABLE shop.log; DROP TABLE shop.product CASCADE; UPDATE shop.spread SET v = 'kept'");
+    let text = script_of(&archived, &Selection::of(["shop.log", "prod*"]), &file);
+    assert!(!text.contains("shop\".\"spread") && !text.contains("DATABASE \""), "{text}");
+    psql(&copy, &["-1"], "", &file);
+    copy.batch(
+        "CREATE VIEW shop.owned AS SELECT name, sku FROM shop.customer JOIN shop.product ON owner = customer.id;
+         REVOKE ALL ON shop.owned FROM pg_monitor; UPDATE shop.spread SET v = 'v' || k",
+    );
+    same(&content(&copy), &content(&database));
+
+    for thing in ["shop.logs", "shop.owned", "["] {
+        let error =
+            PostgresConfig::export_sql(&archived, &Selection::of([thing]), &mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_or_foreign_archive_becomes_no_script() {
+    let database = Database::new();
+    database.seed(Seed::Ordinary);
+    let folder = tempfile::tempdir().unwrap();
+    let archived = dumped(&database, folder.path()).await;
+    let export = |archived: &StoredNode| {
+        PostgresConfig::export_sql(archived, &Selection::default(), &mut Vec::new()).unwrap_err()
+    };
+    for part in archived.names() {
+        for damage in [Damage::AtTheEnd, Damage::Halfway] {
+            let error = export(&archived.with_damage(part.clone(), damage));
+            assert_eq!(error.kind(), ErrorKind::Archive, "{part}: {error}");
+        }
+    }
+    assert_eq!(export(&archived.with_format(99)).kind(), ErrorKind::Unsupported);
 }

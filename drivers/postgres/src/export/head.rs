@@ -1,5 +1,7 @@
 //! What comes first: what the script is, how the session has to be, and what belongs to the server.
 
+use std::collections::BTreeSet;
+
 use dumprestore_driver::{Content, Result};
 
 use super::meant::Meant;
@@ -29,8 +31,23 @@ const SETTINGS: [&str; 15] = [
      'lock_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout')",
 ];
 
-pub(super) fn write(script: &mut Script<'_>, contents: &Contents, meant: &Meant<'_>) -> Result<()> {
+pub(super) fn write(
+    script: &mut Script<'_>,
+    contents: &Contents,
+    meant: &Meant<'_>,
+    in_rings: &BTreeSet<String>,
+) -> Result<()> {
     say_what_it_is(script, contents, meant)?;
+    if meant.database {
+        say_where(script, contents)?;
+    } else {
+        script.remark("Run it with `psql -v ON_ERROR_STOP=1 -1 -f FILE DATABASE`: all of it, or nothing.")?;
+    }
+    if meant.content == Content::DataOnly {
+        say_what_acts_on_rows(script, contents, in_rings)?;
+    } else if !meant.things.is_empty() {
+        script.remark("The database must have all that the tables need: their schemas, types, functions.")?;
+    }
     script.remark("The session")?;
     SETTINGS.iter().try_for_each(|setting| script.statement(setting))?;
     if !meant.roles.is_empty() {
@@ -45,43 +62,53 @@ pub(super) fn write(script: &mut Script<'_>, contents: &Contents, meant: &Meant<
 }
 
 fn say_what_it_is(script: &mut Script<'_>, contents: &Contents, meant: &Meant<'_>) -> Result<()> {
-    let (database, version) = (&contents.database, contents.origin.server_version);
+    let version = contents.origin.server_version;
+    let some = match (meant.content, meant.things.is_empty()) {
+        (Content::SchemaOnly, _) => "Definitions of the ",
+        (Content::DataOnly, _) => "Data of the ",
+        (_, false) => "Tables of the ",
+        _ => "",
+    };
+    let things =
+        if meant.things.is_empty() { String::new() } else { format!(": {}", meant.things.join(", ")) };
     script.remark(&format!(
-        "{}PostgreSQL database \"{}\", dumped from a server of version {}.{}",
-        match meant.content {
-            Content::SchemaOnly => "Definitions of the ",
-            Content::DataOnly => "Data of the ",
-            _ => "",
-        },
-        database.name,
+        "{some}PostgreSQL database \"{}\"{things}, dumped from a server of version {}.{}",
+        contents.database.name,
         version / 10_000,
         version % 10_000
-    ))?;
-    if meant.database {
-        let tablespace = database.tablespace.as_deref();
-        let options = database_options(database, Some(&database.owner), tablespace, version)?;
-        script.remark(
-            "Run it with `psql -v ON_ERROR_STOP=1 -f FILE DATABASE`, in an empty database made by:",
-        )?;
-        script.remark(&format!("CREATE DATABASE {} WITH{options};", quote::name(&database.name)))?;
-        return Ok(());
+    ))
+}
+
+/// An empty database like the one that was dumped.
+fn say_where(script: &mut Script<'_>, contents: &Contents) -> Result<()> {
+    let database = &contents.database;
+    let tablespace = database.tablespace.as_deref();
+    let version = contents.origin.server_version;
+    let options = database_options(database, Some(&database.owner), tablespace, version)?;
+    script.remark("Run it with `psql -v ON_ERROR_STOP=1 -f FILE DATABASE`, in an empty database made by:")?;
+    script.remark(&format!("CREATE DATABASE {} WITH{options};", quote::name(&database.name)))
+}
+
+fn say_what_acts_on_rows(
+    script: &mut Script<'_>,
+    contents: &Contents,
+    in_rings: &BTreeSet<String>,
+) -> Result<()> {
+    script.remark(
+        "Rows are added to those that are there. Triggers fire, and foreign keys are checked, unless the",
+    )?;
+    script.remark(
+        "environment has PGOPTIONS='-c session_replication_role=replica', which a superuser may set.",
+    )?;
+    let tables = contents.tables.iter().map(|table| format!("{}.{}", table.schema, table.name));
+    let in_the_way: Vec<String> = tables.filter(|table| in_rings.contains(table)).collect();
+    match in_the_way.is_empty() {
+        true => Ok(()),
+        false => script.remark(&format!(
+            "Without that, foreign keys are in the way, which lead in a ring back to {}",
+            in_the_way.join(", ")
+        )),
     }
-    script.remark("Run it with `psql -v ON_ERROR_STOP=1 -1 -f FILE DATABASE`: all of it, or nothing.")?;
-    if meant.content == Content::DataOnly {
-        script.remark(
-            "Rows are added to those that are there. Triggers fire, and foreign keys are checked, unless the",
-        )?;
-        script.remark(
-            "environment has PGOPTIONS='-c session_replication_role=replica', which a superuser may set.",
-        )?;
-        if !meant.in_rings.is_empty() {
-            let tables = meant.in_rings.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-            script.remark(&format!(
-                "Without that, these are in the way, which refer in a ring to themselves: {tables}"
-            ))?;
-        }
-    }
-    Ok(())
 }
 
 /// Makes a role, unless the server has one of that name.

@@ -1,25 +1,21 @@
 //! What of an archived database is written.
 
-use std::collections::BTreeSet;
+use dumprestore_driver::{Content, Selection};
 
-use dumprestore_driver::{Content, Error, Result, Selection};
-
-use super::order::{Order, by_references};
 use crate::archived::{Contents, Item, Matview, Role, Section, Sequence, Table};
 use crate::restore::split_last;
 
 /// What is written, each list in the order in which it is.
 pub(super) struct Meant<'a> {
     pub(super) content: Content,
+    /// What the user named. Nothing: all is meant.
+    pub(super) things: Vec<String>,
     pub(super) roles: Vec<&'a Role>,
     /// Whether the schema `public`, which every database begins with, was not there.
     pub(super) without_public: bool,
     /// Definitions before the rows.
     pub(super) before: Vec<&'a Item>,
     pub(super) tables: Vec<&'a Table>,
-    /// Tables among them that refer to each other, where foreign keys hold while rows are loaded.
-    pub(super) in_rings: BTreeSet<String>,
-    pub(super) large_objects: bool,
     /// Definitions after the rows.
     pub(super) after: Vec<&'a Item>,
     pub(super) sequences: Vec<&'a Sequence>,
@@ -33,10 +29,8 @@ pub(super) struct Meant<'a> {
 }
 
 impl<'a> Meant<'a> {
-    pub(super) fn of(contents: &'a Contents, selection: &Selection) -> Result<Self> {
-        if !selection.things.is_empty() {
-            return Err(Error::unsupported("a database is written whole, or its schema or its data alone"));
-        }
+    /// `contents` has only what is selected.
+    pub(super) fn of(contents: &'a Contents, selection: &Selection) -> Self {
         let content = selection.content;
         let (defined, filled) = (content != Content::DataOnly, content != Content::SchemaOnly);
         let of = |section: Section| {
@@ -44,27 +38,20 @@ impl<'a> Meant<'a> {
             items.collect::<Vec<_>>()
         };
         let (privileges, last) = if defined { split_last(contents) } else { Default::default() };
-        let Order { tables, in_rings } = match content {
-            Content::SchemaOnly => Order::default(),
-            Content::DataOnly => by_references(contents),
-            _ => Order { tables: contents.tables.iter().collect(), ..Order::default() },
-        };
-        Ok(Self {
+        let database = defined && selection.things.is_empty() && contents.whole;
+        Self {
             content,
+            things: selection.things.clone(),
             roles: contents.roles.iter().filter(|_| defined).collect(),
-            without_public: defined
-                && contents.whole
-                && !contents.schemas.iter().any(|name| name == "public"),
+            without_public: database && !contents.schemas.iter().any(|name| name == "public"),
             before: of(Section::PreData),
-            tables,
-            in_rings,
-            large_objects: filled,
+            tables: contents.tables.iter().filter(|_| filled).collect(),
             after: of(Section::PostData),
             sequences: contents.sequences.iter().filter(|_| filled).collect(),
             privileges,
             matviews: contents.matviews.iter().filter(|_| filled).collect(),
             last,
-            database: defined && contents.whole,
-        })
+            database,
+        }
     }
 }

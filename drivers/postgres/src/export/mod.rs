@@ -8,6 +8,7 @@
 //! - `script.rs` is where all of it goes through; `psql.rs` keeps anything out that `psql` itself would act on.
 
 mod database;
+mod defaults;
 mod definitions;
 mod head;
 mod large_objects;
@@ -18,11 +19,12 @@ mod psql;
 mod rows;
 mod script;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
-use dumprestore_driver::{ArchivedNode, Result, Selection};
+use dumprestore_driver::{ArchivedNode, Content, Result, Selection};
 
-use crate::restore::{of_sequence, parse_contents};
+use crate::restore::{Chosen, of_sequence, parse_contents};
 
 use meant::Meant;
 use script::Script;
@@ -36,22 +38,29 @@ pub(crate) fn export(
     selection: &Selection,
     out: &mut (dyn Write + Send),
 ) -> Result<()> {
-    let contents = parse_contents(archived)?;
-    let meant = Meant::of(&contents, selection)?;
+    let mut contents = parse_contents(archived)?;
+    // The foreign keys of what is there already hold meanwhile.
+    let in_rings = match selection.content {
+        Content::DataOnly => order::by_references(&mut contents),
+        _ => BTreeSet::new(),
+    };
+    let Chosen { contents, large_objects, .. } = Chosen::of(contents, selection, archived)?;
+    let meant = Meant::of(&contents, selection);
     let mut script = Script::new(out);
-    head::write(&mut script, &contents, &meant)?;
+    head::write(&mut script, &contents, &meant, &in_rings)?;
     let mut definitions = definitions::Writer::new(contents.origin.server_version);
     definitions.write(&mut script, &meant.before)?;
     for table in &meant.tables {
         rows::write(&mut script, archived, table)?;
     }
-    if meant.large_objects {
+    if large_objects {
         large_objects::write(&mut script, archived)?;
     }
     definitions.write(&mut script, &meant.after)?;
     for sequence in &meant.sequences {
         script.statement(&of_sequence(sequence))?;
     }
+    defaults::forget(&mut script, &meant)?;
     definitions.write(&mut script, &meant.privileges)?;
     matviews::write(&mut script, &meant, &contents.database)?;
     definitions.write(&mut script, &meant.last)?;

@@ -6,29 +6,17 @@ use crate::archived::{Contents, Item, Table};
 
 type Name = (String, String);
 
-/// The tables in such an order, and those that no order is right for, as they refer to each other.
-#[derive(Default)]
-pub(super) struct Order<'a> {
-    pub(super) tables: Vec<&'a Table>,
-    pub(super) in_rings: BTreeSet<String>,
-}
-
-pub(super) fn by_references(contents: &Contents) -> Order<'_> {
+/// Puts the tables in such an order, and names those that no order is right for, as they refer to each other.
+pub(super) fn by_references(contents: &mut Contents) -> BTreeSet<String> {
     let references = References::of(contents);
-    let mut ranks: HashMap<&Name, usize> = HashMap::new();
+    let mut ranks: HashMap<Name, usize> = HashMap::new();
     let mut in_rings = BTreeSet::new();
-    let roots: Vec<Name> = contents
-        .tables
-        .iter()
-        .map(|table| references.root(&(table.schema.clone(), table.name.clone())))
-        .collect();
-    for root in &roots {
-        references.rank(root, &mut ranks, &mut in_rings);
+    let root = |table: &Table| references.root(&(table.schema.clone(), table.name.clone()));
+    for table in &contents.tables {
+        references.rank(root(table), &mut ranks, &mut in_rings);
     }
-    let mut tables: Vec<(Option<usize>, &Table)> =
-        roots.iter().zip(&contents.tables).map(|(root, table)| (ranks.get(root).copied(), table)).collect();
-    tables.sort_by_key(|(rank, _)| *rank);
-    Order { tables: tables.into_iter().map(|(_, table)| table).collect(), in_rings }
+    contents.tables.sort_by_cached_key(|table| ranks.get(&root(table)).copied());
+    in_rings
 }
 
 /// Which tables refer to which. A partition counts as the table that it is of.
@@ -73,25 +61,27 @@ impl References {
     }
 
     /// Ranks a table after all that it refers to.
-    fn rank<'a>(
-        &'a self,
-        first: &'a Name,
-        ranks: &mut HashMap<&'a Name, usize>,
-        in_rings: &mut BTreeSet<String>,
-    ) {
-        let mut under_way: BTreeSet<&Name> = BTreeSet::new();
+    fn rank(&self, first: Name, ranks: &mut HashMap<Name, usize>, in_rings: &mut BTreeSet<String>) {
+        let mut under_way: BTreeSet<Name> = BTreeSet::new();
         let mut path = vec![(first, false)];
         while let Some((table, is_after)) = path.pop() {
             if is_after {
-                under_way.remove(table);
+                under_way.remove(&table);
                 let rank = ranks.len();
                 ranks.entry(table).or_insert(rank);
-            } else if under_way.contains(table) {
+            } else if under_way.contains(&table) {
                 in_rings.insert(format!("{}.{}", table.0, table.1));
-            } else if !ranks.contains_key(table) {
-                under_way.insert(table);
+            } else if !ranks.contains_key(&table) {
+                let to = self
+                    .to
+                    .get(&table)
+                    .into_iter()
+                    .flatten()
+                    .map(|to| (to.clone(), false))
+                    .collect::<Vec<_>>();
+                under_way.insert(table.clone());
                 path.push((table, true));
-                path.extend(self.to.get(table).into_iter().flatten().map(|to| (to, false)));
+                path.extend(to);
             }
         }
     }
@@ -120,7 +110,7 @@ mod tests {
             .map(|(name, id)| item(id, "TABLE", name, None, &[]))
             .collect();
         all.extend_from_slice(items);
-        let contents: Contents = serde_json::from_value(json!({
+        let mut contents: Contents = serde_json::from_value(json!({
             "origin": { "server_version": 150_000, "pg_dump": "15.0" },
             "database": { "name": "x", "owner": "x", "encoding": "UTF8", "collate": "C", "ctype": "C",
                 "locale_provider": "libc", "connection_limit": -1, "is_template": false },
@@ -128,8 +118,8 @@ mod tests {
             "sequences": [], "matviews": [], "schemas": [], "whole": true,
         }))
         .unwrap();
-        let Order { tables, in_rings } = by_references(&contents);
-        (tables.iter().map(|table| table.name.clone()).collect(), in_rings.into_iter().collect())
+        let in_rings = by_references(&mut contents);
+        (contents.tables.iter().map(|table| table.name.clone()).collect(), in_rings.into_iter().collect())
     }
 
     #[test]

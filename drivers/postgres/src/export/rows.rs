@@ -13,6 +13,9 @@ const CHUNK: usize = 256 << 10;
 
 /// Writes the rows of a table, if it has any.
 pub(super) fn write(script: &mut Script<'_>, archived: &dyn ArchivedNode, table: &Table) -> Result<()> {
+    if table.without_data {
+        return script.remark(&format!("Rows of {}.{} were not dumped", table.schema, table.name));
+    }
     if table.parts.is_empty() {
         return Ok(());
     }

@@ -53,7 +53,7 @@ use crate::connect::Connection;
 
 pub(crate) use acl::{OF_DATABASE, statements as privileges};
 pub(crate) use create::options as database_options;
-pub(crate) use in_place::InPlace;
+pub(crate) use in_place::{Chosen, InPlace};
 pub(crate) use items::{Place, Policies, described};
 pub(crate) use large_objects::described as said_of_large_object;
 pub(crate) use prepare::{of_sequence, split_last};

@@ -68,7 +68,7 @@ pub(crate) async fn refresh(lanes: &Lanes, contents: &Contents) -> Result<Vec<Le
 /// Classes of errors that come from what a query says, does or may, and not from the server's state. A foreign server that
 /// is not reached is among them.
 pub(super) fn is_of_the_query(error: &Error) -> bool {
-    const CLASSES: [&str; 9] = ["08", "21", "22", "2F", "38", "39", "42", "HV", "P0"];
+    const CLASSES: [&str; 10] = ["08", "21", "22", "23", "2F", "38", "39", "42", "HV", "P0"];
     sqlstate(error).is_some_and(|code| code == "55000" || CLASSES.iter().any(|class| code.starts_with(class)))
 }
 
