@@ -18,7 +18,7 @@ use dumprestore_testkit::{Fault, PostgresServer, PostgresVersion};
 use dumprestore_tests::{Application, Blackout, Crowd, Dumps, Market, Outage, Scene, at_once, later};
 
 const PRODUCTS: u32 = 24;
-const FEW: u64 = 14;
+const FEW: u64 = 12;
 const KILLED_RUN: &str = env!("CARGO_BIN_EXE_killed-run");
 
 fn server() -> Arc<PostgresServer> {
@@ -98,7 +98,7 @@ async fn black_out_restores(outage: impl Fn(u64) -> Outage) {
     let (scene, server) = scene().await;
     let names = scene.moments().await;
     let (mut old, mut new, mut stuck) = (0, 0, 0);
-    for moment in scene.sampled(names.len()) {
+    for moment in scene.sampled(&names) {
         let market = scene.copy(&format!("shop-{moment}"));
         let spoilt = market.state();
         let outage = outage(moment);
@@ -174,7 +174,7 @@ async fn black_out_dumps(outage: impl Fn(u64) -> Outage) {
     let whole = dumps.app().state();
     std::fs::remove_file(dumps.archive()).unwrap();
     let (mut failed, mut dumped) = (0, 0);
-    for moment in dumps.sampled(names.len()) {
+    for moment in dumps.sampled(&names) {
         let outage = outage(moment);
         let (blackout, faults) = Blackout::at(&server, moment, outage);
         let ended = dumps.dump(&Arc::new(faults)).await;

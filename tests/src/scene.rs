@@ -81,9 +81,9 @@ impl<A: Application> Scene<A> {
         self.spoilt.copy(&self.folder.path().join(name))
     }
 
-    /// The moments to try of so many.
-    pub fn sampled(&self, count: usize) -> Vec<u64> {
-        sampled(count, self.few)
+    /// The moments to try of these.
+    pub fn sampled(&self, names: &[&str]) -> Vec<u64> {
+        sampled(names, self.few)
     }
 
     /// After `recover`, all is as before or all is as in the archive, and nothing else is there. True if it is as in the
@@ -121,7 +121,7 @@ impl<A: Application> Scene<A> {
     /// A failure, or an interrupt, at one moment of a restore after another.
     pub async fn disturb_restores(&self, fault: Fault) {
         let names = self.moments().await;
-        for moment in self.sampled(names.len()) {
+        for moment in self.sampled(&names) {
             let app = self.copy(&format!("shop-{moment}"));
             let spoilt = app.state();
             let ended = self.restore(&app, &Arc::new(Faulty::at(moment, fault))).await;
@@ -151,7 +151,7 @@ impl<A: Application> Scene<A> {
     ) {
         let names = self.moments().await;
         let (mut old, mut new) = (0, 0);
-        for moment in self.sampled(names.len()) {
+        for moment in self.sampled(&names) {
             let app = self.copy(&format!("shop-{moment}"));
             let spoilt = app.state();
             let guard = around(&app);
@@ -174,15 +174,27 @@ fn told(now: &State, old: &State, new: &State) -> String {
     format!("now {now:#?}\nold {old:#?}\nnew {new:#?}")
 }
 
-/// The moments to try of so many: `few`, unless `DUMPRESTORE_FAULTS` has another number, or `all`.
-fn sampled(count: usize, few: u64) -> Vec<u64> {
+/// The moments to try of these: `few`, unless `DUMPRESTORE_FAULTS` has another number, or `all`. Parts come and go at
+/// most of them, so that only every fourth that is tried is one of those.
+fn sampled(names: &[&str], few: u64) -> Vec<u64> {
     let most = match std::env::var("DUMPRESTORE_FAULTS").as_deref() {
-        Ok("all") => u64::MAX,
+        Ok("all") => {
+            println!("trying all of {} moments", names.len());
+            return (0..names.len() as u64).collect();
+        }
         Ok(most) => most.parse().unwrap(),
         Err(_) => few,
     };
-    let moments = spread(count as u64, most);
-    println!("trying {} of {count} moments", moments.len());
+    let (parts, steps): (Vec<_>, Vec<_>) =
+        (0..).zip(names).partition(|(_, name)| name.ends_with("load") || name.ends_with("dump"));
+    let of_parts = (most / 4).max(2);
+    let picked = |moments: &[(u64, &&str)], most| -> Vec<u64> {
+        spread(moments.len() as u64, most).into_iter().map(|at| moments[at as usize].0).collect()
+    };
+    let mut moments = picked(&parts, of_parts);
+    moments.extend(picked(&steps, most.saturating_sub(of_parts).max(2)));
+    moments.sort_unstable();
+    println!("trying {} of {} moments", moments.len(), names.len());
     moments
 }
 
@@ -263,9 +275,9 @@ impl<A: Application> Dumps<A> {
         faults.passed()
     }
 
-    /// The moments to try of so many.
-    pub fn sampled(&self, count: usize) -> Vec<u64> {
-        sampled(count, self.few)
+    /// The moments to try of these.
+    pub fn sampled(&self, names: &[&str]) -> Vec<u64> {
+        sampled(names, self.few)
     }
 
     /// Nothing is left of a dump but its archive, and the application is as before.
@@ -278,7 +290,7 @@ impl<A: Application> Dumps<A> {
     /// A failure, or an interrupt, at one moment of a dump after another.
     pub async fn disturb(&self, fault: Fault) {
         let names = self.moments().await;
-        for moment in self.sampled(names.len()) {
+        for moment in self.sampled(&names) {
             std::fs::remove_file(self.archive()).unwrap();
             let ended = self.dump(&Arc::new(Faulty::at(moment, fault))).await;
             let when = format!("{fault:?} at {moment}, {}: {ended:?}", names[moment as usize]);
@@ -294,7 +306,7 @@ impl<A: Application> Dumps<A> {
     pub async fn kill(&self, killed_run: &str, delay: impl Fn(u64) -> Duration) {
         let names = self.moments().await;
         std::fs::remove_file(self.archive()).unwrap();
-        for moment in self.sampled(names.len()) {
+        for moment in self.sampled(&names) {
             let kill = Kill { moment, delay: delay(moment) };
             let lived = run_killed(killed_run, self.app.folder(), &self.archive(), "dump", kill);
             let when = format!("{kill:?}, {}", names[moment as usize]);

@@ -46,10 +46,7 @@ impl Relay {
     pub(super) fn listen(scratch: &Path) -> Result<Self> {
         let failed = |error| Error::io("can't make a socket for `pg_dump`", error);
         let scratch = std::path::absolute(scratch).map_err(failed)?;
-        let place = match scratch.as_os_str().len() {
-            ..=LONGEST_FOLDER => scratch,
-            _ => std::env::temp_dir(),
-        };
+        let place = if can_be_named(&scratch) { scratch } else { std::env::temp_dir() };
         let folder = tempfile::Builder::new().prefix("dr-").tempdir_in(place).map_err(failed)?;
         let socket = folder.path().join(format!(".s.PGSQL.{PORT}"));
         let listener = UnixListener::bind(socket).map_err(failed)?;
@@ -77,6 +74,11 @@ impl Relay {
         }
         Ok(())
     }
+}
+
+/// Whether a socket in a folder of that folder can be connected to. A comma would part two hosts.
+fn can_be_named(folder: &Path) -> bool {
+    folder.to_str().is_some_and(|path| path.len() <= LONGEST_FOLDER && !path.contains(','))
 }
 
 fn in_quotes(path: &Path) -> String {
