@@ -82,8 +82,8 @@ fn told(error: Error) -> Error {
             error.with_hint("a writer's transaction is open for long: end it, or raise `lock_timeout`")
         }
         Some("42501") => error.with_hint(
-            "a locked cut needs the right to change the tables: grant `UPDATE` on them, or choose another policy for \
-             `max_cuts`",
+            "a locked cut needs the right to change the tables: grant `UPDATE` on them, or set `if_uncertified` to \
+             another policy",
         ),
         Some("25006" | "55000") => error
             .with_kind(ErrorKind::Unsupported)
