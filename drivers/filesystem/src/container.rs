@@ -10,7 +10,7 @@ use std::sync::Arc;
 use dumprestore_driver::{Error, Result, Token};
 use rustix::fs::{
     Access, AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, accessat, chmodat,
-    fstat, mkdirat, openat, removexattr, stat, utimensat,
+    fchmod, fremovexattr, fstat, mkdirat, openat, stat, utimensat,
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use crate::beneath::{Beneath, PLACE};
 use crate::config::Swap;
 use crate::entry::{escape, unescape};
+use crate::held;
 use crate::path::join;
 use crate::root::{error_at, is_mount, mounts_below};
 
@@ -128,34 +129,23 @@ impl Place {
         }
     }
 
-    /// Whether the container has something of that name.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.container.join(name).symlink_metadata().is_ok()
-    }
-
     pub(crate) fn error(&self, what: &str, error: impl Into<io::Error>) -> Error {
         error_at(&self.container, what, b"", error)
-    }
-
-    /// Opens the container; `None` if there is none.
-    pub(crate) fn open_container(&self) -> Result<Option<OwnedFd>> {
-        match openat(CWD, &self.container, PLACE, Mode::empty()) {
-            Ok(fd) => Ok(Some(fd)),
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-            Err(error) => Err(self.error("can't open what was staged", error)),
-        }
     }
 
     /// Makes the container: for nobody else to look into, and passing on no rights of the folder around it.
     pub(crate) fn make(&self) -> Result<OwnedFd> {
         let fail = |error: Errno| self.error("can't make a place to restore into", error);
         mkdirat(CWD, &self.container, Mode::RWXU).map_err(fail)?;
-        match removexattr(&self.container, "system.posix_acl_default") {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let readable = openat(CWD, &self.container, flags, Mode::empty()).map_err(fail)?;
+        held::check(&self.container, &readable)?;
+        match fremovexattr(&readable, "system.posix_acl_default") {
             Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
             Err(error) => return Err(fail(error)),
         }
-        chmodat(CWD, &self.container, Mode::RWXU, AtFlags::empty()).map_err(fail)?;
-        openat(CWD, &self.container, PLACE, Mode::empty()).map_err(fail)
+        fchmod(&readable, Mode::RWXU).map_err(fail)?;
+        openat(&readable, ".", PLACE, Mode::empty()).map_err(fail)
     }
 
     /// The staged side of a swap.

@@ -29,6 +29,7 @@ use crate::path::{ancestors, is_below, join, shown};
 use crate::root::{error_at, mounts_below};
 use crate::stamp::{make_like, meta_of_folder};
 use crate::state::{is_special, type_of};
+use crate::tally::Tally;
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,6 +113,7 @@ pub(crate) struct Planner<'a> {
     pub(crate) filter: &'a Filter,
     pub(crate) extras: Extras,
     pub(crate) cancel: &'a Cancel,
+    tally: &'a Tally,
     pub(crate) live: Side,
     pub(crate) staged: Side,
     /// What is mounted below the live folder.
@@ -127,12 +129,25 @@ impl<'a> Planner<'a> {
         filter: &'a Filter,
         extras: Extras,
         cancel: &'a Cancel,
+        tally: &'a Tally,
         live: Side,
         staged: Side,
     ) -> Result<Self> {
         let mounts = mounts_below(&place.root)?;
         let (carried, listing) = (Vec::new(), Listing::default());
-        Ok(Self { place, filter, extras, cancel, live, staged, mounts, carried, extras_found: 0, listing })
+        Ok(Self {
+            place,
+            filter,
+            extras,
+            cancel,
+            tally,
+            live,
+            staged,
+            mounts,
+            carried,
+            extras_found: 0,
+            listing,
+        })
     }
 
     /// Makes the plan, and in the staged folder the folders that carried things are in.
@@ -320,7 +335,8 @@ impl<'a> Planner<'a> {
                 let way = self.staged.way(&folder);
                 make_like(self.staged.beneath(), &way, &meta)
             });
-            made.map_err(|error| self.fail(&folder, error))?;
+            let lacking = made.map_err(|error| self.fail(&folder, error))?;
+            self.tally.note_lacking(&folder, lacking);
         }
         Ok(())
     }
@@ -360,7 +376,9 @@ impl<'a> Planner<'a> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // The archive does not have it: it stays for the sake of the mount. What goes needs a place.
                 let way = self.staged.way(folder);
-                make_like(self.staged.beneath(), &way, &old).map_err(|error| self.fail(folder, error))?;
+                let made = make_like(self.staged.beneath(), &way, &old);
+                let lacking = made.map_err(|error| self.fail(folder, error))?;
+                self.tally.note_lacking(folder, lacking);
             }
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(in_the_way(folder)),
             Err(error) => return Err(self.fail(folder, error)),

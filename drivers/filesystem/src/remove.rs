@@ -33,6 +33,23 @@ pub(crate) fn remove_tree(top: &Path) -> Result<()> {
         .run(std::os::unix::ffi::OsStrExt::as_bytes(name))
 }
 
+/// Removes what is in an open folder, which lies at `path`.
+///
+/// # Errors
+/// As for [`remove_tree`].
+pub(crate) fn remove_all_in(folder: &Arc<OwnedFd>, path: &Path) -> Result<()> {
+    let beneath = Beneath::new(folder.clone());
+    let mut removal = Removal {
+        parent: path,
+        beneath,
+        listing: Listing::default(),
+        files: Vec::new(),
+        emptied: Vec::new(),
+    };
+    let folders = removal.empty(b"")?;
+    removal.empty_all(folders.into_iter().map(Step::Empty).collect())
+}
+
 struct Removal<'a> {
     parent: &'a Path,
     beneath: Beneath,
@@ -94,7 +111,10 @@ impl Removal<'_> {
             Ok(Some(_)) => return self.unlink(top, AtFlags::empty()),
             Err(error) => return Err(self.error(top, error)),
         }
-        let mut steps = vec![Step::Empty(top.to_vec())];
+        self.empty_all(vec![Step::Empty(top.to_vec())])
+    }
+
+    fn empty_all(&mut self, mut steps: Vec<Step>) -> Result<()> {
         while let Some(step) = steps.pop() {
             match step {
                 Step::Empty(folder) => {

@@ -7,14 +7,15 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use dumprestore_driver::{
-    ArchivedNode, ArchivedPart, Error, ErrorKind, Links, OldState, PartReader, Reference, Result, Secret,
-    StageContext, Staging, Token, Unresolved,
+    ArchivedNode, ArchivedPart, Error, ErrorKind, LedgerEntry, Links, OldState, PartReader, Reference,
+    Result, Secret, StageContext, Staging, Token, Unresolved,
 };
-use rustix::fs::{CWD, renameat};
+use rustix::fs::{CWD, Mode, OFlags, openat, renameat};
 use rustix::io::Errno;
 
 use crate::container::{ABSENT, DROPPED, PLAN, Place, STAGED, time_of};
 use crate::filter::Filter;
+use crate::held::{self, Held, has};
 use crate::load::{Load, sync_all};
 use crate::plan::{Planner, Step};
 use crate::remove::remove_tree;
@@ -23,6 +24,7 @@ use crate::staged::unresolved_in;
 use crate::stamp::Finishing;
 use crate::swap::{self, Swap};
 use crate::sweep::Wins;
+use crate::tally::Tally;
 
 /// A restore, wherever it stands: all of that is on the disk.
 pub(crate) struct Restore {
@@ -36,6 +38,8 @@ struct Work {
     filter: Filter,
     cx: StageContext,
     origin: Origin,
+    held: Held,
+    tally: Tally,
 }
 
 /// What a staging is of.
@@ -50,7 +54,8 @@ pub(crate) enum Origin {
 
 impl Restore {
     pub(crate) fn new(place: Place, filter: Filter, cx: StageContext, origin: Origin) -> Self {
-        Self { work: Arc::new(Work { place, filter, cx, origin }), load: None }
+        let (held, tally) = (Held::default(), Tally::default());
+        Self { work: Arc::new(Work { place, filter, cx, origin, held, tally }), load: None }
     }
 
     async fn away<T: Send + 'static>(
@@ -94,15 +99,23 @@ impl Staging for Restore {
         self.away(Work::commit).await
     }
 
+    fn ledger(&self) -> Vec<LedgerEntry> {
+        self.work.tally.entries()
+    }
+
     async fn rollback(&mut self) -> Result<()> {
         self.load = None;
-        self.away(Work::rollback).await
+        self.away(|work| work.rollback().inspect(|()| work.held.let_go())).await
     }
 
     async fn finish(&mut self, old: OldState) -> Result<Option<Token>> {
-        self.away(move |work| match old {
-            OldState::Drop => work.drop_old().map(|()| None),
-            OldState::Keep => work.keep_old().map(|()| Some(work.place.to_token())),
+        self.away(move |work| {
+            match old {
+                OldState::Drop => work.drop_old()?,
+                OldState::Keep => work.keep_old()?,
+            }
+            work.held.let_go();
+            Ok((old == OldState::Keep).then(|| work.place.to_token()))
         })
         .await
     }
@@ -126,10 +139,13 @@ impl Links for Restore {
 
 impl Work {
     fn container(&self) -> Result<Arc<OwnedFd>> {
-        let container = self.place.open_container()?;
-        container.map(Arc::new).ok_or_else(|| {
+        self.find()?.ok_or_else(|| {
             Error::environment("what was staged is gone").with_context("path", self.place.container.display())
         })
+    }
+
+    fn find(&self) -> Result<Option<Arc<OwnedFd>>> {
+        self.held.find(&self.place.container)
     }
 
     fn begin(&self) -> Result<Option<Load>> {
@@ -138,24 +154,22 @@ impl Work {
             Origin::Previous => return self.take_previous().map(|()| None),
             Origin::Crash => return Err(Error::defect("a staging that was resumed is not begun again")),
         };
-        let container = Arc::new(self.place.make()?);
+        let container = self.held.hold(self.place.make()?);
         self.place.set_root_time(self.place.root_time)?;
         Load::begin(&**archived, container, &self.place.staged(), self.filter.clone(), self.cx.cancel.clone())
             .map(Some)
     }
 
     fn take_previous(&self) -> Result<()> {
-        // By the plan the old tree was swapped out. It was left until now: a container without one, taken up after a
-        // crash, would have it made anew, and the old tree swapped in again.
-        match std::fs::remove_file(self.place.previous.join(PLAN)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(self.place.error("can't remove the plan of the swap", error));
-            }
-            _ => {}
+        if let Some(previous) = held::open(&self.place.previous)? {
+            // By the plan the old tree was swapped out. It was left until now: a container without one, taken up after
+            // a crash, would have it made anew, and the old tree swapped in again.
+            self.remove_plan(&previous)?;
+            self.held.hold(previous);
         }
         match renameat(CWD, &self.place.previous, CWD, &self.place.container) {
             Ok(()) => self.place.set_root_time(self.place.root_time),
-            Err(Errno::NOENT) if self.place.open_container()?.is_some() => Ok(()),
+            Err(Errno::NOENT) if self.find()?.is_some() => Ok(()),
             Err(Errno::NOENT) => Err(Error::environment("the previous state is gone")
                 .with_context("path", self.place.previous.display())
                 .with_hint("restore from an archive")),
@@ -168,7 +182,7 @@ impl Work {
         match (load, &self.origin) {
             (Some(load), Origin::Archive(archived)) => {
                 let staged = self.place.staged();
-                let finishing = Finishing::new(container.clone(), &staged, &self.filter);
+                let finishing = Finishing::new(container.clone(), &staged, &self.filter, &self.tally);
                 finishing.run(&**archived, load.files.load(Ordering::Relaxed), &self.cx.cancel)?;
                 load.sync()?;
             }
@@ -179,24 +193,25 @@ impl Work {
     }
 
     fn plan(&self, container: &Arc<OwnedFd>) -> Result<Vec<Step>> {
-        if !self.place.has(STAGED) && !self.place.has(ABSENT) {
+        if !has(container, STAGED) && !has(container, ABSENT) {
             return Err(Error::environment("what was staged is gone")
                 .with_context("path", self.place.staged().display()));
         }
         let (live, staged) = (self.place.live_side()?, self.place.staged_side(container));
-        Planner::new(&self.place, &self.filter, self.cx.extras, &self.cx.cancel, live, staged)?.plan()
+        let (extras, cancel) = (self.cx.extras, &self.cx.cancel);
+        Planner::new(&self.place, &self.filter, extras, cancel, &self.tally, live, staged)?.plan()
     }
 
     fn commit(&self) -> Result<()> {
-        let container = match (self.place.open_container()?, &self.origin) {
-            (Some(container), _) => Arc::new(container),
+        let container = match (self.find()?, &self.origin) {
+            (Some(container), _) => container,
             // It was finished before the crash.
             (None, Origin::Crash) => return Ok(()),
             (None, _) => self.container()?,
         };
-        let steps = match swap::read(&self.place)? {
+        let steps = match swap::read(&self.place, &container)? {
             // The old folder is being removed already: that may be all that is left.
-            _ if self.is_being_removed() => return Ok(()),
+            _ if self.is_being_removed(&container) => return Ok(()),
             Some(steps) => steps,
             None => {
                 let steps = self.plan(&container)?;
@@ -207,33 +222,36 @@ impl Work {
                 steps
             }
         };
-        Swap::new(&self.place, &self.filter, container, steps)?.forward()
+        self.swap(container, steps)?.forward()
     }
 
     /// Whether a crash cut off the removal of the old folder, and with it of what tells of the restore.
-    fn is_being_removed(&self) -> bool {
-        let nothing_left = [STAGED, PLAN, ABSENT].iter().all(|name| !self.place.has(name));
-        self.place.has(DROPPED) || (nothing_left && matches!(self.origin, Origin::Crash))
+    fn is_being_removed(&self, container: &OwnedFd) -> bool {
+        let nothing_left = [STAGED, PLAN, ABSENT].iter().all(|name| !has(container, name));
+        has(container, DROPPED) || (nothing_left && matches!(self.origin, Origin::Crash))
+    }
+
+    fn swap(&self, container: Arc<OwnedFd>, steps: Vec<Step>) -> Result<Swap<'_>> {
+        Swap::new(&self.place, &self.filter, &self.tally, container, steps)
     }
 
     fn rollback(&self) -> Result<()> {
-        let Some(container) = self.place.open_container()? else {
+        let Some(container) = self.find().map_err(|error| error.with_kind(ErrorKind::Stuck))? else {
             return self.time_after_crash(self.place.root_time);
         };
-        if self.place.has(DROPPED) {
+        if has(&container, DROPPED) {
             return Err(Error::stuck("the old folder is being removed: the restore was finished")
                 .with_context("path", self.place.container.display())
                 .with_hint("the restored data are in place; remove that folder to be done"));
         }
-        if let Some(steps) = swap::read(&self.place).map_err(|error| self.stuck(error))? {
-            Swap::new(&self.place, &self.filter, Arc::new(container), steps)
-                .and_then(Swap::back)
-                .map_err(|error| self.stuck(error))?;
+        if let Some(steps) = swap::read(&self.place, &container).map_err(|error| self.stuck(error))? {
+            let swap = self.swap(container.clone(), steps);
+            swap.and_then(Swap::back).map_err(|error| self.stuck(error))?;
         }
         if self.place.from_previous {
-            return self.put_previous_back();
+            return self.put_previous_back(&container);
         }
-        self.remove_container()?;
+        self.remove_container(&container).map_err(|error| error.with_kind(ErrorKind::Stuck))?;
         self.place.set_root_time(self.place.root_time)
     }
 
@@ -245,18 +263,23 @@ impl Work {
         error.with_kind(ErrorKind::Stuck).with_hint(hint)
     }
 
-    fn put_previous_back(&self) -> Result<()> {
-        remove_file(&self.place, PLAN)?;
+    fn put_previous_back(&self, container: &OwnedFd) -> Result<()> {
+        self.remove_plan(container)?;
         rename_noreplace(CWD, self.place.container.as_os_str(), CWD, self.place.previous.as_os_str())
             .map_err(|error| self.place.error("can't put the previous state back", error))?;
         self.sync_around()?;
         self.place.set_root_time(self.place.root_time)
     }
 
-    fn remove_container(&self) -> Result<()> {
+    fn remove_plan(&self, container: &OwnedFd) -> Result<()> {
+        held::remove_file(container, PLAN)
+            .map_err(|error| self.place.error("can't remove the plan of the swap", error))
+    }
+
+    fn remove_container(&self, container: &Arc<OwnedFd>) -> Result<()> {
         // The plan goes with the rest: a tree that was half removed must not be swapped in by it.
-        remove_file(&self.place, PLAN)?;
-        remove_tree(&self.place.container)?;
+        self.remove_plan(container)?;
+        held::remove(container, &self.place.container)?;
         self.sync_around()
     }
 
@@ -276,44 +299,35 @@ impl Work {
     }
 
     fn drop_old(&self) -> Result<()> {
-        if self.place.open_container()?.is_none() {
+        let Some(container) = self.find()? else {
             return self.time_after_crash(self.place.new_time);
-        }
-        self.sweep_old()?;
+        };
+        self.sweep_old(&container)?;
         // From here on there is no way back, and a rollback can tell.
-        match renameat(CWD, self.place.staged(), CWD, self.place.container.join(DROPPED)) {
+        match renameat(&container, STAGED, &container, DROPPED) {
             Ok(()) => {}
             Err(Errno::NOENT) => {}
             // It was begun before: what is left of it is there already.
             Err(Errno::EXIST | Errno::NOTEMPTY) => {}
             Err(error) => return Err(self.place.error("can't remove the old folder", error)),
         }
-        self.sync_container()?;
-        remove_tree(&self.place.container)?;
+        swap::sync(&container).map_err(|error| self.place.error("can't write to the disk", error))?;
+        held::remove(&container, &self.place.container)?;
         self.sync_around()?;
         self.place.set_root_time(self.place.new_time)
     }
 
     /// Whoever holds a folder of the old tree open may have made something in it that is to stay.
-    fn sweep_old(&self) -> Result<()> {
-        if !self.place.has(STAGED) {
+    fn sweep_old(&self, container: &Arc<OwnedFd>) -> Result<()> {
+        if !has(container, STAGED) {
             return Ok(());
         }
-        Swap::new(&self.place, &self.filter, self.container()?, Vec::new())?.sweep(Wins::Live)
-    }
-
-    fn sync_container(&self) -> Result<()> {
-        match self.place.open_container()? {
-            Some(container) => {
-                swap::sync(&container).map_err(|error| self.place.error("can't write to the disk", error))
-            }
-            None => Ok(()),
-        }
+        self.swap(container.clone(), Vec::new())?.sweep(Wins::Live)
     }
 
     /// The container with the old tree in it becomes the previous state, in the place of an older one.
     fn keep_old(&self) -> Result<()> {
-        if self.place.open_container()?.is_none() {
+        let Some(container) = self.find()? else {
             return match self.place.previous.symlink_metadata() {
                 Ok(_) => {
                     self.remove_older()?;
@@ -321,27 +335,31 @@ impl Work {
                 }
                 Err(error) => Err(self.place.error("the old folder is gone", error)),
             };
-        }
-        self.sweep_old()?;
-        self.mark_absent()?;
+        };
+        self.sweep_old(&container)?;
+        self.mark_absent(&container)?;
         match rename_noreplace(CWD, self.place.previous.as_os_str(), CWD, self.older().as_os_str()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => return Err(self.place.error("can't put an older previous state away", error)),
         }
         renameat(CWD, &self.place.container, CWD, &self.place.previous)
             .map_err(|error| self.place.error("can't keep the old folder", error))?;
+        if !held::is_at(&container, &self.place.previous) {
+            return Err(held::not_ours(&self.place.previous));
+        }
         self.sync_around()?;
         self.remove_older()?;
         self.place.set_root_time(self.place.new_time)
     }
 
     /// If there was no folder, that is the state to go back to: it is written down, lest it pass for an accident.
-    fn mark_absent(&self) -> Result<()> {
-        if self.place.has(STAGED) {
-            return remove_file(&self.place, ABSENT);
+    fn mark_absent(&self, container: &OwnedFd) -> Result<()> {
+        let fail = |error: Errno| self.place.error("can't keep the old state", error);
+        if has(container, STAGED) {
+            return held::remove_file(container, ABSENT).map_err(fail);
         }
-        let marked = std::fs::write(self.place.container.join(ABSENT), b"");
-        marked.map_err(|error| self.place.error("can't keep the old state", error))
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        openat(container, ABSENT, flags, Mode::RUSR | Mode::WUSR).map(drop).map_err(fail)
     }
 
     fn older(&self) -> std::path::PathBuf {
@@ -352,15 +370,6 @@ impl Work {
 
     fn remove_older(&self) -> Result<()> {
         remove_tree(&self.older())
-    }
-}
-
-fn remove_file(place: &Place, name: &str) -> Result<()> {
-    match std::fs::remove_file(place.container.join(name)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(place.error("can't remove the plan of the swap", error))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -387,14 +396,12 @@ fn container_name(previous: &Path, run: &str) -> std::ffi::OsString {
 /// Removes a previous state. Its tree goes first under another name: half of it must not be restored.
 pub(crate) fn discard(kept: &Token) -> Result<()> {
     let place = Place::from_token(kept)?;
-    if place.previous.symlink_metadata().is_err() {
-        return Ok(());
-    }
-    match renameat(CWD, place.previous.join(STAGED), CWD, place.previous.join(DROPPED)) {
+    let Some(previous) = held::open(&place.previous)?.map(Arc::new) else { return Ok(()) };
+    match renameat(&previous, STAGED, &previous, DROPPED) {
         Ok(()) | Err(Errno::NOENT | Errno::EXIST | Errno::NOTEMPTY) => {}
         Err(error) => return Err(place.error("can't discard the previous state", error)),
     }
     let time = if place.inside { time_of(&place.root) } else { None };
-    remove_tree(&place.previous)?;
+    held::remove(&previous, &place.previous)?;
     place.set_root_time(time)
 }

@@ -22,6 +22,7 @@ use crate::listing::open_quietly;
 use crate::path::{is_below, join, shown};
 use crate::root::error_at;
 use crate::state::type_of;
+use crate::tally::{Lacking, Tally};
 use crate::tree::Tree;
 use crate::xattr;
 
@@ -30,7 +31,7 @@ const SET_ID: u32 = 0o6000;
 /// Gives what is at `name` in `folder` this owner, mode, time and attributes. Not for symbolic links.
 ///
 /// Who is not root can't give files away: owner and group then stay, as far as they can't be set, and a program
-/// that is not its recorded owner's does not keep a set-id bit.
+/// that is not its recorded owner's does not keep a set-id bit. Answers what could not be set.
 pub(crate) fn stamp(
     folder: BorrowedFd<'_>,
     name: &OsStr,
@@ -38,18 +39,19 @@ pub(crate) fn stamp(
     meta: &Meta,
     attributes: Attributes,
     names: &mut Vec<u8>,
-) -> io::Result<()> {
+) -> io::Result<Lacking> {
     let owned = own(folder, name, now, meta, AtFlags::empty())?;
+    let mut lacking = Lacking { owner: !owned, attributes: false };
     if attributes == Attributes::Exactly || meta.xattrs.is_some() {
         let file = open_quietly(folder, name, OFlags::NONBLOCK)?;
-        xattr::write(&file, meta.xattrs.as_deref(), names)?;
+        lacking.attributes = !xattr::write(&file, meta.xattrs.as_deref(), names)?;
     }
     let is_file = type_of(now) == FileType::RegularFile;
     let mode = if is_file && !owned { meta.mode & !SET_ID } else { meta.mode };
     if mode != now.st_mode & 0o7777 || meta.xattrs.is_some() || mode & SET_ID != 0 {
         chmodat(folder, name, Mode::from_raw_mode(mode), AtFlags::empty())?;
     }
-    set_time(folder, name, meta, AtFlags::empty())
+    set_time(folder, name, meta, AtFlags::empty()).map(|()| lacking)
 }
 
 /// Whether attributes that are there, and not recorded, are removed.
@@ -91,6 +93,7 @@ pub(crate) struct Finishing<'a> {
     beneath: Beneath,
     staged: &'a Path,
     filter: &'a Filter,
+    tally: &'a Tally,
     /// Folders that are not left yet.
     open: Vec<Entry>,
     names: Vec<u8>,
@@ -98,9 +101,14 @@ pub(crate) struct Finishing<'a> {
 }
 
 impl<'a> Finishing<'a> {
-    pub(crate) fn new(container: Arc<OwnedFd>, staged: &'a Path, filter: &'a Filter) -> Self {
+    pub(crate) fn new(
+        container: Arc<OwnedFd>,
+        staged: &'a Path,
+        filter: &'a Filter,
+        tally: &'a Tally,
+    ) -> Self {
         let beneath = Beneath::new(container);
-        Self { beneath, staged, filter, open: Vec::new(), names: Vec::new(), files: 0 }
+        Self { beneath, staged, filter, tally, open: Vec::new(), names: Vec::new(), files: 0 }
     }
 
     /// # Errors
@@ -175,7 +183,9 @@ impl<'a> Finishing<'a> {
         let done = self.beneath.parent(&way).and_then(|(folder, name)| {
             stamp(folder, name, stat, &entry.meta, Attributes::Add, &mut self.names)
         });
-        done.map_err(|error| self.cannot_stamp(&entry.path, error))
+        let lacking = done.map_err(|error| self.cannot_stamp(&entry.path, error))?;
+        self.tally.note_lacking(&entry.path, lacking);
+        Ok(())
     }
 
     fn cannot_stamp(&self, path: &[u8], error: io::Error) -> Error {
@@ -193,10 +203,14 @@ impl<'a> Finishing<'a> {
         let made = self.beneath.parent(&way).and_then(|(folder, name)| {
             symlinkat(target, folder, name)?;
             let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
-            own(folder, name, &stat, &entry.meta, AtFlags::SYMLINK_NOFOLLOW)?;
-            set_time(folder, name, &entry.meta, AtFlags::SYMLINK_NOFOLLOW)
+            let owned = own(folder, name, &stat, &entry.meta, AtFlags::SYMLINK_NOFOLLOW)?;
+            set_time(folder, name, &entry.meta, AtFlags::SYMLINK_NOFOLLOW)?;
+            Ok(Lacking { owner: !owned, attributes: false })
         });
-        made.map_err(|error| error_at(self.staged, "can't make a symbolic link", &entry.path, error))
+        let lacking =
+            made.map_err(|error| error_at(self.staged, "can't make a symbolic link", &entry.path, error))?;
+        self.tally.note_lacking(&entry.path, lacking);
+        Ok(())
     }
 
     fn hard_link(&mut self, entry: &Entry, target: &[u8]) -> Result<()> {
@@ -233,11 +247,11 @@ pub(crate) fn meta_of_folder(fd: &OwnedFd) -> io::Result<Meta> {
     Ok(Meta::of(&stat, xattr::read(fd.as_fd(), &mut Vec::new())?))
 }
 
-/// Makes a folder like another one, unless there is one.
-pub(crate) fn make_like(beneath: &mut Beneath, way: &[u8], meta: &Meta) -> io::Result<()> {
+/// Makes a folder like another one, unless there is one. Answers what could not be given to it.
+pub(crate) fn make_like(beneath: &mut Beneath, way: &[u8], meta: &Meta) -> io::Result<Lacking> {
     let (folder, name) = beneath.parent(way)?;
     match rustix::fs::mkdirat(folder, name, Mode::RWXU) {
-        Err(rustix::io::Errno::EXIST) => return Ok(()),
+        Err(rustix::io::Errno::EXIST) => return Ok(Lacking::default()),
         made => made?,
     }
     let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;

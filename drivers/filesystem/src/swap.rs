@@ -1,6 +1,6 @@
 //! Doing a plan, and undoing it: from wherever a crash left it, and as often as one likes.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -16,11 +16,13 @@ use crate::rename::{has_no_flags, rename_noreplace};
 use crate::root::error_at;
 use crate::stamp::{Attributes, stamp};
 use crate::sweep::Wins;
+use crate::tally::Tally;
 
 /// A plan that is on the disk, and both sides of it.
 pub(crate) struct Swap<'a> {
     pub(crate) place: &'a Place,
     pub(crate) filter: &'a Filter,
+    pub(crate) tally: &'a Tally,
     container: Arc<OwnedFd>,
     pub(crate) live: Side,
     pub(crate) staged: Side,
@@ -54,11 +56,14 @@ pub(crate) fn write(place: &Place, container: &OwnedFd, steps: &[Step]) -> Resul
 }
 
 /// The plan of a container; `None` if it has none yet.
-pub(crate) fn read(place: &Place) -> Result<Option<Vec<Step>>> {
-    let lines = match std::fs::read(place.container.join(PLAN)) {
-        Ok(lines) => lines,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(place.error("can't read the plan of the swap", error)),
+pub(crate) fn read(place: &Place, container: &OwnedFd) -> Result<Option<Vec<Step>>> {
+    let fail = |error: io::Error| place.error("can't read the plan of the swap", error);
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut lines = Vec::new();
+    match openat(container, PLAN, flags, Mode::empty()) {
+        Ok(file) => std::fs::File::from(file).read_to_end(&mut lines).map_err(fail)?,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(fail(error.into())),
     };
     let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     lines.map(Step::from_line).collect::<Result<_>>().map(Some)
@@ -74,11 +79,12 @@ impl<'a> Swap<'a> {
     pub(crate) fn new(
         place: &'a Place,
         filter: &'a Filter,
+        tally: &'a Tally,
         container: Arc<OwnedFd>,
         steps: Vec<Step>,
     ) -> Result<Self> {
         let staged = place.staged_side(&container);
-        Ok(Self { place, filter, live: place.live_side()?, staged, container, steps })
+        Ok(Self { place, filter, tally, live: place.live_side()?, staged, container, steps })
     }
 
     /// Does what is not done of the plan.
@@ -289,7 +295,8 @@ impl<'a> Swap<'a> {
             let now = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
             stamp(folder, name, &now, &entry.meta, Attributes::Exactly, &mut Vec::new())
         });
-        done.map_err(|error| self.fail(path, error))
+        // What is lacking was told when it was staged, or is as it was before.
+        done.map(drop).map_err(|error| self.fail(path, error))
     }
 
     /// Writes the renames down to the disk.
@@ -347,7 +354,8 @@ mod tests {
 
     fn swap<'a>(place: &'a Place, container: &Arc<OwnedFd>, steps: &[Step]) -> Swap<'a> {
         let filter = Box::leak(Box::new(Filter::new(&[], &[]).unwrap()));
-        Swap::new(place, filter, container.clone(), steps.to_vec()).unwrap()
+        let tally = Box::leak(Box::default());
+        Swap::new(place, filter, tally, container.clone(), steps.to_vec()).unwrap()
     }
 
     #[test]
@@ -411,7 +419,7 @@ mod tests {
         fs::create_dir(place.root.join("kept")).unwrap();
         fs::write(place.root.join("kept/late.log"), "late").unwrap();
         let filter = Filter::new(&[], &["*.log".to_owned()]).unwrap();
-        Swap::new(&place, &filter, container, steps).unwrap().forward().unwrap();
+        Swap::new(&place, &filter, &Tally::default(), container, steps).unwrap().forward().unwrap();
         assert!(place.root.join("new").exists());
         for late in ["only/there/late.log", "kept/late.log"] {
             assert_eq!(fs::read_to_string(place.root.join(late)).unwrap(), "late", "{late}");
@@ -427,8 +435,8 @@ mod tests {
         let entry = Entry::from_line(line).unwrap();
         steps.push(Step::Carry { path: b"a\xff\n/b".to_vec() });
         steps.push(Step::Stamp { path: b"c".to_vec(), old: entry.clone(), new: entry });
-        assert!(read(&place).unwrap().is_none());
+        assert!(read(&place, &container).unwrap().is_none());
         write(&place, &container, &steps).unwrap();
-        assert_eq!(read(&place).unwrap().unwrap(), steps);
+        assert_eq!(read(&place, &container).unwrap().unwrap(), steps);
     }
 }

@@ -22,6 +22,7 @@ use crate::root::is_mount;
 use crate::stamp::{make_like, meta_of_folder};
 use crate::state::{is_special, type_of};
 use crate::swap::{Direction, Swap};
+use crate::tally::Told;
 
 /// So often it is looked whether something came in meanwhile.
 const MOST_ROUNDS: usize = 5;
@@ -147,7 +148,8 @@ impl Swap<'_> {
                 None => {
                     let meta = meta_of_folder(&open_anyway(&mut self.staged, folder)?)?;
                     let way = self.live.way(folder);
-                    make_like(self.live.beneath(), &way, &meta)?;
+                    let lacking = make_like(self.live.beneath(), &way, &meta)?;
+                    self.tally.note_lacking(folder, lacking);
                 }
                 Some(_) => return Ok(there),
             }
@@ -161,12 +163,17 @@ impl Swap<'_> {
         let name = OsStr::from_bytes(split(path).1);
         for number in 1..=MOST_NAMES {
             let from = self.staged.way(path);
-            let to = self.live.way(&join(folder, &name_aside(name, number)));
+            let aside = join(folder, &name_aside(name, number));
+            let to = self.live.way(&aside);
             let (from_folder, from_name) = self.staged.beneath().parent(&from)?;
             let (to_folder, to_name) = self.live.beneath().parent(&to)?;
             match rename_noreplace(from_folder, from_name, to_folder, to_name) {
                 Err(Errno::EXIST | Errno::NOTEMPTY) => {}
-                done => return Ok(done?),
+                done => {
+                    done?;
+                    self.tally.note(Told::SetAside, &aside);
+                    return Ok(());
+                }
             }
         }
         Err(Errno::EXIST.into())
@@ -187,7 +194,12 @@ impl Swap<'_> {
             match rename_noreplace(folder, name, folder, &aside) {
                 Err(Errno::EXIST | Errno::NOTEMPTY) => {}
                 Err(Errno::NOENT) => return Ok(()),
-                done => return done,
+                done => {
+                    done?;
+                    let aside = join(split(path).0, aside.as_bytes());
+                    self.tally.note(Told::SetAside, &aside);
+                    return Ok(());
+                }
             }
         }
         Err(Errno::EXIST)

@@ -60,24 +60,25 @@ fn value(file: impl AsFd, name: &[u8]) -> io::Result<Option<Box<[u8]>>> {
 /// Gives an open file or folder these attributes and no others.
 ///
 /// Those that take a right which even root may lack, in a container, are left out then: a `security.` or `trusted.`
-/// attribute is no reason to refuse a restore.
-pub(crate) fn write(file: impl AsFd, wanted: Option<&Xattrs>, names: &mut Vec<u8>) -> io::Result<()> {
+/// attribute is no reason to refuse a restore. Answers whether all are there.
+pub(crate) fn write(file: impl AsFd, wanted: Option<&Xattrs>, names: &mut Vec<u8>) -> io::Result<bool> {
     let present = read(file.as_fd(), names)?;
     for name in present.iter().flat_map(|present| present.keys()) {
         if !wanted.is_some_and(|wanted| wanted.contains_key(name)) && !name.starts_with(b"security.") {
             fremovexattr(file.as_fd(), &**name)?;
         }
     }
+    let mut all = true;
     for (name, value) in wanted.into_iter().flatten() {
         if present.as_ref().and_then(|present| present.get(name)) == Some(value) {
             continue;
         }
         match fsetxattr(file.as_fd(), &**name, value, XattrFlags::empty()) {
-            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::ACCESS) if is_for_root(name) => {}
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::ACCESS) if is_for_root(name) => all = false,
             done => done?,
         }
     }
-    Ok(())
+    Ok(all)
 }
 
 fn is_for_root(name: &[u8]) -> bool {
