@@ -1,6 +1,6 @@
 //! Within one version.
 
-use dumprestore_testkit::{PostgresServer, PostgresVersion};
+use dumprestore_testkit::{PostgresOptions, PostgresServer, PostgresVersion};
 
 use crate::rich;
 use crate::support::{config, content, dump, restore, same, try_restore};
@@ -167,4 +167,46 @@ async fn a_view_whose_query_fails_by_now_is_left_without_rows_and_told() {
     assert_eq!(told, [("materialized view `public.m`", true), ("materialized view `public.n`", true)]);
     let filled = "SELECT string_agg(relname, ',') FROM pg_class WHERE relkind = 'm' AND relispopulated";
     assert_eq!(server.value(&copy, filled), "o");
+}
+
+/// A setting of the server's, or of a login's, must not change what is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_survive_whatever_the_sessions_of_a_server_are_set_to() {
+    let settings = [
+        ("array_nulls", "off"),
+        ("bytea_output", "escape"),
+        ("check_function_bodies", "on"),
+        ("DateStyle", "Postgres, DMY"),
+        ("default_table_access_method", "heap"),
+        ("default_transaction_isolation", "serializable"),
+        ("default_transaction_read_only", "on"),
+        ("escape_string_warning", "on"),
+        ("extra_float_digits", "-15"),
+        ("IntervalStyle", "sql_standard"),
+        ("lc_monetary", "C.UTF-8"),
+        ("quote_all_identifiers", "on"),
+        ("search_path", "pg_temp"),
+        ("standard_conforming_strings", "off"),
+        ("statement_timeout", "300"),
+        ("TimeZone", "America/New_York"),
+        ("transform_null_equals", "on"),
+        ("xmlbinary", "hex"),
+        ("xmloption", "document"),
+    ];
+    let odd = settings.iter().fold(PostgresOptions::new(PostgresVersion::V15), |options, (name, value)| {
+        options.setting(name, value)
+    });
+    let (odd, usual) = (odd.start(), PostgresServer::shared(PostgresVersion::V15));
+    let database = usual.create_database();
+    rich::fill(usual, &database);
+    rich::make_roles(&odd);
+    let folder = tempfile::tempdir().unwrap();
+    let archived = dump(config(usual, &database), folder.path()).await;
+    restore(&archived, &odd, &database).await;
+    // What `pg_dump` says there would depend on it.
+    let again = tempfile::tempdir().unwrap();
+    let archived = dump(config(&odd, &database), again.path()).await;
+    let copy = format!("{database}_again");
+    restore(&archived, usual, &copy).await;
+    same(&content(usual, &copy), &content(usual, &database));
 }

@@ -46,7 +46,7 @@ fn run(server: &PostgresServer, database: &str, name: &str, sql: &str) {
 pub fn make_roles(server: &PostgresServer) {
     for role in ROLES {
         // Another test may have made it.
-        let _there = server.try_batch("postgres", &format!("CREATE ROLE {role}"));
+        let _there = server.try_batch("postgres", &format!("BEGIN READ WRITE; CREATE ROLE {role}; COMMIT"));
     }
 }
 

@@ -27,7 +27,9 @@ fn make_by_pg_restore(old: &PostgresServer, database: &str, new: &PostgresServer
 
 async fn is_restored_into(newer: PostgresVersion) {
     let (old, new) = (PostgresServer::shared(PostgresVersion::V14), PostgresServer::shared(newer));
-    let database = old.create_database();
+    // A name that the other server does not have either.
+    let database = format!("of_14_for_{}", newer.major());
+    old.batch("postgres", &format!("CREATE DATABASE {database}"));
     rich::fill_for(old, &database, newer);
     rich::make_roles(new);
     let folder = tempfile::tempdir().unwrap();
