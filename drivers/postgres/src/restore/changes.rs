@@ -23,6 +23,9 @@ pub(crate) struct Plan<'a> {
     pub(crate) contents: &'a Contents,
 }
 
+/// From so many bytes on it is worth a look whether there is room for them.
+const MUCH: u64 = 1 << 30;
+
 /// Schema and name of a table.
 pub(super) type TableName = (String, String);
 
@@ -151,10 +154,27 @@ impl Plan<'_> {
         if !without.is_empty() {
             changes.notes.push(format!("the dump is without the rows of `{}`", without.join("`, `")));
         }
+        changes.notes.extend(self.room(session).await?);
         if !self.contents.whole {
             changes.notes.push("the dump is of a selection, and the database is replaced by it".to_owned());
         }
         Ok(())
+    }
+
+    /// No server tells how much is free where its files are: so people have to look, where it is much.
+    async fn room(&self, session: &Connection) -> Result<Option<String>> {
+        let bytes: u64 = self.contents.tables.iter().map(|table| table.bytes).sum();
+        if bytes < MUCH {
+            return Ok(None);
+        }
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let asked = session.query_one("SELECT pg_catalog.pg_size_pretty($1::bigint)", &[&bytes]).await;
+        let row = asked.map_err(|error| session.fault(error, "can't say how much room is needed"))?;
+        let pretty: &str = row.get(0);
+        Ok(Some(format!(
+            "the server needs room for {pretty} of rows, besides indexes and its write-ahead log, and can't tell \
+             whether it has it"
+        )))
     }
 
     async fn note_live(&self, session: &Connection, live: &Database, changes: &mut Changes) -> Result<()> {
@@ -165,7 +185,8 @@ impl Plan<'_> {
         };
         let sessions = count(
             "SELECT pid::text FROM pg_catalog.pg_stat_activity \
-             WHERE datid = $1 AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend'",
+             WHERE datid = $1 AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend' \
+             AND NOT (usename = current_user AND application_name LIKE '%: plan')",
         )
         .await?;
         if !sessions.is_empty() {

@@ -68,6 +68,7 @@ async fn what_a_person_should_know_is_noted() {
     let mut contents = contents();
     contents["roles"] = json!([{ "name": "plan_new", "sql": ["CREATE ROLE plan_new;"] }]);
     contents["tables"][0]["without_data"] = json!(true);
+    contents["tables"][1]["bytes"] = json!(3_u64 << 30);
     let changes =
         changes(&setup(server, &database), archive(&contents), &StageContext::new(run())).await.unwrap();
     assert_eq!((changes.create, changes.replace, changes.remove), (2, 0, 1));
@@ -77,6 +78,7 @@ async fn what_a_person_should_know_is_noted() {
         "sessions that are ended at the swap: 1 now",
         "settings of the database that are lost: `work_mem=7MB`",
         "the dump is without the rows of `s.t`",
+        "the server needs room for 3072 MB of rows, besides indexes and its write-ahead log, and can't tell whether it has it",
     ] {
         assert!(changes.notes.iter().any(|note| note == expected), "{expected}: {:?}", changes.notes);
     }
