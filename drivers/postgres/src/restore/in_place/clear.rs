@@ -3,7 +3,7 @@
 use dumprestore_driver::{Error, LedgerEntry, Result};
 
 use super::extensions;
-use super::holdings::Holdings;
+use super::holdings::{Holdings, has_public};
 use super::tolerance::try_to;
 use crate::archived::Contents;
 use crate::connect::{Connection, sqlstate};
@@ -121,8 +121,7 @@ async fn reset_schemas(
             ledger.extend(try_to(session, &what, &statements).await?);
         }
     }
-    let archived = contents.schemas.iter().any(|schema| schema == "public");
-    if archived && !holdings.schemas.contains("public") {
+    if has_public(contents) && !holdings.schemas.contains("public") {
         let mut statements = vec!["CREATE SCHEMA public".to_owned()];
         statements.extend(public(session.version()));
         ledger.extend(try_to(session, "schema `public`", &statements).await?);

@@ -66,6 +66,11 @@ fn looked(session: &Connection, error: tokio_postgres::Error) -> Error {
     session.fault(error, "can't list what the live database holds")
 }
 
+/// Whether what is restored has the schema `public`: a selection that is without it says nothing of it.
+pub(super) fn has_public(contents: &Contents) -> bool {
+    !contents.whole || contents.schemas.iter().any(|schema| schema == "public")
+}
+
 /// `public` is the server's own, and may belong to somebody else. Others stay if an extension that stays is in them.
 async fn staying_schemas(
     session: &Connection,
@@ -74,7 +79,7 @@ async fn staying_schemas(
 ) -> Result<Vec<(u32, String)>> {
     let homes: Vec<u32> = extensions.iter().map(|extension| extension.schema).collect();
     let names: Vec<&str> = extensions.iter().map(|extension| extension.name.as_str()).collect();
-    let public = contents.schemas.iter().any(|schema| schema == "public");
+    let public = has_public(contents);
     let asked = "SELECT n.oid, n.nspname::text FROM pg_catalog.pg_namespace n \
         WHERE pg_catalog.left(n.nspname::text, 3) <> 'pg_' AND n.nspname <> 'information_schema' \
         AND (n.oid = ANY ($1) OR n.nspname = 'public' AND $3 OR EXISTS (SELECT FROM pg_catalog.pg_depend i \

@@ -28,7 +28,9 @@ pub(super) async fn lock(server: &Server, session: &Connection, tables: &[String
     while !tables.is_empty() {
         let left = server.lock_timeout.map(|longest| longest.saturating_sub(begun.elapsed()));
         let insists = begun.elapsed() > server.lock_timeout.map_or(POLITE, |longest| longest / 2);
-        let wait = if insists { left.unwrap_or_default() } else { short };
+        // 0 is for ever.
+        let rest = left.map_or(Duration::ZERO, |left| left.max(Duration::from_millis(1)));
+        let wait = if insists { rest } else { short };
         let Err(error) = try_lock(session, tables, wait).await else { break };
         let busy = matches!(sqlstate(&error), Some("55P03" | "40P01"));
         if !busy {
