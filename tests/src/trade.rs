@@ -27,17 +27,15 @@ impl Trade {
     /// Starts writing, at about that many operations each second.
     pub fn start(market: &Market, rate: u32) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let writer = |index: u32| {
+        // Each has its own before the first of them makes new ones.
+        let shares: Vec<Vec<Product>> = (0..SELLERS).map(|share| products(market, share)).collect();
+        let seller = |mut mine: Vec<Product>| {
             let writer = Writer::new(market, &stop, rate / (SELLERS + 1));
-            std::thread::spawn(move || match index {
-                0 => writer.work(keep_accounts),
-                index => {
-                    let mut mine = writer.products(index - 1);
-                    writer.work(move |writer| sell(writer, &mut mine))
-                }
-            })
+            std::thread::spawn(move || writer.work(move |writer| sell(writer, &mut mine)))
         };
-        let writers = (0..=SELLERS).map(writer).collect();
+        let mut writers: Vec<_> = shares.into_iter().map(seller).collect();
+        let accountant = Writer::new(market, &stop, rate / (SELLERS + 1));
+        writers.push(std::thread::spawn(move || accountant.work(keep_accounts)));
         Self { stop, writers }
     }
 
@@ -101,13 +99,6 @@ impl Writer {
         }
     }
 
-    /// The products that are this writer's to change.
-    fn products(&self, share: u32) -> Vec<Product> {
-        let asked = format!("SELECT id, image FROM product WHERE id % {SELLERS} = {share}");
-        let rows = self.runtime.block_on(self.db.query(&asked, &[])).unwrap();
-        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
-    }
-
     fn work(mut self, mut operate: impl FnMut(&mut Self)) -> TrafficReport {
         let begun = Instant::now();
         let mut operations = 0;
@@ -141,6 +132,14 @@ impl Writer {
     fn put(&self, name: &str, content: &[u8]) {
         fs::write(self.uploads.join(name), content).unwrap();
     }
+}
+
+/// The products that are one seller's to change.
+fn products(market: &Market, share: u32) -> Vec<Product> {
+    let asked = format!("SELECT id, image FROM product WHERE id % {SELLERS} = {share}");
+    let rows = market.server().rows(&market.name("db"), &asked);
+    let text = |value: &Option<String>| value.clone().unwrap();
+    rows.iter().map(|row| (text(&row[0]).parse().unwrap(), text(&row[1]))).collect()
 }
 
 fn sell(writer: &mut Writer, mine: &mut Vec<Product>) {
