@@ -30,6 +30,8 @@ pub enum ErrorKind {
     Misuse,
     /// The destination or the file failed.
     Io,
+    /// A scratch file failed, such as for want of room. The archive itself may be sound.
+    Scratch,
     /// The caller asked to stop.
     Cancelled,
 }
@@ -75,6 +77,11 @@ impl Error {
 
     pub(crate) fn at(mut self, entry: impl Into<String>) -> Self {
         self.0.entry.get_or_insert_with(|| entry.into());
+        self
+    }
+
+    pub(crate) fn of_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
         self
     }
 

@@ -101,9 +101,18 @@ pub(crate) fn describe(archive: &OpenArchive) -> String {
     format!("`{}`, as of {} ({})", archive.label(), utc(moment), crate::console::ago(age))
 }
 
-/// An archive that turned out to be damaged, or can't be read.
+/// An archive that turned out to be damaged, or can't be read. That there is no room for scratch files says nothing
+/// about it.
 pub(crate) fn unreadable(error: dumprestore::archive::Error) -> Error {
-    Error::new(ErrorKind::Archive, error.to_string())
+    let kind = match error.kind() {
+        dumprestore::archive::ErrorKind::Scratch => ErrorKind::Environment,
+        _ => ErrorKind::Archive,
+    };
+    let made = Error::new(kind, error.to_string());
+    match error.hint_text() {
+        Some(hint) => made.with_hint(hint),
+        None => made,
+    }
 }
 
 /// `2026-01-31 23:59:59 UTC`.
@@ -114,30 +123,22 @@ pub(crate) fn utc(moment: OffsetDateTime) -> String {
 
 /// Opens the archive of that path, or the `latest` of the configured set.
 pub(crate) fn open(session: &Session, name: &Path) -> Result<OpenArchive> {
-    if name == Path::new(LATEST) { latest(session, &session.load()?) } else { open_file(name) }
+    if name == Path::new(LATEST) { latest(session, &session.load()?) } else { OpenArchive::open(name) }
 }
 
 /// The same, with the set at hand.
 pub(crate) fn open_for(session: &Session, set: &BackupSet, name: &Path) -> Result<OpenArchive> {
-    if name == Path::new(LATEST) { latest(session, set) } else { open_file(name) }
-}
-
-fn open_file(path: &Path) -> Result<OpenArchive> {
-    OpenArchive::open(path).map_err(|error| match error.kind() {
-        // What can't be opened is an archive that can't be read.
-        ErrorKind::Environment => error.with_kind(ErrorKind::Archive),
-        _ => error,
-    })
+    if name == Path::new(LATEST) { latest(session, set) } else { OpenArchive::open(name) }
 }
 
 /// The archive of this set that was sealed last, as its manifest says.
 ///
 /// # Errors
-/// If a file that was written later has a name that archives of this set get, and can't be used: an older state is
-/// never restored without somebody having asked for it by name.
+/// If a file beside it was written later and can't be used, whatever its name: it may be the archive that is meant, and
+/// an older state is never restored without somebody having asked for it by name.
 fn latest(session: &Session, set: &BackupSet) -> Result<OpenArchive> {
     let folder = match usual(set) {
-        Usual::File(path) => return open_file(&path),
+        Usual::File(path) => return OpenArchive::open(&path),
         Usual::Folder(folder) => folder,
     };
     // One that holds a part of the set only, made with `--only`, is not meant as long as there is a whole one.
@@ -145,6 +146,7 @@ fn latest(session: &Session, set: &BackupSet) -> Result<OpenArchive> {
     let mut unusable = Vec::new();
     for path in zips(&folder)? {
         match OpenArchive::open(&path) {
+            Err(error) if error.kind() != ErrorKind::Archive => return Err(error),
             Err(error) => unusable.push((path, error)),
             Ok(archive) if archive.archive().manifest().set != set.name() => {}
             Ok(archive) if newest.as_ref().is_none_or(|(newest, _)| is_newer(set, &archive, newest)) => {
@@ -154,12 +156,10 @@ fn latest(session: &Session, set: &BackupSet) -> Result<OpenArchive> {
         }
     }
     for (path, error) in unusable {
-        if is_named_for(&path, set)
-            && newest.as_ref().is_none_or(|(_, newest)| written(&path) >= written(newest))
-        {
-            return Err(error
-                .with_kind(ErrorKind::Archive)
-                .with_hint("`latest` would mean an older archive: name the one that you mean"));
+        if newest.as_ref().is_none_or(|newest| may_be_newer(&path, newest)) {
+            return Err(error.with_hint(
+                "`latest` would mean an older archive: name the one that you mean, or move this file away",
+            ));
         }
         session.console.warn(format_args!("passed over, for it can't be used: {error}"), None);
     }
@@ -176,10 +176,12 @@ fn is_complete(archive: &OpenArchive, set: &BackupSet) -> bool {
     set.dump_order().iter().all(|node| manifest.node(node.as_str()).is_some())
 }
 
-/// Whether `dump` gives such a name to archives of this set.
-fn is_named_for(path: &Path, set: &BackupSet) -> bool {
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    stem.strip_prefix(set.name()).is_some_and(|rest| rest.starts_with('-'))
+/// Whether a file that can't be read may hold a later state than that archive. A copy of the archive may have been made
+/// later than the file: what counts is when it was sealed.
+fn may_be_newer(unusable: &Path, (archive, path): &(OpenArchive, PathBuf)) -> bool {
+    let sealed = archive.archive().manifest().sealed.into();
+    let since = written(path).map_or(sealed, |written| written.min(sealed));
+    written(unusable).is_none_or(|written| written >= since)
 }
 
 fn written(path: &Path) -> Option<std::time::SystemTime> {

@@ -47,7 +47,7 @@ fn latest_is_the_one_sealed_last_whatever_its_file_says() {
     let second = archive_of(&shop.must(&["dump"]));
     // The older one is copied later, under a later name.
     std::fs::copy(&first, shop.path("backups/shop-99991231T235959Z.zip")).unwrap();
-    // Others that must not count: of another set, cut off, no archive at all, and a safety dump.
+    // Others that must not count: of another set, older ones that are cut off or no archive at all, and a safety dump.
     shop.configure(&CONFIG.replace("name: shop", "name: other"));
     shop.must(&["dump"]);
     shop.configure(CONFIG);
@@ -55,21 +55,48 @@ fn latest_is_the_one_sealed_last_whatever_its_file_says() {
     let cut = shop.path("backups/cut.zip");
     std::fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
     std::fs::write(shop.path("backups/notes.zip"), "notes").unwrap();
+    let long_ago = std::time::SystemTime::UNIX_EPOCH;
+    for older in ["cut.zip", "notes.zip"] {
+        let file = std::fs::File::options().write(true).open(shop.path("backups").join(older)).unwrap();
+        file.set_modified(long_ago).unwrap();
+    }
     shop.must(&["restore", "latest", "--yes", "--safety-dump"]);
     let ran = shop.must(&["inspect", "latest"]);
     assert!(ran.stdout.contains(&format!("archive    {second},")), "{}", ran.stdout);
     for passed_over in ["cut.zip", "notes.zip"] {
         assert!(ran.stderr.contains(passed_over), "{}", ran.stderr);
     }
-    // An archive of this set that came later and can't be used is not passed over: `latest` never means an older one.
-    std::fs::rename(&cut, shop.path("backups/shop-20990101T000000Z.zip")).unwrap();
+}
+
+#[test]
+fn latest_never_means_an_older_one_because_a_newer_one_is_damaged() {
+    let shop = Shop::new();
+    let older = archive_of(&shop.must(&["dump"]));
+    shop.must(&["dump", "-o", "backups/before-2.0.zip"]);
+    let damaged = std::fs::File::options().write(true).open(shop.path("backups/before-2.0.zip")).unwrap();
+    damaged.set_len(damaged.metadata().unwrap().len() - 10).unwrap();
+    // A copy of the older one that is made later makes it no newer.
+    std::fs::copy(&older, shop.path("backups/copy.zip")).unwrap();
+    shop.break_it();
+    let broken = shop.state();
     let ran = shop.run(&["restore", "latest", "--yes"]);
-    assert_eq!(ran.code, 4, "{}", ran.stderr);
-    assert!(
-        ran.stderr.contains("shop-20990101T000000Z.zip") && ran.stderr.contains("hint:"),
-        "{}",
-        ran.stderr
-    );
+    assert_eq!((ran.code, shop.state()), (4, broken), "{}", ran.stderr);
+    assert!(ran.stderr.contains("before-2.0.zip") && ran.stderr.contains("\nhint: "), "{}", ran.stderr);
+    shop.must(&["restore", &older, "--yes"]);
+}
+
+#[test]
+fn a_dump_that_could_not_begin_leaves_nothing() {
+    let shop = Shop::new();
+    shop.must(&["dump"]);
+    let folder = ["a", "b", "c"].map(|letter| letter.repeat(200)).join("/");
+    std::fs::create_dir_all(shop.path(&folder)).unwrap();
+    // What is noted down first is longer than a file may be.
+    let ran = shop.run_with_small_files(&["dump", "-o", &format!("{folder}/shop.zip")]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert_eq!(shop.files(".dumprestore"), ["shop.lock"], "{}", ran.stderr);
+    let next = shop.must(&["dump"]);
+    assert!(!next.stderr.contains("killed"), "{}", next.stderr);
 }
 
 #[test]

@@ -21,7 +21,9 @@ impl From<crate::Compression> for archive::Compression {
 /// An error of the archive as one of ours.
 pub(crate) fn archive_error(error: archive::Error) -> Error {
     let kind = match error.kind() {
-        archive::ErrorKind::Io | archive::ErrorKind::Exists => ErrorKind::Environment,
+        archive::ErrorKind::Io | archive::ErrorKind::Scratch | archive::ErrorKind::Exists => {
+            ErrorKind::Environment
+        }
         archive::ErrorKind::Cancelled => ErrorKind::Cancelled,
         archive::ErrorKind::NotFound => ErrorKind::Config,
         archive::ErrorKind::Misuse => ErrorKind::Defect,

@@ -8,7 +8,7 @@ pub(crate) use sorted::{Sorted, Sorter};
 pub(crate) use spool::{Spool, SpoolReader};
 pub(crate) use table::Table;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,8 +32,10 @@ impl Scratch {
 
 fn failed(doing: &'static str) -> impl FnOnce(io::Error) -> Error {
     move |error| {
-        let error = Error::io(format!("{doing} a scratch file"), error);
-        error.hint("make room in the folder for temporary files, and run it again")
+        Error::io(format!("{doing} a scratch file"), error).of_kind(ErrorKind::Scratch).hint(
+            "make room for scratch files, and run it again: they go to `TMPDIR` when an archive is read, and to \
+             `state` when one is written",
+        )
     }
 }
 

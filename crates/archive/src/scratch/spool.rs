@@ -161,8 +161,8 @@ mod tests {
         let mut reader = SpoolReader::new(&spool);
         let mut bytes = [0; 4];
         for at in [250_000, 300_000] {
-            assert_eq!(spool.read(at, &mut bytes).unwrap_err().kind(), ErrorKind::Io);
-            assert_eq!(reader.read(at, &mut bytes).unwrap_err().kind(), ErrorKind::Io);
+            assert_eq!(spool.read(at, &mut bytes).unwrap_err().kind(), ErrorKind::Scratch);
+            assert_eq!(reader.read(at, &mut bytes).unwrap_err().kind(), ErrorKind::Scratch);
         }
         reader.read(4, &mut bytes).unwrap();
         assert_eq!(u32::from_le_bytes(bytes), 1);

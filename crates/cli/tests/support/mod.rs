@@ -118,6 +118,18 @@ impl Shop {
         self.ran(arguments, &self.command(arguments).output().unwrap())
     }
 
+    /// The same, in a process whose files can have no more than 512 bytes: as if the disk were full then.
+    pub(crate) fn run_with_small_files(&self, arguments: &[&str]) -> Ran {
+        let mut command = Command::new("sh");
+        command.args([
+            "-c",
+            "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\"",
+            env!("CARGO_BIN_EXE_dumprestore"),
+        ]);
+        let output = command.args(arguments).current_dir(&self.folder).stdin(Stdio::null()).output().unwrap();
+        self.ran(arguments, &output)
+    }
+
     /// A command that has to end with 0.
     pub(crate) fn must(&self, arguments: &[&str]) -> Ran {
         let ran = self.run(arguments);

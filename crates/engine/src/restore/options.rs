@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dumprestore_archive::{Archive, Limits};
-use dumprestore_driver::{Cancel, Content, Error, Extras, LedgerEntry, NodePath, Result};
+use dumprestore_driver::{Cancel, Content, Error, ErrorKind, Extras, LedgerEntry, NodePath, Result};
 use serde::Serialize;
 
 use crate::Observer;
@@ -27,8 +27,11 @@ pub struct RestoreOptions {
     pub other_set: bool,
     /// Whether the old state of the whole set is kept as `:previous`.
     pub reversible: bool,
-    /// Where the present state is dumped to, before anything else.
+    /// Where the present state is dumped to, before anything else. What is there and can't be dumped whole stops the
+    /// restore; what is not there yet does not.
     pub safety_dump: Option<PathBuf>,
+    /// Whether the restore goes on with a safety dump that lacks something: what it lacks is only told.
+    pub safety_dump_best_effort: bool,
     /// Watches the run.
     pub observer: Arc<dyn Observer>,
     /// Stops the run: everything is rolled back.
@@ -45,6 +48,7 @@ impl Default for RestoreOptions {
             other_set: false,
             reversible: false,
             safety_dump: None,
+            safety_dump_best_effort: false,
             observer: Arc::new(()),
             cancel: Cancel::default(),
         }
@@ -63,14 +67,19 @@ impl OpenArchive {
     /// Opens a file. Its manifest, its central directory and every name are checked here; its content is by
     /// [`verify`](crate::verify), and before every restore.
     ///
+    /// What of a very long list of parts has no room in memory goes to files without a name in
+    /// [`std::env::temp_dir`], so in `TMPDIR`. To have them elsewhere, open it by
+    /// [`Archive::open_with`], and take that by [`new`](Self::new).
+    ///
     /// # Errors
-    /// [`ErrorKind::Archive`](crate::ErrorKind::Archive) if it is no archive, or a damaged one.
+    /// [`ErrorKind::Archive`] if it is no archive, a damaged one, or can't be read. [`ErrorKind::Environment`] if there
+    /// is no room for such files: that says nothing about the archive.
     pub fn open(path: &Path) -> Result<Self> {
         let file = std::fs::File::open(path)
             .map_err(|error| unopened(error).with_context("file", path.display()))?;
         let scratch = Some(std::env::temp_dir());
         let archive = Archive::open_with(Arc::new(file), &Limits::default(), scratch)
-            .map_err(|error| archive_error(error).with_context("archive", path.display()))?;
+            .map_err(|error| unread(error).with_context("archive", path.display()))?;
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Ok(Self { archive: Arc::new(archive), label: path.display().to_string(), path: Some(path) })
     }
@@ -93,8 +102,15 @@ impl OpenArchive {
 
 fn unopened(error: std::io::Error) -> Error {
     let missing = error.kind() == std::io::ErrorKind::NotFound;
-    let made = Error::io("can't open the archive", error);
+    let made = Error::io("can't open the archive", error).with_kind(ErrorKind::Archive);
     if missing { made.with_hint("check its name; `latest` means the newest one of the set") } else { made }
+}
+
+/// An archive that can't be read, whosever fault that is; but a full folder for scratch files is not the archive's.
+fn unread(error: dumprestore_archive::Error) -> Error {
+    let is_of_file = error.kind() == dumprestore_archive::ErrorKind::Io;
+    let made = archive_error(error);
+    if is_of_file { made.with_kind(ErrorKind::Archive) } else { made }
 }
 
 /// What came of a restore.
