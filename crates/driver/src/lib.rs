@@ -25,6 +25,7 @@
 //! that may block: plain [`std::io`] in them is fine. All other methods are called on the async runtime, and must
 //! hand blocking work to `tokio::task::spawn_blocking`.
 
+mod blotter;
 mod capabilities;
 mod context;
 mod driver;
@@ -37,6 +38,7 @@ mod part;
 mod secret;
 mod selection;
 
+pub use blotter::Blotter;
 pub use capabilities::{Capabilities, Formats, InPlace, Lanes, Linked, Partial, Terms, Undo, View};
 pub use context::{BuildContext, Cancel, CutContext, CutMode, Extras, OpenContext, StageContext};
 pub use driver::{Driver, DriverConfig, OldState, Source, Staging, Token};

@@ -1,13 +1,14 @@
 //! Running hooks.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Stdio;
 
 use dumprestore_driver::{Error, NodePath, Result, Secret};
 use tokio::process::{Child, Command};
 
 use crate::event::{Event, warn};
-use crate::hook_output::{HookOutput, Scrubber};
+use crate::hook_output::{HookOutput, LastLines, Scrubber};
 use crate::run::Run;
 use crate::set::BackupSet;
 use crate::{Hook, HookPoint, OnError};
@@ -54,6 +55,14 @@ impl HookScope<'_> {
         let first = self.run(if succeeded { HookPoint::OnSuccess } else { HookPoint::OnFailure }).await;
         let always = self.run(HookPoint::Always).await;
         first.and(always)
+    }
+
+    /// The same, at the end of a run that failed with an error of its own: that is the one to return.
+    pub(crate) async fn run_last_of_failed(&self) {
+        if let Err(error) = self.run_last(false).await {
+            let message = format!("the run failed, and then a hook that is run after that did: {error}");
+            warn(&*self.run.observer, error.node(), message, error.hint().map(str::to_owned));
+        }
     }
 
     fn takes_part(&self, node: &NodePath) -> bool {
@@ -103,8 +112,11 @@ impl HookScope<'_> {
         })?;
         let group = child.id();
         let (out, err) = (child.stdout.take(), child.stderr.take());
-        let lines =
-            tokio::spawn(async move { tokio::join!(output.tell("stdout", out), output.tell("stderr", err)) });
+        let (last_out, last_err) = (LastLines::default(), LastLines::default());
+        let (to_out, to_err) = (last_out.clone(), last_err.clone());
+        let lines = tokio::spawn(async move {
+            tokio::join!(output.tell("stdout", out, to_out), output.tell("stderr", err, to_err))
+        });
         let ended = self.wait(point, hook, &mut child).await;
         if ended.is_err() {
             kill_group(group);
@@ -117,11 +129,12 @@ impl HookScope<'_> {
             }
             Ended::TimedOut(after) => return Err(failed(format!("was killed after {after:?}"))),
         };
-        let told = tokio::time::timeout(LAST_WORDS, lines).await;
+        // What is not said by then is not waited for; what was said is known.
+        let _ = tokio::time::timeout(LAST_WORDS, lines).await;
         if status.success() {
             return Ok(());
         }
-        let (out, err) = told.ok().and_then(std::result::Result::ok).unwrap_or_default();
+        let (out, err) = (last_out.so_far(), last_err.so_far());
         let told = if err.is_empty() { out } else { err };
         let error = failed(format!("failed ({status})"));
         Err(if told.is_empty() { error } else { error.with_context("it said", told.join(" | ")) })
@@ -132,7 +145,13 @@ impl HookScope<'_> {
         let mut secrets: Vec<String> = hook.env.values().map(|value| value.expose().to_owned()).collect();
         for (node, address) in &self.staged {
             let cx = dumprestore_driver::BuildContext::new(node.clone(), self.set.base());
-            secrets.push(address.reveal(&cx)?.expose().to_owned());
+            let address = address.reveal(&cx)?;
+            // The path of what is staged is no secret, and a migration speaks of it.
+            let is_path = Path::new(address.expose()).is_absolute()
+                && Path::new(address.expose()).symlink_metadata().is_ok();
+            if !is_path {
+                secrets.push(address.expose().to_owned());
+            }
         }
         Ok(Scrubber::new(secrets))
     }

@@ -1,11 +1,12 @@
 //! What hooks print: told line by line, without what they were told in confidence.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use dumprestore_driver::NodePath;
+use dumprestore_driver::{Blotter, NodePath};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, BufReader};
 
+use crate::config::secret_ranges;
 use crate::event::Event;
 use crate::{HookPoint, Observer};
 
@@ -16,40 +17,56 @@ const LINES_TOLD: usize = 1_000;
 /// A line longer than this many bytes is cut: hooks may print anything.
 const LINE_TOLD: usize = 400;
 
-/// Blots out secrets.
-pub(crate) struct Scrubber(Vec<String>);
+/// Blots out secrets, line by line.
+pub(crate) struct Scrubber(Blotter);
 
 impl Scrubber {
-    /// Of these values. A path is an address, and no secret; what is very short would blot out half of any text.
+    /// Of these values, and of what looks like a password in them.
     pub(crate) fn new(values: impl IntoIterator<Item = String>) -> Self {
-        let mut secrets: Vec<_> =
-            values.into_iter().filter(|value| value.len() > 3 && !value.starts_with('/')).collect();
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        Self(secrets)
+        let values: Vec<String> = values.into_iter().collect();
+        let within = |value: &'_ String| {
+            secret_ranges(value).into_iter().map(|range| value[range].to_owned()).collect()
+        };
+        let passwords: Vec<String> = values.iter().flat_map::<Vec<String>, _>(within).collect();
+        Self(Blotter::new(values.iter().chain(&passwords).map(String::as_str)))
     }
 
     /// How many bytes of a line are needed to tell its beginning: a secret that is cut off is no longer found.
     fn needs(&self) -> usize {
-        LINE_TOLD + self.longest()
-    }
-
-    fn longest(&self) -> usize {
-        self.0.first().map_or(0, String::len)
+        LINE_TOLD + self.0.longest()
     }
 
     /// A line, or the first [`needs`](Self::needs) bytes of it.
     fn line(&self, raw: &[u8]) -> String {
         let is_cut = raw.len() >= self.needs() && raw.last() != Some(&b'\n');
         let text = String::from_utf8_lossy(raw);
-        let mut text =
-            self.0.iter().fold(text.trim_end().to_owned(), |line, secret| line.replace(secret, "***"));
-        let sure = if is_cut { text.len().saturating_sub(self.longest()) } else { text.len() };
+        let mut text = self.0.blot_out(text.trim_end());
+        let sure = if is_cut { text.len().saturating_sub(self.0.longest()) } else { text.len() };
         let mut end = sure.min(LINE_TOLD);
         while !text.is_char_boundary(end) {
             end -= 1;
         }
         text.truncate(end);
         text
+    }
+}
+
+/// The last lines of a stream, as far as it was read: whoever holds it open may do so for ever. Clones share them.
+#[derive(Clone, Default)]
+pub(crate) struct LastLines(Arc<Mutex<VecDeque<String>>>);
+
+impl LastLines {
+    fn push(&self, line: String) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == LINES_IN_ERROR {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+
+    /// Them so far, the oldest first.
+    pub(crate) fn so_far(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }
 
@@ -63,14 +80,14 @@ pub(crate) struct HookOutput {
 }
 
 impl HookOutput {
-    /// Tells each line of a stream as it comes, and gives back the last ones.
+    /// Tells each line of a stream as it comes, and keeps the last ones.
     pub(crate) async fn tell(
         &self,
         name: &'static str,
         stream: Option<impl AsyncRead + Unpin>,
-    ) -> Vec<String> {
-        let mut last = VecDeque::new();
-        let Some(stream) = stream else { return Vec::new() };
+        last: LastLines,
+    ) {
+        let Some(stream) = stream else { return };
         let mut reader = BufReader::new(stream);
         let mut raw = Vec::new();
         let mut told = 0;
@@ -86,12 +103,8 @@ impl HookOutput {
                 _ if told == LINES_TOLD + 1 => self.line(name, "(and more, which is not told)".to_owned()),
                 _ => {}
             }
-            if last.len() == LINES_IN_ERROR {
-                last.pop_front();
-            }
-            last.push_back(line);
+            last.push(line);
         }
-        last.into()
     }
 
     fn line(&self, stream: &'static str, line: String) {
@@ -146,9 +159,23 @@ mod tests {
 
     #[test]
     fn a_short_line_is_told_as_it_is() {
-        let scrubber = Scrubber::new(["abc".to_owned(), "/tmp/a/path".to_owned()]);
-        assert_eq!(scrubber.line(b"abc in /tmp/a/path\r\n"), "abc in /tmp/a/path");
+        let scrubber = Scrubber::new(["1".to_owned(), "on".to_owned()]);
+        assert_eq!(scrubber.line(b"1 on /tmp/a/path\r\n"), "1 on /tmp/a/path");
         assert_eq!(scrubber.line(b""), "");
+    }
+
+    #[test]
+    fn a_secret_may_look_like_anything() {
+        let values = ["/k3y/of+base64==", "-----BEGIN KEY-----\nMIIEvQIBADANBg\n-----END KEY-----", "x9z"];
+        let scrubber = Scrubber::new(
+            values
+                .into_iter()
+                .chain(["host=db password=p#w dbname=shop", "postgres://u:q%40w@h/d"])
+                .map(str::to_owned),
+        );
+        let told = scrubber
+            .line(b"/k3y/of+base64== MIIEvQIBADANBg x9z; p#w; postgresql+psycopg2://u:q%40w@h, q@w\n");
+        assert_eq!(told, "*** *** ***; ***; postgresql+psycopg2://u:***@h, ***");
     }
 
     #[tokio::test]
@@ -168,7 +195,9 @@ mod tests {
             scrubber: Scrubber::new([]),
         };
         let text: String = (0..5_000).map(|number| format!("{number}\n")).collect();
-        let last = output.tell("stdout", Some(text.as_bytes())).await;
+        let last = LastLines::default();
+        output.tell("stdout", Some(text.as_bytes()), last.clone()).await;
+        let last = last.so_far();
         assert_eq!(last.len(), LINES_IN_ERROR);
         assert_eq!(last.last().unwrap(), "4999");
         let seen = seen.lock().unwrap();

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dumprestore_driver::Revealed;
+use dumprestore_driver::{Blotter, Revealed};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// So much of what a command says is kept: the end.
@@ -12,8 +12,6 @@ const MOST_KEPT: usize = 64 * 1024;
 const LINES_TOLD: usize = 10;
 /// And so many characters of each.
 const LINE_TOLD: usize = 300;
-/// A shorter value in `env` (`1`, `on`) is no secret, and blotting it out would make everything unreadable.
-const SHORTEST_SECRET: usize = 4;
 
 /// The end of what was said so far. Clones share it.
 #[derive(Clone, Default)]
@@ -47,7 +45,8 @@ impl Said {
         let whole =
             if kept.dropped == 0 { &text } else { text.split_once('\n').map_or("", |(_, rest)| rest) };
         // Twice: what is taken out may have stood in the middle of a secret.
-        let told = blot_out(&harmless(&blot_out(whole.trim_end(), secrets)), secrets);
+        let blotter = Blotter::new(secrets.iter().map(|(_, value)| value.expose()));
+        let told = blotter.blot_out(&harmless(&blotter.blot_out(whole.trim_end())));
         if kept.dropped == 0 { told } else { format!("… {told}") }
     }
 
@@ -74,14 +73,4 @@ impl Kept {
 fn harmless(text: &str) -> String {
     let lines = text.replace("\r\n", "\n").replace('\r', "\n");
     lines.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
-}
-
-fn blot_out(text: &str, secrets: &[(String, Revealed)]) -> String {
-    // The longest first: one may be the beginning of another. A key of many lines may be printed line by line.
-    let values = secrets.iter().map(|(_, value)| value.expose());
-    let mut values: Vec<&str> =
-        values.flat_map(|value| std::iter::once(value).chain(value.lines())).collect();
-    values.retain(|value| value.len() >= SHORTEST_SECRET);
-    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-    values.iter().fold(text.to_owned(), |text, value| text.replace(value, "***"))
 }

@@ -86,10 +86,15 @@ pub(crate) async fn dump_locked(
         Ok(()) => job.perform(destination, hooks).await,
         Err(error) => Err(error),
     };
-    let last = scope.run_last(dumped.is_ok()).await;
-    let mut report = dumped?;
+    let mut report = match dumped {
+        Ok(report) => report,
+        Err(error) => {
+            scope.run_last_of_failed().await;
+            return Err(error);
+        }
+    };
     // The archive is published: a hook that fails now must not make it look as if there were none.
-    if let Err(error) = last {
+    if let Err(error) = scope.run_last(true).await {
         warn(&*run.observer, None, format!("the archive is complete, but {error}"), None);
         report.outcome = report.outcome.max(DumpOutcome::Degraded);
     }
