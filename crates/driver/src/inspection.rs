@@ -16,6 +16,10 @@ pub struct Inspection {
     pub size: Option<u64>,
     /// About how many parts a dump will have, if that is cheap to know.
     pub parts: Option<u64>,
+    /// Whether there is nothing yet: no such file, folder or database. A restore then replaces nothing. What is there
+    /// and can't be read is not absent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub absent: bool,
     /// What is or will be in the way.
     pub problems: Vec<Problem>,
     /// What a restore of this node writes to. Two nodes with claims that overlap are a plan error.

@@ -46,6 +46,7 @@ impl Look<'_> {
     }
 
     fn look_at_nothing(&self, real: &Path, found: &mut Inspection) {
+        found.absent = true;
         found.problems.push(
             Problem::no_dump(format!("there is no folder `{}`", real.display()))
                 .with_hint("make it, or correct `path`; a restore makes it"),

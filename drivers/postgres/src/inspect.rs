@@ -55,6 +55,7 @@ async fn see(
 
 /// There is no such database: nothing to dump, but a restore makes it.
 async fn absent(setup: &Setup, inspection: &mut Inspection) -> Result<()> {
+    inspection.absent = true;
     inspection.problems.push(
         Problem::no_dump(format!("there is no database `{}`", setup.target.database))
             .with_hint("check its name in `url`; a restore creates it"),

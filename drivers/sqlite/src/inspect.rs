@@ -3,6 +3,7 @@
 //! Even a reader changes something in SQLite: it creates the index of the log, or folds the log in when it leaves.
 //! So a database is opened only where others have it open already, or where there is no log at all.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -78,7 +79,12 @@ pub(crate) fn inspect(setup: &Setup, declared: &Declared) -> Result<Inspection> 
     inspection.claims = claims(&place);
     match look(&place, &patience) {
         Ok(looked) => see(looked, setup, declared, &place, &mut inspection),
-        Err(error) => inspection.problems.push(unseen(&place, &error)),
+        Err(error) => {
+            // Neither a link that leads nowhere, nor a file that can't be looked at, is nothing.
+            inspection.absent =
+                place.path().symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+            inspection.problems.push(unseen(&place, &error));
+        }
     }
     inspection.problems.extend(in_the_way_of_writing(&place));
     Ok(inspection)

@@ -69,6 +69,7 @@ impl Driver for Ledger {
         match tokio::fs::metadata(&self.path).await {
             Ok(meta) => inspection.size = Some(meta.len()),
             Err(error) if error.kind() == NotFound => {
+                inspection.absent = true;
                 inspection.problems.push(Problem::no_dump("there is no ledger").with_hint("check `path`"));
             }
             Err(error) => return Err(failed("look at the ledger", &self.path, error)),

@@ -58,6 +58,9 @@ pub(crate) struct Restore {
         reason = "clap's way to tell an option without value from one that is not there"
     )]
     safety_dump: Option<Option<PathBuf>>,
+    /// Go on if the present state can't be dumped whole: what there is of it is kept, and the rest is lost
+    #[arg(long, requires = "safety_dump")]
+    best_effort: bool,
 }
 
 /// What of an archive is restored, and where to.
@@ -151,6 +154,7 @@ impl Restore {
         // What a crash has left would be in the way of a plan.
         dumprestore::recover(&set, session.observer()).await?;
         options.safety_dump = self.safety_dump(&set)?;
+        options.safety_dump_best_effort = self.best_effort;
         let plan = dumprestore::plan_restore(&set, &from, &options).await?;
         if !self.confirmed(session, &from, &plan, &options.cancel).await? {
             session.console.note("nothing was changed");

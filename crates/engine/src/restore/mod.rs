@@ -6,13 +6,14 @@ mod options;
 mod plan;
 mod previous;
 mod recover;
+mod safety_dump;
 mod transaction;
 mod verify;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use dumprestore_driver::{Error, NodePath, Result, Secret, Severity};
+use dumprestore_driver::{Error, NodePath, Result, Secret};
 
 pub use options::{OpenArchive, RestoreOptions, RestoreOutcome, RestoreReport, RestoredNode};
 pub use plan::{PlannedNode, RestorePlan};
@@ -21,7 +22,6 @@ pub use recover::{RecoverOutcome, Recovered, recover};
 pub use verify::{VerifyReport, verify};
 
 use crate::HookPoint;
-use crate::dump::{Destination, DumpOptions, RunHooks, dump_locked};
 use crate::event::{Event, warn};
 use crate::hook::HookScope;
 use crate::journal::{self, Header};
@@ -184,9 +184,15 @@ impl Restoring<'_> {
             Ok(()) => self.perform_planned().await,
             Err(error) => Err(error),
         };
-        let last = self.hooks(&nodes, BTreeMap::new()).run_last(restored.is_ok()).await;
-        let mut report = restored?;
-        if let Err(error) = last {
+        let hooks = self.hooks(&nodes, BTreeMap::new());
+        let mut report = match restored {
+            Ok(report) => report,
+            Err(error) => {
+                hooks.run_last_of_failed().await;
+                return Err(error);
+            }
+        };
+        if let Err(error) = hooks.run_last(true).await {
             // The data are in place: a hook that fails now must not make it look as if they were not.
             warn(&*self.run.observer, None, format!("the restore is complete, but {error}"), None);
             report.outcome = report.outcome.max(RestoreOutcome::Degraded);
@@ -207,7 +213,7 @@ impl Restoring<'_> {
         let nodes: Vec<NodePath> = chosen.iter().map(|chosen| chosen.node.clone()).collect();
         let degraded = plan.incomplete || chosen.iter().any(|chosen| chosen.degraded);
         self.hooks(&nodes, BTreeMap::new()).run(HookPoint::BeforeRestore).await?;
-        let safety_dump = self.safety_dump(&chosen).await?;
+        let safety_dump = safety_dump::dump(self.set, &chosen, self.options, self.run).await?;
         let mut report = self.swap(chosen, &nodes, plan.reversible).await?;
         if degraded {
             report.outcome = report.outcome.max(RestoreOutcome::Degraded);
@@ -224,42 +230,6 @@ impl Restoring<'_> {
             }
             RestoreFrom::Previous => Ok(()),
         }
-    }
-
-    /// Dumps the present state, except for what is not there. The present state may be a broken one: it is dumped
-    /// without its certificate if it can't be had with it.
-    async fn safety_dump(&self, chosen: &[Chosen]) -> Result<Option<PathBuf>> {
-        let Some(path) = &self.options.safety_dump else { return Ok(None) };
-        let mut options = DumpOptions::default();
-        for chosen in chosen {
-            let inspection = chosen.driver.inspect().await.map_err(|error| error.with_node(&chosen.node))?;
-            let with = |severity| inspection.problems.iter().find(|problem| problem.severity == severity);
-            let tell = |what: &str, message: &str| {
-                warn(
-                    &*self.run.observer,
-                    Some(&chosen.node),
-                    format!("{what} the safety dump: {message}"),
-                    None,
-                );
-            };
-            if let Some(problem) = with(Severity::NoCertificate) {
-                options.certify = false;
-                tell("references are not checked in", &problem.message);
-            }
-            match with(Severity::NoDump) {
-                None => options.only.push(chosen.node.to_string()),
-                Some(problem) => tell("not in", &problem.message),
-            }
-        }
-        if options.only.is_empty() {
-            return Ok(None);
-        }
-        options.observer = self.options.observer.clone();
-        options.cancel = self.options.cancel.clone();
-        options.if_uncertified = Some(crate::IfUncertified::Degraded);
-        let run = Run::new(options.observer.clone(), options.cancel.clone());
-        dump_locked(self.set, Destination::new_file(path), &options, run, RunHooks::No).await?;
-        Ok(Some(path.clone()))
     }
 
     async fn rehearse(&self, chosen: Vec<Chosen>, plan: RestorePlan) -> Result<RestoreReport> {

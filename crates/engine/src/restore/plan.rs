@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::choose::{Chosen, Origin};
 use super::options::RestoreOptions;
+use super::safety_dump;
 use crate::inspection;
 use crate::names::listed;
 use crate::run::Run;
@@ -83,6 +84,7 @@ pub(super) async fn plan(
         let node = &chosen.node;
         let inspection = chosen.driver.inspect().await.map_err(|error| error.with_node(node))?;
         inspection::refuse(&*run.observer, node, &inspection, &[Severity::NoRestore])?;
+        safety_dump::refuse(node, &inspection, options)?;
         refuse_clash(node, &inspection, &claims, &ours)?;
         let device = inspection.claims.iter().find_map(device_of);
         claims.extend(inspection.claims.into_iter().map(|claim| (node.clone(), claim)));

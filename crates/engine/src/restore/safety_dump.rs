@@ -1,0 +1,126 @@
+//! The present state, kept as an archive before a restore replaces it.
+
+use std::path::{Path, PathBuf};
+
+use dumprestore_archive::Status;
+use dumprestore_driver::{Error, Inspection, NodePath, Problem, Result, Severity};
+
+use super::choose::Chosen;
+use super::options::RestoreOptions;
+use crate::dump::{Destination, DumpOptions, DumpReport, RunHooks, dump_locked};
+use crate::event::warn;
+use crate::run::Run;
+use crate::set::BackupSet;
+
+const HINT: &str = "mend that, or go on without it deliberately: `--best-effort` keeps what can be dumped, and without \
+                    `--safety-dump` nothing is kept";
+
+/// Refuses a node that is there and can't be dumped, if a safety dump is asked for and has to be whole.
+pub(super) fn refuse(node: &NodePath, inspection: &Inspection, options: &RestoreOptions) -> Result<()> {
+    if options.safety_dump.is_none() || options.safety_dump_best_effort || inspection.absent {
+        return Ok(());
+    }
+    match problem(inspection, Severity::NoDump) {
+        None => Ok(()),
+        Some(problem) => {
+            let message = format!("what is there can't be dumped before it is replaced: {}", problem.message);
+            Err(Error::environment(message).with_node(node).with_hint(HINT))
+        }
+    }
+}
+
+/// Dumps the present state, except for what is not there. References may dangle in it, and need not be certified: it
+/// may be a broken one.
+///
+/// # Errors
+/// If it can't be had whole, and the caller has not said that less will do. Nothing has been touched then.
+pub(super) async fn dump(
+    set: &BackupSet,
+    chosen: &[Chosen],
+    restoring: &RestoreOptions,
+    run: &Run,
+) -> Result<Option<PathBuf>> {
+    let Some(path) = &restoring.safety_dump else { return Ok(None) };
+    let mut options = DumpOptions::default();
+    for chosen in chosen {
+        let inspection = chosen.driver.inspect().await.map_err(|error| error.with_node(&chosen.node))?;
+        refuse(&chosen.node, &inspection, restoring)?;
+        let tell = |what: &str, message: &str| {
+            let message = format!("{what} the safety dump: {message}");
+            warn(&*run.observer, Some(&chosen.node), message, None);
+        };
+        if let Some(problem) = problem(&inspection, Severity::NoCertificate) {
+            options.certify = false;
+            tell("references are not checked in", &problem.message);
+        }
+        match problem(&inspection, Severity::NoDump) {
+            None => options.only.push(chosen.node.to_string()),
+            Some(problem) => tell("not in", &problem.message),
+        }
+    }
+    if options.only.is_empty() {
+        return Ok(None);
+    }
+    options.observer = restoring.observer.clone();
+    options.cancel = restoring.cancel.clone();
+    options.if_uncertified = Some(crate::IfUncertified::Degraded);
+    let run = Run::new(options.observer.clone(), options.cancel.clone());
+    let report = dump_locked(set, Destination::new_file(path), &options, run, RunHooks::No).await?;
+    if !restoring.safety_dump_best_effort {
+        refuse_degraded(&report, path)?;
+    }
+    Ok(Some(path.clone()))
+}
+
+fn problem(inspection: &Inspection, severity: Severity) -> Option<&Problem> {
+    inspection.problems.iter().find(|problem| problem.severity == severity)
+}
+
+/// What dangles is dumped as it is; what is degraded was not.
+fn refuse_degraded(report: &DumpReport, path: &Path) -> Result<()> {
+    let Some(degraded) = report.nodes.iter().find(|node| node.status != Status::Ok) else { return Ok(()) };
+    let entries = degraded.ledger.iter().filter(|entry| entry.degrades);
+    let some: Vec<_> = entries.take(3).map(|entry| format!("`{}`: {}", entry.what, entry.why)).collect();
+    Err(Error::environment(format!("the safety dump is not whole: {}", some.join(", ")))
+        .with_node(&degraded.node)
+        .with_context("what there is of it", path.display())
+        .with_hint(HINT))
+}
+
+#[cfg(test)]
+mod tests {
+    use dumprestore_driver::LedgerEntry;
+
+    use super::*;
+    use crate::dump::{DumpOutcome, DumpedNode};
+
+    fn report(status: Status) -> DumpReport {
+        let node = DumpedNode {
+            node: NodePath::new("uploads").unwrap(),
+            status,
+            bytes: 1,
+            parts: 1,
+            ledger: vec![LedgerEntry::note("a socket", "skipped"), LedgerEntry::degrading("a.jpg", "gone")],
+        };
+        DumpReport {
+            run: "run".into(),
+            // This outweighs what is degraded, and must not hide it.
+            outcome: DumpOutcome::Dangling,
+            archive: None,
+            bytes: 1,
+            nodes: vec![node],
+            edges: Vec::new(),
+            cuts: 1,
+            verdict: "known".into(),
+        }
+    }
+
+    #[test]
+    fn a_safety_dump_that_lacks_something_is_refused_and_one_that_dangles_is_not() {
+        let error = refuse_degraded(&report(Status::Degraded), Path::new("/safety.zip")).unwrap_err();
+        let told = error.to_string();
+        assert!(told.contains("uploads: ") && told.contains("`a.jpg`: gone"), "{told}");
+        assert!(told.contains("/safety.zip") && !told.contains("socket") && error.hint().is_some(), "{told}");
+        refuse_degraded(&report(Status::Ok), Path::new("/safety.zip")).unwrap();
+    }
+}
