@@ -22,7 +22,7 @@ pub enum Exit {
     Archive = 4,
     /// A restore failed and could not be wholly undone: a human has to act, and the output says how.
     Stuck = 5,
-    /// References point at what is not there.
+    /// It was completed, and references point at what is not there. A run that is ended because of them is `Failed`.
     Dangling = 6,
     /// Another run of the set is under way; nothing was changed.
     Locked = 7,
@@ -58,7 +58,7 @@ impl Exit {
             Self::Degraded => "completed, degraded",
             Self::Archive => "archive damaged or not readable",
             Self::Stuck => "stuck: a restore that could not be wholly undone",
-            Self::Dangling => "dangling references",
+            Self::Dangling => "completed, with dangling references",
             Self::Locked => "locked by another run",
             Self::Interrupted => "interrupted (and rolled back)",
         }
@@ -70,11 +70,10 @@ impl From<ErrorKind> for Exit {
         match kind {
             ErrorKind::Config => Self::Usage,
             ErrorKind::Archive => Self::Archive,
-            ErrorKind::Dangling => Self::Dangling,
             ErrorKind::Locked => Self::Locked,
             ErrorKind::Cancelled => Self::Interrupted,
             ErrorKind::Stuck => Self::Stuck,
-            // Environment, Unsupported, Defect, and what may be added: it failed, and nothing was changed.
+            // Environment, Dangling, Unsupported, Defect, and what may be added: it failed, and nothing was changed.
             _ => Self::Failed,
         }
     }
@@ -122,7 +121,7 @@ mod tests {
             (ErrorKind::Config, 2),
             (ErrorKind::Environment, 1),
             (ErrorKind::Archive, 4),
-            (ErrorKind::Dangling, 6),
+            (ErrorKind::Dangling, 1),
             (ErrorKind::Locked, 7),
             (ErrorKind::Unsupported, 1),
             (ErrorKind::Cancelled, 130),

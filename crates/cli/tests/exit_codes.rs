@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use dumprestore::archive;
 use rustix::process::{Pid, Signal, kill_process};
 use support::{CONFIG, Ran, Shop};
 
@@ -99,6 +100,38 @@ fn an_archive_that_is_damaged_or_not_there_is_4() {
     }
 }
 
+/// An archive whose names lie in so many folders that they are sorted in a scratch file when it is opened.
+fn archive_of_many_folders(path: &Path) {
+    use std::io::Write;
+    let output = archive::FileOutput::create(path, archive::Existing::Keep).unwrap();
+    let writer = archive::ArchiveWriter::create(Box::new(output), Default::default()).unwrap();
+    for at in 0..8_000 {
+        let folders: String = (b'a'..b'a' + 26).map(|letter| format!("{at}{}/", letter as char)).collect();
+        let entry = archive::EntryName::new("uploads", &format!("files/{folders}x")).unwrap();
+        let mut part = writer.part(&entry, archive::Compression::Store).unwrap();
+        part.write_all(b"x").unwrap();
+        let receipt = part.finish().unwrap();
+        writer.list("uploads", receipt.id, at, &archive::Listed::rows(None)).unwrap();
+    }
+    let tool = archive::Tool { name: "tests".into(), version: "1.0".into() };
+    let mut manifest = archive::Manifest::new(tool, "shop", "run-1", time::OffsetDateTime::now_utc());
+    manifest.nodes.push(archive::Node::new("uploads", "filesystem", 1));
+    writer.seal(manifest).unwrap();
+}
+
+#[test]
+fn no_room_for_scratch_files_is_1_and_says_nothing_about_the_archive() {
+    let shop = Shop::new();
+    std::fs::create_dir(shop.path("backups")).unwrap();
+    archive_of_many_folders(&shop.path("backups/many.zip"));
+    ends_with(0, &shop.run(&["inspect", "backups/many.zip"]));
+    for named in ["backups/many.zip", "latest"] {
+        let ran = shop.run_with_small_files(&["inspect", named]);
+        ends_with(1, &ran);
+        assert!(ran.stderr.contains("scratch file") && ran.stderr.contains("TMPDIR"), "{}", ran.stderr);
+    }
+}
+
 #[test]
 fn a_restore_that_can_not_be_undone_is_5() {
     let shop = Shop::new();
@@ -120,6 +153,55 @@ fn dangling_references_are_6() {
     assert_eq!(shop.files("backups").len(), 1);
     ends_with(6, &shop.run(&["restore", "latest", "--yes"]));
     ends_with(6, &shop.run(&["rehearse", "latest"]));
+}
+
+#[test]
+fn a_run_that_ends_for_dangling_references_is_1() {
+    let shop = Shop::new();
+    shop.configure(&format!("{CONFIG}coherence: {{ max_cuts: 1, if_uncertified: fail }}\n"));
+    std::fs::remove_file(shop.path("uploads/b.jpg")).unwrap();
+    let ran = shop.run(&["dump", "-o", "shop.zip"]);
+    ends_with(1, &ran);
+    assert!(ran.stderr.contains("b.jpg") && !shop.path("shop.zip").exists(), "{}", ran.stderr);
+}
+
+#[test]
+fn one_bad_row_does_not_keep_the_others_from_being_dumped() {
+    let shop = Shop::new();
+    shop.configure(&CONFIG.replace("SELECT image FROM", "SELECT image, sha256 FROM"));
+    let rows = "ALTER TABLE product ADD COLUMN sha256; UPDATE product SET sha256 = 'nonsense' WHERE id = 2;
+                INSERT INTO product (image) VALUES (1.5)";
+    shop.database().execute_batch(rows).unwrap();
+    let ran = shop.run(&["dump", "-o", "shop.zip"]);
+    ends_with(6, &ran);
+    for told in
+        ["2 references", "b.jpg (a row holds something else where a sha256 is expected", "1.5 (a row holds"]
+    {
+        assert!(ran.stderr.contains(told), "{told}: {}", ran.stderr);
+    }
+    std::fs::remove_file(shop.path("uploads/c.jpg")).unwrap();
+    ends_with(6, &shop.run(&["restore", "shop.zip", "--yes", "--safety-dump"]));
+    assert_eq!(shop.state(), "4 rows, files a.jpg b.jpg c.jpg");
+    assert_eq!(shop.files("backups/before-restore").len(), 1);
+}
+
+#[test]
+fn what_can_not_be_dumped_first_is_not_replaced_where_a_safety_dump_is_asked_for() {
+    let shop = Shop::new();
+    shop.must(&["dump", "-o", "shop.zip"]);
+    std::fs::write(shop.path("shop.db"), "no database, but all that there is".repeat(100)).unwrap();
+    std::fs::remove_dir_all(shop.path("uploads")).unwrap();
+    let before = std::fs::read(shop.path("shop.db")).unwrap();
+    let ran = shop.run(&["restore", "shop.zip", "--yes", "--safety-dump"]);
+    ends_with(1, &ran);
+    assert!(ran.stderr.contains("db: ") && ran.stderr.contains("--best-effort"), "{}", ran.stderr);
+    assert_eq!(std::fs::read(shop.path("shop.db")).unwrap(), before);
+    assert!(!shop.path("uploads").exists());
+    // What is not there at all needs no dump.
+    ends_with(0, &shop.run(&["restore", "shop.zip", "--yes", "--safety-dump", "--only", "uploads"]));
+    ends_with(0, &shop.run(&["restore", "shop.zip", "--yes", "--safety-dump", "--best-effort"]));
+    assert_eq!(shop.state(), "3 rows, files a.jpg b.jpg c.jpg");
+    ends_with(2, &shop.run(&["restore", "shop.zip", "--yes", "--best-effort"]));
 }
 
 #[test]

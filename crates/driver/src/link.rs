@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Error, NodePath, Part, Result};
+use crate::{Digest, Error, ErrorKind, NodePath, Part, Result};
 
 /// A declared reference: `from` holds keys of things in `to`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +102,8 @@ pub enum Why {
     Unsettled,
     /// There is something that can't be read, or is not what a key can mean; the text says what.
     Unreadable(String),
+    /// The row holds what can't be a reference; the text says what. No referent can mend it.
+    Malformed(String),
 }
 
 impl fmt::Display for Why {
@@ -110,18 +112,30 @@ impl fmt::Display for Why {
             Why::Missing => f.write_str("not there"),
             Why::Differs(found) => write!(f, "content differs (sha256 {found})"),
             Why::Unsettled => f.write_str("changed during the cut"),
-            Why::Unreadable(why) => f.write_str(why),
+            Why::Unreadable(why) | Why::Malformed(why) => f.write_str(why),
         }
     }
 }
 
 /// Takes the keys of a referrer, one by one.
-pub struct KeySink<'a>(&'a mut (dyn FnMut(Reference) -> Result<()> + Send));
+pub struct KeySink<'a>(Take<'a>);
+
+enum Take<'a> {
+    References(&'a mut (dyn FnMut(Reference) -> Result<()> + Send)),
+    All(&'a mut (dyn FnMut(std::result::Result<Reference, Unresolved>) -> Result<()> + Send)),
+}
 
 impl<'a> KeySink<'a> {
-    /// A sink that hands each key to `take`.
+    /// A sink that hands each key to `take`. A row that can't be a reference ends the reading with an error.
     pub fn new(take: &'a mut (dyn FnMut(Reference) -> Result<()> + Send)) -> Self {
-        Self(take)
+        Self(Take::References(take))
+    }
+
+    /// A sink that takes rows that can't be references as well, as references that do not resolve.
+    pub fn of_all(
+        take: &'a mut (dyn FnMut(std::result::Result<Reference, Unresolved>) -> Result<()> + Send),
+    ) -> Self {
+        Self(Take::All(take))
     }
 
     /// Hands over one key.
@@ -129,7 +143,26 @@ impl<'a> KeySink<'a> {
     /// # Errors
     /// If the run is to stop. Pass it on.
     pub fn push(&mut self, reference: Reference) -> Result<()> {
-        (self.0)(reference)
+        match &mut self.0 {
+            Take::References(take) => take(reference),
+            Take::All(take) => take(Ok(reference)),
+        }
+    }
+
+    /// Tells of a row that holds what can't be a reference, with its key as far as it has one, and what is wrong with
+    /// it. One bad row must not keep all others from being dumped: it is for the set's policy to decide.
+    ///
+    /// # Errors
+    /// If the run is to stop. Pass it on.
+    pub fn push_malformed(&mut self, key: Key, what: impl Into<String>) -> Result<()> {
+        match &mut self.0 {
+            Take::References(_) => Err(Error::new(ErrorKind::Dangling, what)
+                .with_context("key", &key)
+                .with_hint("mend the row, or leave such rows out of the query of `keys`")),
+            Take::All(take) => {
+                take(Err(Unresolved::new(Reference { key, digest: None }, Why::Malformed(what.into()))))
+            }
+        }
     }
 }
 

@@ -68,9 +68,12 @@ impl EdgeCheck {
         }
     }
 
-    /// Takes out what is to be asked about once more.
+    /// Takes out what is to be asked about once more: not what no referent can mend.
     pub(crate) fn take(&mut self, room: &mut Room) -> Vec<Reference> {
         let taken = std::mem::take(&mut self.unresolved);
+        let (stays, taken): (Vec<_>, Vec<_>) =
+            taken.into_iter().partition(|bad| matches!(bad.why, Why::Malformed(_)));
+        self.unresolved = stays;
         taken.iter().for_each(|bad| room.give_back(bad));
         taken.into_iter().map(|bad| bad.reference).collect()
     }
@@ -105,7 +108,7 @@ impl Room {
 
 fn weight(bad: &Unresolved) -> usize {
     let text = match &bad.why {
-        Why::Unreadable(text) => text.len(),
+        Why::Unreadable(text) | Why::Malformed(text) => text.len(),
         Why::Missing | Why::Differs(_) | Why::Unsettled => 0,
     };
     let part = bad.part.as_ref().map_or(0, |part| part.name.as_str().len());
@@ -157,31 +160,45 @@ pub(crate) async fn resolve_again(
     answered.map_err(|error| error.with_node(&node))
 }
 
-fn read(edge: &Edge, from: &LinkEnd, cancel: &Cancel, sender: SyncSender<Vec<Reference>>) -> Result<u64> {
+fn read(edge: &Edge, from: &LinkEnd, cancel: &Cancel, sender: SyncSender<Batch>) -> Result<u64> {
     let runtime = tokio::runtime::Handle::current();
-    let mut batches =
-        Batches { batch: Vec::new(), bytes: 0, seen: HashSet::new(), remembered: 0, sender, read: 0 };
-    let mut take = |reference| {
+    let mut batches = Batches::new(sender);
+    let mut take = |row| {
         cancel.check()?;
-        batches.take(reference)
+        match row {
+            Ok(reference) => batches.take(reference),
+            Err(malformed) => batches.take_malformed(malformed),
+        }
     };
-    runtime.block_on(from.references(edge, &mut KeySink::new(&mut take)))?;
+    runtime.block_on(from.references(edge, &mut KeySink::of_all(&mut take)))?;
     batches.send()?;
     Ok(batches.read)
 }
 
+/// Rows that were read.
+#[derive(Default)]
+struct Batch {
+    references: Vec<Reference>,
+    /// Those that can't be references.
+    malformed: Vec<Unresolved>,
+}
+
 struct Batches {
-    batch: Vec<Reference>,
+    batch: Batch,
     /// Of the batch.
     bytes: usize,
     seen: HashSet<Reference>,
     /// Bytes of what was seen.
     remembered: usize,
-    sender: SyncSender<Vec<Reference>>,
+    sender: SyncSender<Batch>,
     read: u64,
 }
 
 impl Batches {
+    fn new(sender: SyncSender<Batch>) -> Self {
+        Self { batch: Batch::default(), bytes: 0, seen: HashSet::new(), remembered: 0, sender, read: 0 }
+    }
+
     fn take(&mut self, reference: Reference) -> Result<()> {
         self.read += 1;
         if self.remembered >= REMEMBERED {
@@ -192,9 +209,20 @@ impl Batches {
             let bytes = size_of::<Reference>() + reference.key.as_bytes().len();
             self.bytes += bytes;
             self.remembered += bytes;
-            self.batch.push(reference);
+            self.batch.references.push(reference);
         }
-        let is_full = self.batch.len() >= BATCH || self.bytes >= BATCH_BYTES;
+        self.send_if_full()
+    }
+
+    fn take_malformed(&mut self, malformed: Unresolved) -> Result<()> {
+        self.read += 1;
+        self.bytes += weight(&malformed);
+        self.batch.malformed.push(malformed);
+        self.send_if_full()
+    }
+
+    fn send_if_full(&mut self) -> Result<()> {
+        let is_full = self.batch.references.len() >= BATCH || self.bytes >= BATCH_BYTES;
         if is_full { self.send() } else { Ok(()) }
     }
 
@@ -211,13 +239,14 @@ fn resolve_all(
     to: &LinkEnd,
     room: &mut Room,
     cancel: &Cancel,
-    batches: &Receiver<Vec<Reference>>,
+    batches: &Receiver<Batch>,
 ) -> Result<EdgeCheck> {
     let runtime = tokio::runtime::Handle::current();
     let mut check = EdgeCheck::default();
     while let Ok(batch) = batches.recv() {
         cancel.check()?;
-        check.add(runtime.block_on(to.resolve(within, &batch))?, room);
+        check.add(batch.malformed, room);
+        check.add(runtime.block_on(to.resolve(within, &batch.references))?, room);
     }
     Ok(check)
 }
@@ -261,10 +290,19 @@ mod tests {
     }
 
     #[test]
+    fn what_no_referent_can_mend_is_not_asked_about_again() {
+        let (mut room, mut check) = (Room::default(), EdgeCheck::default());
+        let malformed = Unresolved::new(Reference::to("a"), Why::Malformed("no sha256".into()));
+        check.add(vec![malformed, bad(0, 10)], &mut room);
+        assert_eq!(check.take(&mut room).len(), 1);
+        check.put_back(Vec::new(), &mut room);
+        assert_eq!(check.dangling(), 1);
+    }
+
+    #[test]
     fn batches_of_long_keys_are_short() {
         let (sender, receiver) = sync_channel(100);
-        let mut batches =
-            Batches { batch: Vec::new(), bytes: 0, seen: HashSet::new(), remembered: 0, sender, read: 0 };
+        let mut batches = Batches::new(sender);
         for at in 0..300 {
             // Each comes twice in a row, and is nearly always remembered.
             (0..2).for_each(|_| batches.take(Reference::to(format!("{at:050000}{at:050000}"))).unwrap());
@@ -274,7 +312,7 @@ mod tests {
         assert_eq!(batches.read, 600);
         drop(batches);
         let sent: Vec<_> = receiver.iter().collect();
-        assert!(sent.iter().all(|batch| batch.len() <= 12));
-        assert!((300..310).contains(&sent.iter().map(Vec::len).sum::<usize>()));
+        assert!(sent.iter().all(|batch| batch.references.len() <= 12));
+        assert!((300..310).contains(&sent.iter().map(|batch| batch.references.len()).sum::<usize>()));
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dumprestore_driver::{Digest, Error, ErrorKind, Key, KeySink, Reference, Result};
+use dumprestore_driver::{Digest, Error, Key, KeySink, Reference, Result};
 use rusqlite::Connection;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::types::ValueRef;
@@ -26,7 +26,7 @@ pub(crate) fn query_of(keys: &serde_json::Value) -> Result<&str> {
 /// Hands over what the query finds. A row whose key is `NULL` refers to nothing.
 ///
 /// # Errors
-/// [`ErrorKind::Config`] if the query does not fit; [`ErrorKind::Dangling`] if a row holds what can't be a reference.
+/// [`ErrorKind::Config`](dumprestore_driver::ErrorKind::Config) if the query does not fit.
 pub(crate) fn read(
     conn: &mut Connection,
     path: &Path,
@@ -38,14 +38,23 @@ pub(crate) fn read(
         let mut rows = statement.query([]).map_err(failed("can't run the query of `keys`", path))?;
         let columns = rows.as_ref().map_or(1, |statement| statement.column_count());
         while let Some(row) = rows.next().map_err(failed("can't read on in the query of `keys`", path))? {
-            let Some(key) = key_of(row.get_ref(0).map_err(failed("can't read a key", path))?)? else {
-                continue;
+            let key = match key_of(row.get_ref(0).map_err(failed("can't read a key", path))?) {
+                Held::Nothing => continue,
+                Held::Value(key) => key,
+                Held::Malformed(key, what) => {
+                    keys.push_malformed(Key::new(key), what)?;
+                    continue;
+                }
             };
             let digest = match columns {
-                1 => None,
-                _ => digest_of(row.get_ref(1).map_err(failed("can't read a digest", path))?, &key)?,
+                1 => Held::Nothing,
+                _ => digest_of(row.get_ref(1).map_err(failed("can't read a digest", path))?),
             };
-            keys.push(Reference { key, digest })?;
+            match digest {
+                Held::Nothing => keys.push(Reference { key, digest: None })?,
+                Held::Value(digest) => keys.push(Reference { key, digest: Some(digest) })?,
+                Held::Malformed(_, what) => keys.push_malformed(key, what)?,
+            }
         }
         Ok(())
     })
@@ -133,40 +142,44 @@ fn prepare<'c>(
     }
 }
 
-/// A key: an integer in decimal, a text as it is, bytes as they are.
-fn key_of(value: ValueRef<'_>) -> Result<Option<Key>> {
+/// What a row holds in one of its columns.
+enum Held<T> {
+    Nothing,
+    Value(T),
+    /// What stands there, as far as it can be a key, and what is wrong with it: the row is at fault, not the
+    /// configuration.
+    Malformed(String, &'static str),
+}
+
+/// A key: an integer in decimal, a text as it is, bytes as they are. A number with a fraction has no one way to be
+/// written, so it refers to nothing.
+fn key_of(value: ValueRef<'_>) -> Held<Key> {
     match value {
-        ValueRef::Null => Ok(None),
-        ValueRef::Integer(number) => Ok(Some(Key::new(number.to_string()))),
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(Some(Key::new(bytes))),
-        ValueRef::Real(number) => Err(Error::new(
-            ErrorKind::Dangling,
-            format!("a row holds the number `{number}` where a key is expected"),
-        )
-        .with_hint(
-            "a number with a fraction has no one way to be written, so it refers to nothing: mend the row, cast the \
-             key in the query of `keys`, or leave such rows out (`WHERE typeof(key) <> 'real'`)",
-        )),
+        ValueRef::Null => Held::Nothing,
+        ValueRef::Integer(number) => Held::Value(Key::new(number.to_string())),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Held::Value(Key::new(bytes)),
+        ValueRef::Real(number) => Held::Malformed(
+            number.to_string(),
+            "a row holds a number with a fraction where a key is expected: cast it in the query of `keys`",
+        ),
     }
 }
 
 /// The digest that stands beside a key: 64 hexadecimal digits, or 32 bytes. `NULL` and nothing at all mean that none is
-/// known. Anything else promises a content that nothing can have: the row is at fault, not the configuration.
-fn digest_of(value: ValueRef<'_>, key: &Key) -> Result<Option<Digest>> {
+/// known. Anything else promises a content that nothing can have.
+fn digest_of(value: ValueRef<'_>) -> Held<Digest> {
     let digest = match value {
-        ValueRef::Null | ValueRef::Text([]) | ValueRef::Blob([]) => return Ok(None),
+        ValueRef::Null | ValueRef::Text([]) | ValueRef::Blob([]) => return Held::Nothing,
         // A text of 32 characters is an MD5, not 32 bytes.
         ValueRef::Text(text) if text.len() == 64 => Digest::parse(text),
         ValueRef::Blob(bytes) => Digest::parse(bytes),
         _ => None,
     };
-    let refuse = || {
-        Error::new(ErrorKind::Dangling, "a row holds something else where a sha256 is expected")
-            .with_context("key", key)
-            .with_hint(
-                "mend the row: 64 hexadecimal digits, 32 bytes, or `NULL` where none is known; or leave such rows out \
-                 of the query of `keys` (`WHERE length(sha256) = 64`)",
-            )
+    let malformed = || {
+        Held::Malformed(
+            String::new(),
+            "a row holds something else where a sha256 is expected: 64 hexadecimal digits, 32 bytes, or `NULL`",
+        )
     };
-    digest.map(Some).ok_or_else(refuse)
+    digest.map_or_else(malformed, Held::Value)
 }

@@ -39,7 +39,7 @@ Exit codes:
   3    completed, degraded
   4    archive damaged or not readable
   5    stuck: a restore that could not be wholly undone
-  6    dangling references
+  6    completed, with dangling references
   7    locked by another run
   130  interrupted (and rolled back)";
 

@@ -70,6 +70,7 @@ impl Known {
             Why::Missing => (0, None, None),
             Why::Differs(found) => (1, Some(*found), None),
             Why::Unreadable(why) => (2, None, Some(why.as_str())),
+            Why::Malformed(why) => (3, None, Some(why.as_str())),
         };
         Some(self.hasher.hash_one((edge, &bad.reference, why)))
     }

@@ -35,7 +35,7 @@ pub(crate) enum SearchPath {
 /// The session must be in a transaction, which is as it was afterwards. What the query would write, the server refuses.
 ///
 /// # Errors
-/// [`ErrorKind::Config`] if the query does not fit; [`ErrorKind::Dangling`] if a row holds what can't be a reference.
+/// [`ErrorKind::Config`] if the query does not fit.
 pub(crate) async fn read_keys(
     connection: &Connection,
     query: &str,
@@ -92,8 +92,10 @@ async fn read(connection: &Connection, query: &str, keys: &mut KeySink<'_>) -> R
     let copy = format!("COPY (\n{query}\n) TO STDOUT");
     let mut rows = pin!(connection.copy_out(&copy).await.map_err(failed)?);
     while let Some(row) = rows.try_next().await.map_err(failed)? {
-        if let Some(reference) = reference(&row, &types)? {
-            keys.push(reference)?;
+        match reference(&row, &types)? {
+            Row::Nothing => {}
+            Row::Reference(reference) => keys.push(reference)?,
+            Row::Malformed(key, what) => keys.push_malformed(key, what)?,
         }
     }
     Ok(())
@@ -114,33 +116,39 @@ fn told(error: Error, query: &str) -> Error {
     }
 }
 
+/// What a row holds.
+#[derive(Debug, PartialEq)]
+enum Row {
+    Nothing,
+    Reference(Reference),
+    /// The row is at fault, not the configuration.
+    Malformed(Key, &'static str),
+}
+
 /// One row in the text form of `COPY`.
-fn reference(row: &[u8], types: &[Type]) -> Result<Option<Reference>> {
+fn reference(row: &[u8], types: &[Type]) -> Result<Row> {
     let row = row.strip_suffix(b"\n").unwrap_or(row);
     let mut fields = row.split(|byte| *byte == b'\t');
-    let Some(key) = fields.next().and_then(field) else { return Ok(None) };
+    let Some(key) = fields.next().and_then(field) else { return Ok(Row::Nothing) };
     let is_bytes = |at: usize| types.get(at) == Some(&Type::BYTEA);
     let key = Key::new(if is_bytes(0) { bytes_of(key)? } else { key });
     let Some(held) = fields.next().and_then(field).filter(|held| !held.is_empty()) else {
-        return Ok(Some(Reference { key, digest: None }));
+        return Ok(Row::Reference(Reference { key, digest: None }));
     };
     let held = if is_bytes(1) { bytes_of(held)? } else { held };
     // A text of 32 characters is an MD5, not 32 bytes.
     let digest = match (is_bytes(1), held.len()) {
-        (true, 0) => return Ok(Some(Reference { key, digest: None })),
+        (true, 0) => return Ok(Row::Reference(Reference { key, digest: None })),
         (true, _) | (false, 64) => Digest::parse(&held),
         _ => None,
     };
-    let refuse = || {
-        Error::new(ErrorKind::Dangling, "a row holds something else where a sha256 is expected")
-            .with_context("key", &key)
-            .with_hint(
-                "mend the row: 64 hexadecimal digits, 32 bytes, or `NULL` where none is known; or leave such rows out \
-                 of the query of `keys`",
-            )
-    };
-    let digest = Some(digest.ok_or_else(refuse)?);
-    Ok(Some(Reference { key, digest }))
+    Ok(match digest {
+        Some(_) => Row::Reference(Reference { key, digest }),
+        None => Row::Malformed(
+            key,
+            "a row holds something else where a sha256 is expected: 64 hexadecimal digits, 32 bytes, or `NULL`",
+        ),
+    })
 }
 
 /// The value of a field; `None` is null.
@@ -179,18 +187,21 @@ fn bytes_of(text: Vec<u8>) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn read(row: &[u8], types: &[Type]) -> Result<Option<Reference>> {
-        reference(row, types)
+    fn read(row: &[u8], types: &[Type]) -> Option<Reference> {
+        match reference(row, types).unwrap() {
+            Row::Reference(reference) => Some(reference),
+            _ => None,
+        }
     }
 
     #[test]
     fn fields_are_read_as_copy_writes_them() {
-        let of = |row: &[u8]| read(row, &[Type::TEXT]).unwrap().map(|found| found.key.as_bytes().to_vec());
+        let of = |row: &[u8]| read(row, &[Type::TEXT]).map(|found| found.key.as_bytes().to_vec());
         assert_eq!(of(b"a\\tb\\\\c\\nd\n"), Some(b"a\tb\\c\nd".to_vec()));
         assert_eq!(of(b"\\N\n"), None);
         assert_eq!(of(b"\\\\N\n"), Some(b"\\N".to_vec()));
         assert_eq!(of(b"\n"), Some(Vec::new()));
-        assert_eq!(read(b"\\\\x00ff\n", &[Type::BYTEA]).unwrap().unwrap().key.as_bytes(), [0, 255]);
+        assert_eq!(read(b"\\\\x00ff\n", &[Type::BYTEA]).unwrap().key.as_bytes(), [0, 255]);
     }
 
     #[test]
@@ -198,12 +209,12 @@ mod tests {
         let hex = "ab".repeat(32);
         let digest = Digest::parse(hex.as_bytes());
         let types = [Type::TEXT, Type::TEXT];
-        assert_eq!(read(format!("k\t{hex}\n").as_bytes(), &types).unwrap().unwrap().digest, digest);
+        assert_eq!(read(format!("k\t{hex}\n").as_bytes(), &types).unwrap().digest, digest);
         let types_of_bytes = [Type::TEXT, Type::BYTEA];
         let row = format!("k\t\\\\x{hex}\n");
-        assert_eq!(read(row.as_bytes(), &types_of_bytes).unwrap().unwrap().digest, digest);
-        assert_eq!(read(b"k\t\\N\n", &types).unwrap().unwrap().digest, None);
+        assert_eq!(read(row.as_bytes(), &types_of_bytes).unwrap().digest, digest);
+        assert_eq!(read(b"k\t\\N\n", &types).unwrap().digest, None);
         let md5 = format!("k\t{}\n", "a".repeat(32));
-        assert_eq!(read(md5.as_bytes(), &types).unwrap_err().kind(), ErrorKind::Dangling);
+        assert!(matches!(reference(md5.as_bytes(), &types).unwrap(), Row::Malformed(key, _) if key.as_bytes() == b"k"));
     }
 }
