@@ -35,3 +35,16 @@ fn an_error_about_a_value_does_not_show_the_value() {
     assert_eq!(ran.code, 2, "{}", ran.transcript());
     assert!(!ran.stdout.contains(SECRET) && !ran.stderr.contains(SECRET), "{}", ran.stderr);
 }
+
+#[test]
+fn a_url_in_the_place_of_a_path_is_refused_and_not_shown() {
+    let shop = Shop::new();
+    shop.must(&["dump", "-o", "shop.zip"]);
+    for node in ["uploads", "db"] {
+        let map = format!("{node}=postgres://app:{SECRET}@db/shop");
+        let ran = shop.run(&["restore", "shop.zip", "--dry-run", "--only", node, "--map", &map]);
+        assert_eq!(ran.code, 2, "{}", ran.transcript());
+        assert!(ran.stderr.contains("URL"), "{}", ran.stderr);
+        assert!(!ran.stdout.contains(SECRET) && !ran.stderr.contains(SECRET), "{}", ran.stderr);
+    }
+}

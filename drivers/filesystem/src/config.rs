@@ -72,6 +72,10 @@ impl DriverConfig for FilesystemConfig {
         if self.path.as_os_str().is_empty() {
             return Err(Error::config("`path` is empty").with_hint("name the folder"));
         }
+        // It is not shown: a URL that was put here by mistake may hold a password.
+        if self.path.to_string_lossy().contains("://") {
+            return Err(Error::config("`path` is a URL, and must be a folder").with_hint("name a local folder"));
+        }
         let filter = Filter::new(&self.include, &self.exclude)?;
         let path = cx.path(&self.path);
         Ok(Arc::new(Filesystem::new(path, filter, self.one_file_system, self.swap)))

@@ -106,6 +106,12 @@ fn check_path(path: &Path) -> Result<()> {
             "give the plain path of the file",
         );
     }
+    if text.contains("://") {
+        // It is not shown: a URL that was put here by mistake may hold a password.
+        return Err(
+            Error::config("`path` is a URL, and must be a database file").with_hint("name the local file")
+        );
+    }
     if text.ends_with('/') {
         return refuse("`path` is a folder, not a database file", "name the database file");
     }
