@@ -56,3 +56,12 @@ fn it_never_overwrites_and_says_when_there_is_nothing() {
     assert_snapshot!("init_nothing", nothing.run(&["init"]).transcript());
     assert!(nothing.files(".").is_empty());
 }
+
+#[test]
+fn what_it_could_not_understand_is_told_where_it_found_nothing_else() {
+    let shop = Shop::empty();
+    std::fs::write(shop.path("compose.yaml"), "services: [").unwrap();
+    let ran = shop.run(&["init"]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("can't understand `compose.yaml"), "{}", ran.stderr);
+}

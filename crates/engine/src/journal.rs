@@ -98,9 +98,16 @@ impl Journal {
     pub(crate) fn create(path: PathBuf, header: &Header) -> Result<Self> {
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path);
         let file = file.map_err(|error| failed(&path, error))?;
+        Self::begin(path, file, header)
+    }
+
+    fn begin(path: PathBuf, file: File, header: &Header) -> Result<Self> {
         let mut journal = Self { path, file, length: 0 };
-        journal.append(header)?;
-        journal.sync_folder()?;
+        if let Err(error) = journal.append(header).and_then(|()| journal.sync_folder()) {
+            // It would tell of a restore that never began. If it can't be removed, `open` does so.
+            let _removed = journal.remove();
+            return Err(error);
+        }
         Ok(journal)
     }
 
@@ -298,6 +305,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_journal_that_can_not_be_begun_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        // The header goes to a full disk.
+        let path = path(folder.path(), "shop");
+        let file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        std::fs::write(&path, "").unwrap();
+        let error = Journal::begin(path.clone(), file, &header()).unwrap_err();
+        assert!(error.to_string().contains("journal"), "{error}");
+        assert!(!path.exists());
     }
 
     #[test]

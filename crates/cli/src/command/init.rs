@@ -31,6 +31,9 @@ impl Init {
         let path = session.config();
         let folder = session.base()?;
         let found = Discovery::look(&folder, &session.environment)?;
+        for file in &found.unread {
+            session.console.warn(format!("can't understand `{file}`: add what it has by hand"), None);
+        }
         if found.is_empty() {
             return Err(Error::environment("there is nothing here that `init` knows: no database, no folder of uploads")
                 .with_context("folder", folder.display())
@@ -50,9 +53,6 @@ impl Init {
                 mixed.display()
             );
             session.console.warn(text, None);
-        }
-        for file in &found.unread {
-            session.console.warn(format!("can't understand `{file}`: add what it has by hand"), None);
         }
         if found.cut_short {
             session.console.warn("there is more here than `init` looks at: add what it missed", None);

@@ -20,7 +20,7 @@ Examples:
 
 Needs no configuration, except for `latest`. The manifest is also the entry `manifest.json` of the zip; `unzip -l` lists the rest. The content is not read: `verify` does.";
 
-/// Of each list this much is shown; the manifest has all of it.
+/// Of each list this much is shown; the manifest has more of it.
 const SHOWN: usize = 20;
 
 /// Show what is in an archive, and how it was made
@@ -115,7 +115,7 @@ fn edges(text: &mut String, edges: &[Edge]) {
         for key in edge.dangling.keys.iter().take(SHOWN) {
             let _ = writeln!(text, "    {key}");
         }
-        more(text, edge.dangling.total as usize);
+        more(text, edge.dangling.total, edge.dangling.keys.len());
     }
 }
 
@@ -142,12 +142,42 @@ fn ledger(text: &mut String, nodes: &[Node]) {
         for entry in node.ledger.iter().take(SHOWN) {
             let _ = writeln!(text, "  {}: {}", entry.path, entry.why);
         }
-        more(text, node.ledger.len());
+        more(text, node.ledger.len() as u64, node.ledger.len());
     }
 }
 
-fn more(text: &mut String, length: usize) {
-    if length > SHOWN {
-        let _ = writeln!(text, "    and {} more: `--json` has them", length - SHOWN);
+/// What is not shown of a list of that length, and how much of that the manifest has.
+fn more(text: &mut String, length: u64, listed: usize) {
+    let hidden = length.saturating_sub(listed.min(SHOWN) as u64);
+    if hidden == 0 {
+        return;
+    }
+    let whole = listed as u64 >= length;
+    let where_from = match listed.saturating_sub(SHOWN) as u64 {
+        _ if whole => "`--json` has them".to_owned(),
+        0 => "the archive does not list them".to_owned(),
+        some => format!("`--json` has {} of them, and the archive does not list the rest", count(some)),
+    };
+    let _ = writeln!(text, "    and {} more: {where_from}", count(hidden));
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_is_not_shown_is_said_to_be_where_it_is() {
+        for (length, listed, told) in [
+            (20, 20, ""),
+            (21, 21, "    and 1 more: `--json` has them\n"),
+            (
+                3000,
+                1000,
+                "    and 2,980 more: `--json` has 980 of them, and the archive does not list the rest\n",
+            ),
+            (30, 2, "    and 28 more: the archive does not list them\n"),
+        ] {
+            let mut text = String::new();
+            super::more(&mut text, length, listed);
+            assert_eq!(text, told);
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::{Console, bytes, count, counted, seconds};
 
 /// Where there are no bars, a long phase says this often how far it is.
 const SAY_EVERY: Duration = Duration::from_secs(10);
-/// Of each node this many ledger entries are shown; the manifest has them all.
+/// Of each node this many ledger entries are shown; `--json` tells of all.
 const LEDGER_SHOWN: u32 = 10;
 
 /// Tells people how a run goes on.
@@ -126,8 +126,9 @@ impl Progress {
             return;
         }
         if shown > LEDGER_SHOWN {
-            let all = if self.state().command == "dump" { "`inspect` shows" } else { "`--json` tells" };
-            return self.console.note(format_args!("  {node}: and more: {all} them all"));
+            let all =
+                if self.state().command == "dump" { "`inspect --json` lists" } else { "`--json` tells" };
+            return self.console.note(format_args!("  {node}: and more: {all} them"));
         }
         let text = format!("{node}: {}: {}", entry.what, entry.why);
         if entry.degrades {

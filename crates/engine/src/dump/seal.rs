@@ -106,7 +106,8 @@ fn ledger(entries: &[LedgerEntry], room: &mut usize) -> Vec<archive::LedgerEntry
         let length = serde_json::to_vec(&entry).map_or(usize::MAX, |json| json.len());
         let Some(left) = room.checked_sub(length) else {
             let path = format!("{} more", entries.len() - at);
-            let why = "the manifest has no room for them; the run has told of each".to_owned();
+            let why = "the manifest has no room for them; only `--json` of the dump itself has told of each"
+                .to_owned();
             listed.push(archive::LedgerEntry { path, why });
             break;
         };

@@ -27,12 +27,18 @@ impl Workspace {
     /// Makes the folder, and notes down where the archive will be written to before anything is written there.
     pub(super) fn create(set: &BackupSet, archive: Option<&Path>) -> Result<Self> {
         let folder = folder(set);
-        let created = fs::DirBuilder::new().mode(0o700).create(&folder).and_then(|()| match archive {
-            Some(archive) => write_note(&folder.join(NOTE), archive.as_os_str().as_bytes()),
-            None => Ok(()),
-        });
+        let created = fs::DirBuilder::new().mode(0o700).create(&folder);
         created.map_err(|error| failed("can't create the folder for scratch files", &folder, error))?;
-        Ok(Self { folder })
+        let noted =
+            archive.map_or(Ok(()), |archive| write_note(&folder.join(NOTE), archive.as_os_str().as_bytes()));
+        match noted {
+            Ok(()) => Ok(Self { folder }),
+            Err(error) => {
+                // It would be taken for what a killed dump has left. If it can't be removed, the next run does so.
+                let _removed = fs::remove_dir_all(&folder);
+                Err(failed("can't note down where the archive goes", &folder, error))
+            }
+        }
     }
 
     /// Notes down, before it happens, that the pins of these nodes may freeze an application.
