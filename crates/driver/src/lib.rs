@@ -30,6 +30,7 @@ mod capabilities;
 mod context;
 mod driver;
 mod error;
+mod ground;
 mod inspection;
 mod link;
 mod name;
@@ -43,6 +44,7 @@ pub use capabilities::{Capabilities, Formats, InPlace, Lanes, Linked, Partial, T
 pub use context::{BuildContext, Cancel, CutContext, CutMode, Extras, OpenContext, StageContext};
 pub use driver::{Driver, DriverConfig, OldState, Source, Staging, Token};
 pub use error::{Error, ErrorKind, Result};
+pub use ground::Ground;
 pub use inspection::{Changes, Claim, Inspection, LedgerEntry, Problem, Severity};
 pub use link::{Edge, Key, KeySink, Links, Reference, Unresolved, Why};
 pub use name::{NodePath, PartName};

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dumprestore_driver::{Error, Result, Token};
+use dumprestore_driver::{Error, Ground, Result, Token};
 use rustix::fs::{
     Access, AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, accessat, chmodat,
     fchmod, fremovexattr, fstat, mkdirat, openat, stat, utimensat,
@@ -49,6 +49,8 @@ pub(crate) struct Place {
     pub(crate) root_time: Option<(i64, u32)>,
     /// The time that the live folder is to have.
     pub(crate) new_time: Option<(i64, u32)>,
+    /// The folder around the container, if it is there.
+    pub(crate) ground: Option<Ground>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -61,6 +63,8 @@ struct Written {
     from_previous: bool,
     root_time: Option<(i64, u32)>,
     new_time: Option<(i64, u32)>,
+    #[serde(default)]
+    ground: Option<Ground>,
 }
 
 impl Place {
@@ -76,7 +80,17 @@ impl Place {
         };
         let (container, previous) = (named(run), named("previous"));
         let root_time = if inside { time_of(&root) } else { None };
-        Ok(Self { container, previous, root, inside, from_previous: false, root_time, new_time: None })
+        let ground = ground_of(&container);
+        Ok(Self {
+            container,
+            previous,
+            root,
+            inside,
+            from_previous: false,
+            root_time,
+            new_time: None,
+            ground,
+        })
     }
 
     pub(crate) fn to_token(&self) -> Token {
@@ -89,6 +103,7 @@ impl Place {
             "from_previous": self.from_previous,
             "root_time": self.root_time,
             "new_time": self.new_time,
+            "ground": self.ground,
         })
     }
 
@@ -107,7 +122,17 @@ impl Place {
             from_previous: written.from_previous,
             root_time: written.root_time,
             new_time: written.new_time,
+            ground: written.ground,
         })
+    }
+
+    /// Checks, where no container is, that it is not merely out of sight.
+    ///
+    /// # Errors
+    /// If the folder around it is another one, or none: its file system may not be mounted.
+    pub(crate) fn check_ground(&self) -> Result<()> {
+        let around = self.container.parent().unwrap_or(&self.container);
+        self.ground.map_or(Ok(()), |ground| ground.check(around))
     }
 
     /// The staged folder; after the swap, the old one.
@@ -166,6 +191,11 @@ impl Place {
             .map_err(|error| error_at(folder, "can't open the folder", b"", error))?;
         Ok(Side { beneath: Beneath::new(Arc::new(fd)), prefix })
     }
+}
+
+/// What the folder that a container is in is known by.
+pub(crate) fn ground_of(container: &Path) -> Option<Ground> {
+    container.parent().and_then(Ground::of)
 }
 
 /// The time of a folder, if it is there.

@@ -13,7 +13,7 @@ use dumprestore_driver::{
 use rustix::fs::{CWD, Mode, OFlags, openat, renameat};
 use rustix::io::Errno;
 
-use crate::container::{ABSENT, DROPPED, PLAN, Place, STAGED, time_of};
+use crate::container::{ABSENT, DROPPED, PLAN, Place, STAGED, ground_of, time_of};
 use crate::filter::Filter;
 use crate::held::{self, Held, has};
 use crate::load::{Load, sync_all};
@@ -206,7 +206,7 @@ impl Work {
         let container = match (self.find()?, &self.origin) {
             (Some(container), _) => container,
             // It was finished before the crash.
-            (None, Origin::Crash) => return Ok(()),
+            (None, Origin::Crash) => return self.place.check_ground(),
             (None, _) => self.container()?,
         };
         let steps = match swap::read(&self.place, &container)? {
@@ -237,6 +237,8 @@ impl Work {
 
     fn rollback(&self) -> Result<()> {
         let Some(container) = self.find().map_err(|error| error.with_kind(ErrorKind::Stuck))? else {
+            // It was rolled back before the crash, or has never begun.
+            self.place.check_ground()?;
             return self.time_after_crash(self.place.root_time);
         };
         if has(&container, DROPPED) {
@@ -300,6 +302,7 @@ impl Work {
 
     fn drop_old(&self) -> Result<()> {
         let Some(container) = self.find()? else {
+            self.place.check_ground()?;
             return self.time_after_crash(self.place.new_time);
         };
         self.sweep_old(&container)?;
@@ -381,7 +384,8 @@ pub(crate) fn place_of_previous(kept: &Token, run: &str) -> Result<Place> {
         true => (time_of(&kept.root), time_of(&kept.previous.join(STAGED))),
         false => (None, None),
     };
-    Ok(Place { container, from_previous: true, root_time, new_time, ..kept })
+    let ground = ground_of(&container);
+    Ok(Place { container, from_previous: true, root_time, new_time, ground, ..kept })
 }
 
 fn container_name(previous: &Path, run: &str) -> std::ffi::OsString {
@@ -396,7 +400,7 @@ fn container_name(previous: &Path, run: &str) -> std::ffi::OsString {
 /// Removes a previous state. Its tree goes first under another name: half of it must not be restored.
 pub(crate) fn discard(kept: &Token) -> Result<()> {
     let place = Place::from_token(kept)?;
-    let Some(previous) = held::open(&place.previous)?.map(Arc::new) else { return Ok(()) };
+    let Some(previous) = held::open(&place.previous)?.map(Arc::new) else { return place.check_ground() };
     match renameat(&previous, STAGED, &previous, DROPPED) {
         Ok(()) | Err(Errno::NOENT | Errno::EXIST | Errno::NOTEMPTY) => {}
         Err(error) => return Err(place.error("can't discard the previous state", error)),

@@ -174,6 +174,61 @@ async fn root_of_a_container_restores_what_belongs_to_users_it_does_not_have() {
     .await;
     let foreign = archive.with_tree(archive.tree().replace("\"uid\":0", "\"uid\":1234"));
     let case = Case::default();
-    case.restore(&foreign, json!({}), Extras::Remove).await.unwrap();
+    let mut restore = case.stage(&foreign, json!({}), Extras::Remove).await.unwrap();
+    restore.commit().await.unwrap();
+    restore.staging.finish(OldState::Drop).await.unwrap();
     assert_eq!(fs::read_to_string(case.build().at("f")).unwrap(), "archived");
+    // It is told, and degrades the run.
+    let ledger = restore.staging.ledger();
+    assert!(ledger.iter().any(|entry| entry.what == "f" && entry.degrades), "{ledger:?}");
+}
+
+/// With a volume at `vol`, and the folder in it.
+fn on_a_volume() -> (Case, String) {
+    let mut case = Case::default();
+    let around = case.around.path().canonicalize().unwrap();
+    fs::create_dir(around.join("real")).unwrap();
+    fs::create_dir(around.join("vol")).unwrap();
+    case.root = around.join("vol/uploads");
+    let (real, vol) = (around.join("real"), around.join("vol"));
+    (case, format!("mount --bind {} {}", real.display(), vol.display()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_volume_that_is_not_mounted_a_restore_is_neither_undone_nor_done() {
+    let name = "on_a_volume_that_is_not_mounted_a_restore_is_neither_undone_nor_done";
+    if !with_own_mounts(name) {
+        return;
+    }
+    let archive = archive_of(|case| {
+        case.build().file("a", "archived");
+    })
+    .await;
+    for way in ways() {
+        let (case, mount) = on_a_volume();
+        let unmount = format!("umount {}", case.root.parent().unwrap().display());
+        shell(&mount);
+        case.build().folder("").file("a", "live").settle();
+        let before = case.fingerprint();
+        let mut restore = case.stage(&archive, way.clone(), Extras::Remove).await.unwrap();
+        restore.commit().await.unwrap();
+        let token = restore.staging.journal();
+        // As if it had been killed.
+        drop(restore);
+        shell(&unmount);
+        let driver = case.driver(way);
+        let resume = || driver.resume(&token, StageContext::new("recovery"));
+        let error = resume().await.unwrap().rollback().await.unwrap_err();
+        assert_eq!(error.kind(), dumprestore_driver::ErrorKind::Stuck, "{error}");
+        assert!(error.hint().unwrap().contains("mounted"), "{error}");
+        resume().await.unwrap().commit().await.unwrap_err();
+        resume().await.unwrap().finish(OldState::Drop).await.unwrap_err();
+        shell(&mount);
+        // Twice: a crash may come before it is written down.
+        resume().await.unwrap().rollback().await.unwrap();
+        resume().await.unwrap().rollback().await.unwrap();
+        assert_eq!(case.fingerprint(), before);
+        assert_eq!(fs::read_dir(case.root.parent().unwrap()).unwrap().count(), 1);
+        shell(&unmount);
+    }
 }

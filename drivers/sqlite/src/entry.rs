@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use dumprestore_driver::{Error, Facts, Result, Token};
+use dumprestore_driver::{Error, Facts, Ground, Result, Token};
 use serde::{Deserialize, Serialize};
 
 use crate::fault::io_failed;
@@ -105,6 +105,9 @@ pub(crate) struct Entry {
     /// And its user and group.
     #[serde(default)]
     pub(crate) owner: Option<Owner>,
+    /// The folder that the database is in.
+    #[serde(default)]
+    ground: Option<Ground>,
 }
 
 /// A user and a group, as numbers.
@@ -139,10 +142,11 @@ impl Entry {
         wal: bool,
         mode: Option<u32>,
     ) -> Result<Self> {
-        let path = PathText::new(Place::find(path)?.path());
+        let place = Place::find(path)?;
         Ok(Self {
             version: VERSION,
-            path,
+            path: PathText::new(place.path()),
+            ground: Ground::of(place.folder()),
             run: run.to_owned(),
             step: Step::Planned,
             form,
@@ -173,6 +177,14 @@ impl Entry {
     pub(crate) fn place(&self) -> Place {
         // Checked when it was parsed.
         Place::at(self.path.path().unwrap_or_default())
+    }
+
+    /// Checks that the folder of the database is the one in which the restore was begun.
+    ///
+    /// # Errors
+    /// If it is another one, or none: its file system may not be mounted.
+    pub(crate) fn check_ground(&self) -> Result<()> {
+        self.ground.map_or(Ok(()), |ground| ground.check(self.place().folder()))
     }
 
     pub(crate) fn run(&self) -> &str {

@@ -133,6 +133,7 @@ impl Restore {
             (Step::Prepared, Some(way), Some(old)) => (way, old.form),
             _ => return Err(Error::defect("a restore is committed that is not prepared")),
         };
+        self.check_here()?;
         if self.origin == Origin::Resumed && self.is_over()? {
             self.entry.step = Step::Committed;
             return Ok(());
@@ -159,6 +160,15 @@ impl Restore {
         Ok(())
     }
 
+    /// Checks that nothing is left of the restore because it is over, and not because its files can't be seen.
+    fn check_here(&self) -> Result<()> {
+        let Names { staged, previous, partial, mark, kept: _ } = &self.names;
+        match [staged, previous, partial, mark].into_iter().any(|path| path.symlink_metadata().is_ok()) {
+            true => Ok(()),
+            false => self.entry.check_ground(),
+        }
+    }
+
     /// Whether a restore that was picked up has been finished since its token was written: what it had prepared is
     /// gone. (Or it was rolled back; but who has done that does not commit.)
     fn is_over(&self) -> Result<bool> {
@@ -173,6 +183,7 @@ impl Restore {
 
     pub(crate) fn rollback(&mut self) -> Result<()> {
         self.set_old(None);
+        self.check_here()?;
         if let Some(mut mark) = Mark::read(&self.names.mark)? {
             self.undo(&mut mark)?;
         }
@@ -213,6 +224,7 @@ impl Restore {
         if self.entry.step != Step::Committed {
             return Err(Error::defect("a restore is finished that is not committed"));
         }
+        self.check_here()?;
         if self.entry.way == Some(Way::Pages) && self.names.mark.exists() {
             swap::tidy(self);
         }

@@ -300,3 +300,26 @@ proptest! {
         });
     }
 }
+
+/// As behind a mount point whose volume is not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_folder_is_not_there_a_restore_is_neither_undone_nor_done() {
+    for journal in Journal::BOTH {
+        let (place, dumped, _, live) = changed(journal, Seed::Ordinary).await;
+        let mut restoring = place.staged(&dumped, Step::Commit).await;
+        let token = restoring.staging().journal();
+        drop(restoring);
+        let (folder, away) = (place.path.parent().unwrap(), place.root().join("away"));
+        std::fs::rename(folder, &away).unwrap();
+        let error = place.resume(&token).await.rollback().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Stuck, "{error}");
+        assert!(error.hint().unwrap().contains("mounted"), "{error}");
+        let mut resumed = place.resume(&token).await;
+        assert!(resumed.commit().await.is_err() || resumed.finish(OldState::Drop).await.is_err());
+        std::fs::rename(&away, folder).unwrap();
+        // Twice: a crash may come before it is written down.
+        place.resume(&token).await.rollback().await.unwrap();
+        place.resume(&token).await.rollback().await.unwrap();
+        assert_eq!(support::fingerprint(&place.path), live);
+    }
+}
