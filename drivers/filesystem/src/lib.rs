@@ -32,6 +32,7 @@ mod entry;
 mod filter;
 mod held;
 mod inspect;
+mod late;
 mod ledger;
 mod listed;
 mod listing;

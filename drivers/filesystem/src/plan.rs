@@ -1,12 +1,13 @@
 //! What a commit renames, written down before the first rename.
 //!
-//! A plan has three kinds of steps, done in this order:
+//! A plan has four kinds of steps, done in this order:
 //!
 //! - *flip* a path: what is live there and what is staged there change places (either may be nothing). Beside the
 //!   live folder there is one, of the folder itself. Inside of it there is one for each child; and where something is
 //!   mounted below, the folders on the way to it stay, and their children are flipped.
 //! - *carry* a path: what is not ours (excluded, an extra that is to stay, a socket, fifo or device) goes from the old tree, which the
 //!   flips have put aside, into the new one. A folder with nothing else in it goes whole.
+//! - *keep late* what is neither in the plan nor in the archive, where extras stay.
 //! - *stamp* a folder that stays, with the mode, owner, attributes and time of the staged one.
 //!
 //! Each flip names the inodes that it moves. Nobody but us touches the staged side, so whether it is done can be told
@@ -28,7 +29,7 @@ use crate::listing::Listing;
 use crate::path::{ancestors, is_below, join, shown};
 use crate::root::{error_at, mounts_below};
 use crate::stamp::{make_like, meta_of_folder};
-use crate::state::{is_special, type_of};
+use crate::state::{Stamp, is_special, type_of};
 use crate::tally::Tally;
 
 /// One step.
@@ -49,6 +50,10 @@ pub(crate) enum Step {
         old: Entry,
         new: Entry,
     },
+    /// Extras stay, also those that are made from this moment on.
+    KeepLate {
+        since: Stamp,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -57,6 +62,7 @@ enum Line {
     Flip { path: String, live: Option<u64>, staged: Option<u64> },
     Carry { path: String },
     Stamp { path: String, old: String, new: String },
+    KeepLate { since: Stamp },
 }
 
 impl Step {
@@ -75,6 +81,7 @@ impl Step {
             Step::Stamp { path, old, new } => {
                 Line::Stamp { path: escape(path), old: text(old)?, new: text(new)? }
             }
+            Step::KeepLate { since } => Line::KeepLate { since: *since },
         };
         serde_json::to_vec(&line)
             .map_err(|error| Error::defect("can't write the plan of a swap").with_source(error))
@@ -91,6 +98,7 @@ impl Step {
                 old: Entry::from_line(old.as_bytes())?,
                 new: Entry::from_line(new.as_bytes())?,
             },
+            Line::KeepLate { since } => Step::KeepLate { since },
         })
     }
 }

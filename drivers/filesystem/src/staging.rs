@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use dumprestore_driver::{
-    ArchivedNode, ArchivedPart, Error, ErrorKind, LedgerEntry, Links, OldState, PartReader, Reference,
-    Result, Secret, StageContext, Staging, Token, Unresolved,
+    ArchivedNode, ArchivedPart, Error, ErrorKind, Extras, LedgerEntry, Links, OldState, PartReader,
+    Reference, Result, Secret, StageContext, Staging, Token, Unresolved,
 };
 use rustix::fs::{CWD, Mode, OFlags, openat, renameat};
 use rustix::io::Errno;
@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use crate::container::{ABSENT, DROPPED, PLAN, Place, STAGED, ground_of, time_of};
 use crate::filter::Filter;
 use crate::held::{self, Held, has};
+use crate::late;
 use crate::load::{Load, sync_all};
 use crate::plan::{Planner, Step};
 use crate::remove::remove_tree;
@@ -214,7 +215,7 @@ impl Work {
             _ if self.is_being_removed(&container) => return Ok(()),
             Some(steps) => steps,
             None => {
-                let steps = self.plan(&container)?;
+                let steps = self.plan_for_good(&container)?;
                 // What a hook has written into the staged folder is as durable as what was loaded, before the old
                 // data can be removed.
                 sync_all(&container).map_err(|error| self.place.error("can't write to the disk", error))?;
@@ -223,6 +224,19 @@ impl Work {
             }
         };
         self.swap(container, steps)?.forward()
+    }
+
+    fn plan_for_good(&self, container: &Arc<OwnedFd>) -> Result<Vec<Step>> {
+        if self.cx.extras != Extras::Keep {
+            return self.plan(container);
+        }
+        // Before what is there is looked at: what comes later is told by it.
+        let since = late::moment(container);
+        let since =
+            since.map_err(|error| self.place.error("can't tell the time of the file system", error))?;
+        let mut steps = self.plan(container)?;
+        steps.push(Step::KeepLate { since });
+        Ok(steps)
     }
 
     /// Whether a crash cut off the removal of the old folder, and with it of what tells of the restore.
@@ -325,7 +339,8 @@ impl Work {
         if !has(container, STAGED) {
             return Ok(());
         }
-        self.swap(container.clone(), Vec::new())?.sweep(Wins::Live)
+        let steps = swap::read(&self.place, container)?.unwrap_or_default();
+        self.swap(container.clone(), steps)?.sweep(Wins::Live)
     }
 
     /// The container with the old tree in it becomes the previous state, in the place of an older one.

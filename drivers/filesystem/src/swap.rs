@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use crate::container::{PLAN, Place, Side};
 use crate::entry::Entry;
 use crate::filter::Filter;
+use crate::late::Late;
 use crate::plan::Step;
 use crate::rename::{has_no_flags, rename_noreplace};
 use crate::root::error_at;
@@ -27,6 +28,8 @@ pub(crate) struct Swap<'a> {
     pub(crate) live: Side,
     pub(crate) staged: Side,
     steps: Vec<Step>,
+    /// What tells extras that are to stay, if they are.
+    pub(crate) late: Option<Late>,
 }
 
 struct Flip<'s> {
@@ -84,7 +87,8 @@ impl<'a> Swap<'a> {
         steps: Vec<Step>,
     ) -> Result<Self> {
         let staged = place.staged_side(&container);
-        Ok(Self { place, filter, tally, live: place.live_side()?, staged, container, steps })
+        let (live, late) = (place.live_side()?, Late::of(&steps));
+        Ok(Self { place, filter, tally, live, staged, container, steps, late })
     }
 
     /// Does what is not done of the plan.
@@ -96,7 +100,7 @@ impl<'a> Swap<'a> {
                     self.flip(at, &Flip { path, live: *live, staged: *staged }, Wanted::Done)?;
                 }
                 Step::Carry { path } => self.carry(&steps, path, Wanted::Done)?,
-                Step::Stamp { .. } => {}
+                Step::Stamp { .. } | Step::KeepLate { .. } => {}
             }
         }
         // What was made since the plan was.
@@ -119,7 +123,7 @@ impl<'a> Swap<'a> {
                     self.flip(at, &Flip { path, live: *live, staged: *staged }, Wanted::Undone)?;
                 }
                 Step::Carry { path } => self.carry(&steps, path, Wanted::Undone)?,
-                Step::Stamp { .. } => {}
+                Step::Stamp { .. } | Step::KeepLate { .. } => {}
             }
         }
         // What was made since the commit.

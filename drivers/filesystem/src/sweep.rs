@@ -1,7 +1,7 @@
 //! What is not ours never goes with a tree that is about to be removed: it is looked for there, and moved over.
 //!
 //! The plan names what was there when it was made. The application goes on meanwhile: it may make an excluded file
-//! before the flip, which then lies in the old tree; or after the commit, in the new one, which a rollback removes.
+//! or an extra before the flip, which then lies in the old tree; or after the commit, in the new one, which a rollback removes.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -90,12 +90,15 @@ impl Swap<'_> {
             // What is mounted there is not removed either.
             return Ok(());
         }
-        let mut names = Vec::new();
+        let (mut names, late) = (Vec::new(), self.late.as_ref());
         listing.read(&fd, |name, kind| {
             let path = join(folder, name.to_bytes());
             // A folder may have millions of what surely goes.
             let is_plain = matches!(kind, FileType::RegularFile | FileType::Symlink);
-            if !is_plain || self.filter.part(&path, false, above) == Part::Foreign {
+            if !is_plain
+                || self.filter.part(&path, false, above) == Part::Foreign
+                || late.is_some_and(|late| late.may_be_in(&fd, name, &path))
+            {
                 names.push((path, kind));
             }
             Ok::<(), io::Error>(())
@@ -112,11 +115,24 @@ impl Swap<'_> {
             match self.filter.part(&path, is_folder, above) {
                 Part::Foreign => found.push(path),
                 _ if is_special(kind) => found.push(path),
+                Part::Ours if self.is_late_extra(&path)? => found.push(path),
                 part if is_folder => pending.push((path, part)),
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Whether the application made it since the swap was planned, and the other side has no such thing.
+    fn is_late_extra(&mut self, path: &[u8]) -> io::Result<bool> {
+        let Some(late) = &self.late else { return Ok(false) };
+        if !self.staged.stat(path)?.is_some_and(|stat| late.may_be(path, &stat)) {
+            return Ok(false);
+        }
+        match self.live.stat(path) {
+            Err(error) if is_absent(&error) => Ok(true),
+            found => Ok(found?.is_none()),
+        }
     }
 
     /// Moves one thing over, and answers the folder that it is in now.

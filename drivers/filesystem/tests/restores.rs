@@ -6,6 +6,9 @@ mod folder;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dumprestore_driver::{ErrorKind, Extras, OldState, StageContext};
 use folder::{Case, archive_of, holding, ways};
@@ -202,6 +205,98 @@ async fn extras_stay_or_go_or_stop_the_restore() {
         let changes = case.driver(way.clone()).changes(archive.clone(), &cx).await.unwrap();
         assert_eq!((changes.create, changes.replace, changes.remove, changes.unchanged), (0, 0, 0, 2));
         case.restore(&archive, way, Extras::Fail).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn extras_that_the_application_makes_in_the_old_folder_stay() {
+    for (at, way) in ways().into_iter().enumerate() {
+        for old in [OldState::Drop, OldState::Keep] {
+            let archive = archive_of(|case| {
+                case.build().file("a/1", "archived").file("only-archived", "x");
+            })
+            .await;
+            let case = Case::default();
+            case.build()
+                .file("a/1", "live")
+                .file("a/extra", "e")
+                .file("b/extra", "e")
+                .file("only-archived", "l");
+            let mut restore = case.stage(&archive, way.clone(), Extras::Keep).await.unwrap();
+            restore.commit().await.unwrap();
+            let around = if at == 0 { case.around.path() } else { &case.root };
+            let names = fs::read_dir(around).unwrap().map(|entry| entry.unwrap().path());
+            let is_container = |path: &PathBuf| path.to_str().unwrap().contains(".dumprestore-");
+            // As a program does that holds the folder open.
+            let held = names.into_iter().find(is_container).unwrap().join("tree/a");
+            fs::write(held.join("late"), "late").unwrap();
+            fs::create_dir_all(held.join("deep/empty")).unwrap();
+            fs::write(held.join("deep/late"), "late").unwrap();
+            fs::write(held.join("1"), "not an extra").unwrap();
+            // What the application removes does not come back.
+            fs::remove_file(case.build().at("only-archived")).unwrap();
+            restore.staging.finish(old).await.unwrap();
+            let there = |path: &str| fs::read_to_string(case.build().at(path)).unwrap();
+            assert_eq!((there("a/late"), there("a/deep/late")), ("late".into(), "late".into()));
+            assert_eq!(
+                (there("a/1"), there("a/extra"), there("b/extra")),
+                ("archived".into(), "e".into(), "e".into())
+            );
+            assert!(case.build().at("a/deep/empty").is_dir() && !case.build().at("only-archived").exists());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn extras_that_are_made_after_the_commit_survive_a_rollback_and_nothing_else_does() {
+    for way in ways() {
+        let archive = archive_of(|case| {
+            case.build().file("a/1", "archived").file("a/only-archived", "x").file("only-archived/x", "x");
+        })
+        .await;
+        let case = Case::default();
+        case.build().file("a/1", "live").file("a/extra", "e").settle();
+        let mut restore = case.stage(&archive, way, Extras::Keep).await.unwrap();
+        restore.commit().await.unwrap();
+        case.build().file("a/late", "late");
+        restore.staging.rollback().await.unwrap();
+        assert_eq!(fs::read_to_string(case.build().at("a/late")).unwrap(), "late");
+        assert_eq!(fs::read_to_string(case.build().at("a/1")).unwrap(), "live");
+        assert!(!case.build().at("a/only-archived").exists() && !case.build().at("only-archived").exists());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_extra_is_lost_that_is_made_while_the_folders_are_swapped() {
+    for way in ways() {
+        let archive = archive_of(|case| {
+            case.build().file("a/1", "archived");
+        })
+        .await;
+        let case = Case::default();
+        for at in 0..2000 {
+            case.build().file(format!("a/extra-{at}"), "e");
+        }
+        let mut restore = case.stage(&archive, way, Extras::Keep).await.unwrap();
+        restore.load().await.unwrap();
+        restore.staging.prepare().await.unwrap();
+        let (folder, stop) = (case.build().at("a"), Arc::new(AtomicBool::new(false)));
+        let stopped = stop.clone();
+        let writer = std::thread::spawn(move || {
+            let made = (0..).take_while(|_| !stopped.load(Ordering::Relaxed)).filter(|at| {
+                std::thread::sleep(std::time::Duration::from_micros(200));
+                fs::write(folder.join(format!("late-{at}")), "late").is_ok()
+            });
+            made.collect::<Vec<u32>>()
+        });
+        restore.staging.commit().await.unwrap();
+        stop.store(true, Ordering::Relaxed);
+        let made = writer.join().unwrap();
+        restore.staging.finish(OldState::Drop).await.unwrap();
+        assert!(!made.is_empty());
+        let lost = made.iter().filter(|at| !case.build().at(&format!("a/late-{at}")).exists());
+        assert_eq!(lost.collect::<Vec<_>>(), [&0; 0]);
+        assert_eq!(fs::read_dir(case.build().at("a")).unwrap().count(), 2001 + made.len());
     }
 }
 
