@@ -274,8 +274,11 @@ impl Lister<'_> {
                 (Kind::Symlink(target), meta)
             }
             ItemKind::Unknown => {
+                let why =
+                    "it was gone before it was looked at: its owner, rights, attributes and time are made up";
+                self.shared.note(&item.path, why, Weight::Degrades);
                 let mtime = Stamp::now();
-                (Kind::Folder, Meta { mode: 0o755, uid: 0, gid: 0, mtime, xattrs: None })
+                (Kind::Folder, Meta { mode: 0o700, uid: 0, gid: 0, mtime, xattrs: None })
             }
         };
         let mut line = Entry { path: item.path, kind, meta }.to_line()?;

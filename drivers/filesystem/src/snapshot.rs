@@ -10,7 +10,7 @@ use dumprestore_driver::{
     PartWriter, Reference, Result, Source, Unresolved,
 };
 use futures_util::{StreamExt, stream};
-use rustix::fs::{FileType, fstat};
+use rustix::fs::{FileType, Stat, fstat};
 use tokio::sync::mpsc;
 
 use crate::beneath::Beneath;
@@ -253,13 +253,14 @@ impl Shared {
             if self.memory().other(folder)?.is_some_and(|other| other.what.is_folder()) {
                 continue;
             }
-            let opened = lane.beneath().folder(folder).and_then(|fd| open_folder(fd, "."));
-            if let Ok((stat, fd)) = opened.and_then(|fd| Ok((fstat(&fd)?, fd))) {
-                let inode = (stat.st_dev, stat.st_ino);
-                let what = OtherKind::Folder { inode, part: Share::Through, listed: None };
-                let xattrs = xattr::read(&fd, &mut Vec::new()).unwrap_or_default();
-                self.memory().know_late_folder(folder, Meta::of(&stat, xattrs), what)?;
+            // One that is gone by now is told of when it is listed.
+            let Ok((stat, xattrs)) = look_at_folder(lane, folder) else { continue };
+            if let Err(error) = &xattrs {
+                self.note(folder, format!("its attributes can't be read: {error}"), Weight::Degrades);
             }
+            let inode = (stat.st_dev, stat.st_ino);
+            let what = OtherKind::Folder { inode, part: Share::Through, listed: None };
+            self.memory().know_late_folder(folder, Meta::of(&stat, xattrs.unwrap_or_default()), what)?;
         }
         Ok(())
     }
@@ -281,6 +282,15 @@ fn has_changed(beneath: &mut Beneath, path: Path, what: OtherKind) -> Option<(Pa
     let stat = beneath.stat(&path).ok()??;
     let changed = type_of(&stat) == FileType::Directory && listed != Some(Signature::of(&stat));
     changed.then_some((path, part))
+}
+
+type Attributes = std::io::Result<Option<Box<xattr::Xattrs>>>;
+
+/// Its state, and its attributes: they may be kept from who may not read the folder.
+fn look_at_folder(lane: &mut Lane, folder: &[u8]) -> std::io::Result<(Stat, Attributes)> {
+    let place = lane.beneath().folder(folder)?;
+    let stat = fstat(place)?;
+    Ok((stat, open_folder(place, ".").and_then(|fd| xattr::read(&fd, &mut Vec::new()))))
 }
 
 fn unreadable(error: &std::io::Error) -> String {

@@ -331,3 +331,24 @@ fn check(archive: &Archive, held: &Rows, digests: bool) {
         assert!(number(&found) >= number(content), "{key} is older than its row");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_may_not_be_read_keeps_its_rights_and_is_told_of() {
+    if !folder::as_ordinary_user("a_folder_that_may_not_be_read_keeps_its_rights_and_is_told_of") {
+        return;
+    }
+    let case = Case::default();
+    case.build().file("closed/f", "f").mode("closed", 0o310);
+    let mut dump = captured(&case).await;
+    dump.pin().await;
+    dump.resolve(&[Reference::to("closed/f")]).await;
+    let archive = dump.seal().await;
+    assert_eq!(archive.file("closed/f"), Some(&b"f"[..]));
+    let tree = archive.tree();
+    let line = tree.lines().find(|line| line.contains("\"closed\"")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(line["mode"], json!("0310"), "{line}");
+    assert_eq!(line["uid"], json!(rustix::process::geteuid().as_raw()));
+    assert!(archive.degraded().iter().any(|entry| entry.what == "closed"), "{:?}", archive.ledger);
+    case.build().mode("closed", 0o700);
+}
