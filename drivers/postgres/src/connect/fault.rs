@@ -1,6 +1,7 @@
 //! What went wrong at the server, turned into ours: who must act, and how.
 
 use std::fmt;
+use std::io;
 
 use dumprestore_driver::{Error, ErrorKind};
 use tokio_postgres::error::DbError;
@@ -64,36 +65,48 @@ fn hint_for(code: &str) -> Option<&'static str> {
     })
 }
 
+/// `what` failed, for there was no way to the server.
+pub(super) fn unreached(error: io::Error, what: impl Into<String>) -> Error {
+    let hint = hint_for_io(error.kind());
+    hinted(Error::environment(what).with_source(error), hint)
+}
+
 fn of_connection(error: tokio_postgres::Error, what: String) -> Error {
     let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-    let io = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
-    let hint = match io.map(std::io::Error::kind) {
-        Some(std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound) => {
-            Some("is the server running, and does it listen there?")
-        }
-        Some(std::io::ErrorKind::TimedOut) => Some("is the server to be reached from here?"),
-        Some(std::io::ErrorKind::PermissionDenied) => Some("run as a user who may use the server's socket"),
-        Some(
-            std::io::ErrorKind::ConnectionReset
-            | std::io::ErrorKind::BrokenPipe
-            | std::io::ErrorKind::UnexpectedEof,
-        ) => Some("see the server's log: it may have been stopped, or killed"),
-        _ if error.to_string().contains("TLS") => Some(hint_for_tls(&cause)),
-        _ if error.is_closed() || breaks_off(&error) => {
-            Some("see the server's log: it may have been stopped, or killed")
-        }
-        _ => None,
+    let io = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    let hint = match io.and_then(|io| hint_for_io(io.kind())) {
+        None if error.to_string().contains("TLS") => Some(hint_for_tls(&cause)),
+        None if error.is_closed() || breaks_off(&error) => Some(LOST),
+        hint => hint,
     };
-    let made = Error::environment(what).with_source(error);
+    hinted(Error::environment(what).with_source(error), hint)
+}
+
+fn hinted(error: Error, hint: Option<&'static str>) -> Error {
     match hint {
-        Some(hint) => made.with_hint(hint),
-        None => made,
+        Some(hint) => error.with_hint(hint),
+        None => error,
     }
 }
 
 /// Whether the stream ended within a message.
 fn breaks_off(error: &tokio_postgres::Error) -> bool {
     error.to_string().starts_with("error communicating with the server")
+}
+
+const LOST: &str = "see the server's log: it may have been stopped, or killed";
+
+fn hint_for_io(kind: io::ErrorKind) -> Option<&'static str> {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, PermissionDenied, TimedOut, UnexpectedEof,
+    };
+    Some(match kind {
+        ConnectionRefused | NotFound => "is the server running, and does it listen there?",
+        TimedOut => "is the server to be reached from here?",
+        PermissionDenied => "run as a user who may use the server's socket",
+        ConnectionReset | BrokenPipe | UnexpectedEof => LOST,
+        _ => return None,
+    })
 }
 
 fn hint_for_tls(cause: &str) -> &'static str {

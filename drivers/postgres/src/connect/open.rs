@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use dumprestore_driver::{Error, ErrorKind, Result};
 use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::Connection;
+use super::fault::{fault, unreached};
+use super::route::{Refusal, Route};
 use super::target::{Endpoint, Place, SessionAttrs, Target, number};
 use super::tls::Mode;
-use super::{Connection, fault};
 
 /// Opens a session of the target's database. Its `application_name` tells the server's administrator what it is for.
 ///
@@ -113,64 +114,29 @@ async fn connect_secured(target: &Target, endpoint: &Endpoint, purpose: &str) ->
         Mode::Require | Mode::VerifyCa | Mode::VerifyFull => (SslMode::Require, None),
     };
     let config = config_of(target, endpoint, purpose)?;
-    match (connect_once(&config, first, tls.clone()).await, second) {
-        (Err(error), Some(second)) if may_differ(&error) => {
-            match connect_once(&config, second, tls.clone()).await {
-                Ok(opened) => Connection::begin(opened.0, opened.1, tls, target.clone()).await,
+    let route = |mode| Route::new(endpoint, &config, mode, &tls);
+    match (route(first).open().await, second) {
+        (Err(error), Some(second)) if error.may_differ() => {
+            match route(second).open().await {
+                Ok(opened) => Connection::begin(opened, target.clone()).await,
                 // What stood in the way of the usual kind of connection says more.
                 Err(_) => Err(refused(error, target)),
             }
         }
         (Err(error), _) => Err(refused(error, target)),
-        (Ok(opened), _) => Connection::begin(opened.0, opened.1, tls, target.clone()).await,
+        (Ok(opened), _) => Connection::begin(opened, target.clone()).await,
     }
 }
 
-type Opened = (
-    tokio_postgres::Client,
-    tokio_postgres::Connection<
-        tokio_postgres::Socket,
-        <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>>::Stream,
-    >,
-);
-
-async fn connect_once(
-    config: &tokio_postgres::Config,
-    mode: SslMode,
-    tls: MakeRustlsConnect,
-) -> Result<Opened, tokio_postgres::Error> {
-    let mut config = config.clone();
-    config.ssl_mode(mode);
-    config.connect(tls).await
-}
-
-/// Whether a server that refuses us with TLS may admit us without it, or the other way round.
-fn may_differ(error: &tokio_postgres::Error) -> bool {
-    match error.code() {
-        Some(code) => code.code() == "28000",
-        None => {
-            let cause =
-                std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
-            let unreachable = [
-                std::io::ErrorKind::ConnectionRefused,
-                std::io::ErrorKind::NotFound,
-                std::io::ErrorKind::PermissionDenied,
-                std::io::ErrorKind::TimedOut,
-            ];
-            !cause.is_some_and(|io| unreachable.contains(&io.kind()))
+fn refused(refusal: Refusal, target: &Target) -> Error {
+    let what = format!("can't connect to the database `{}` as `{}`", target.database, target.user);
+    let made = match refusal {
+        Refusal::Unreached(error) => unreached(error, what),
+        refusal if refusal.wants_password() => {
+            Error::config(format!("the server wants a password of `{}`, and none is given", target.user))
+                .with_hint("give it in `url`, as `password`, as `PGPASSWORD`, or in `.pgpass`")
         }
-    }
-}
-
-fn refused(error: tokio_postgres::Error, target: &Target) -> Error {
-    let wants_password =
-        std::error::Error::source(&error).is_some_and(|cause| cause.to_string() == "password missing");
-    let made = match wants_password {
-        true => Error::config(format!("the server wants a password of `{}`, and none is given", target.user))
-            .with_hint("give it in `url`, as `password`, as `PGPASSWORD`, or in `.pgpass`"),
-        false => {
-            fault(error, format!("can't connect to the database `{}` as `{}`", target.database, target.user))
-        }
+        Refusal::Refused(error) => fault(error, what),
     };
     match target.passfile_problem() {
         Some(problem) if made.kind() == ErrorKind::Config => made.with_hint(problem),
@@ -232,7 +198,7 @@ fn keep_alive(config: &mut tokio_postgres::Config, target: &Target) -> Result<()
 }
 
 /// An abstract socket is written with `@`, and begins with a zero byte.
-fn socket_path(folder: &Path) -> PathBuf {
+pub(super) fn socket_path(folder: &Path) -> PathBuf {
     match folder.as_os_str().as_bytes() {
         [b'@', rest @ ..] => {
             let mut name = vec![0];

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use dumprestore_driver::{Error, Result};
 use tokio::task::JoinHandle;
-use tokio_postgres::{CancelToken, Client, SimpleQueryMessage, Socket};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::{CancelToken, Client, SimpleQueryMessage};
 
 use super::Target;
+use super::copying::CopyOut;
 use super::fault::fault;
+use super::route::{Opened, Route};
+use super::transport::Tap;
 
 /// How long the end of a session, or a request to cancel, may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -54,6 +56,7 @@ impl Drop for Driving {
 /// A session of one database. Dropped, it is cut off, and the server rolls back what was open.
 pub(crate) struct Connection {
     client: Client,
+    tap: Tap,
     driving: Driving,
     ended: Ended,
     canceller: Canceller,
@@ -63,15 +66,8 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Drives the connection on this runtime, and sets the session up.
-    pub(super) async fn begin(
-        client: Client,
-        connection: tokio_postgres::Connection<
-            Socket,
-            <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<Socket>>::Stream,
-        >,
-        tls: MakeRustlsConnect,
-        target: Target,
-    ) -> Result<Self> {
+    pub(super) async fn begin(opened: Opened, target: Target) -> Result<Self> {
+        let Opened { client, connection, tap, route } = opened;
         let ended = Ended::default();
         let note = ended.clone();
         let driving = Driving(tokio::spawn(async move {
@@ -79,8 +75,8 @@ impl Connection {
                 *note.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
             }
         }));
-        let canceller = Canceller { token: client.cancel_token(), tls };
-        let mut begun = Self { client, driving, ended, canceller, target, version: 0 };
+        let canceller = Canceller { token: client.cancel_token(), route };
+        let mut begun = Self { client, tap, driving, ended, canceller, target, version: 0 };
         begun.set_up().await?;
         Ok(begun)
     }
@@ -123,6 +119,13 @@ impl Connection {
         }
     }
 
+    /// Copies out what a `COPY … TO STDOUT` says. Rows are read by the thread that asks for them, which may block.
+    pub(crate) async fn copy_rows(&self, copy: &str) -> Result<CopyOut<'_>, tokio_postgres::Error> {
+        let held = self.tap.hold();
+        let client = self.client.copy_out(copy).await?;
+        Ok(CopyOut::new(client, held))
+    }
+
     /// Asks the server to cancel what the session is at.
     pub(crate) async fn cancel(&self) {
         self.canceller.cancel().await;
@@ -145,15 +148,14 @@ impl Deref for Connection {
 }
 
 /// Asks a server to cancel a statement.
-#[derive(Clone)]
-pub(crate) struct Canceller {
+struct Canceller {
     token: CancelToken,
-    tls: MakeRustlsConnect,
+    route: Route,
 }
 
 impl Canceller {
     /// Asks. Whether it heard it, a server does not tell.
-    pub(crate) async fn cancel(&self) {
-        let _ = tokio::time::timeout(PATIENCE, self.token.cancel_query(self.tls.clone())).await;
+    async fn cancel(&self) {
+        let _ = tokio::time::timeout(PATIENCE, self.route.cancel(&self.token)).await;
     }
 }

@@ -1,16 +1,14 @@
 //! Rows, from the server into a part.
 
 use std::io::Write;
-use std::pin::pin;
 
 use dumprestore_driver::{Error, PartWriter, Result};
-use futures_util::TryStreamExt;
 
 use super::lanes::Lane;
 use super::pin::Pinned;
 use crate::connect::{Connection, sqlstate};
 
-/// The server sends a message for each row. What is handed on is of about this size at least.
+/// What is handed on is of this size, but for the last.
 const HANDED_ON: usize = 256 << 10;
 
 /// Copies rows of `table` into `out`, and counts them.
@@ -54,24 +52,19 @@ async fn lane_for<'a>(pinned: &'a Pinned, table: &str) -> Result<Option<Lane<'a>
 
 async fn copy_out(connection: &Connection, copy: &str, out: &mut PartWriter<'_>) -> Result<u64> {
     let failed = |error| told(connection.fault(error, "can't read the rows of a table"), copy);
-    let mut stream = pin!(connection.copy_out(copy).await.map_err(failed)?);
+    let mut copying = connection.copy_rows(copy).await.map_err(failed)?;
     let mut gathered = Vec::with_capacity(HANDED_ON);
     let mut rows = 0_u64;
-    while let Some(piece) = stream.try_next().await.map_err(failed)? {
+    loop {
+        let goes_on = copying.fill(&mut gathered, HANDED_ON).await.map_err(failed)?;
         // In text, every line end within a value is escaped: those that are left end rows.
-        rows += memchr::memchr_iter(b'\n', &piece).count() as u64;
-        if gathered.len() + piece.len() > HANDED_ON {
-            write(out, &gathered)?;
-            gathered.clear();
-        }
-        if piece.len() >= HANDED_ON {
-            write(out, &piece)?;
-        } else {
-            gathered.extend_from_slice(&piece);
+        rows += memchr::memchr_iter(b'\n', &gathered).count() as u64;
+        write(out, &gathered)?;
+        gathered.clear();
+        if !goes_on {
+            return Ok(rows);
         }
     }
-    write(out, &gathered)?;
-    Ok(rows)
 }
 
 pub(super) fn write(out: &mut PartWriter<'_>, bytes: &[u8]) -> Result<()> {
