@@ -89,13 +89,14 @@ def ways(tool, server, folder):
     ours = lambda mode: Way(f"dumprestore {mode}", f"{d} dump -c {mode}.yaml -o {mode}.zip", f"rm -f {mode}.zip", f"{mode}.zip")
     nowhere = " && ".join(f"psql {pg} -c 'COPY {table} TO STDOUT' shop > /dev/null"
                           for table in ("customer", "product", "orders", "line", "event"))
-    anew = f"psql {pg} -q -c 'DROP DATABASE IF EXISTS fresh' -c 'CREATE DATABASE fresh TEMPLATE template0' postgres; psql {pg} -q -c CHECKPOINT postgres"
-    gone = f"psql {pg} -q -c 'DROP DATABASE IF EXISTS fresh' postgres; psql {pg} -q -c CHECKPOINT postgres"
+    settled = f"psql {pg} -q -c CHECKPOINT postgres"
+    gone = f"psql {pg} -q -c 'DROP DATABASE IF EXISTS fresh' postgres 2> /dev/null\n{settled}"
+    anew = f"{gone}\npsql {pg} -q -c 'CREATE DATABASE fresh TEMPLATE template0' postgres\n{settled}"
     return {
         "dump": [
             Way("pg_dump -Fp | zstd -1", f"{dump} shop | zstd -1 -q > shop.sql.zst", "rm -f shop.sql.zst", "shop.sql.zst"),
-            Way("pg_dump -Fc", f"{dump} -Fc shop > shop.custom", "", "shop.custom"),
-            Way("pg_dump -Fc -Z1", f"{dump} -Fc -Z1 shop > shop1.custom", "", "shop1.custom"),
+            Way("pg_dump -Fc", f"{dump} -Fc shop > shop.custom", "rm -f shop.custom", "shop.custom"),
+            Way("pg_dump -Fc -Z1", f"{dump} -Fc -Z1 shop > shop1.custom", "rm -f shop1.custom", "shop1.custom"),
             Way("pg_dump -Fd -j2", f"{dump} -Fd -j2 -f shop.dir shop", "rm -rf shop.dir"),
             Way("COPY of every table to nowhere", nowhere),
             ours("zstd"), ours("deflate"),
@@ -106,7 +107,7 @@ def ways(tool, server, folder):
             Way("psql of zstd", f"zstd -dcq shop.sql.zst | psql {pg} -q -o /dev/null fresh", anew),
             Way("dumprestore zstd, nothing there", f"{d} restore zstd.zip --yes -c zstd-fresh.yaml", gone),
             Way("dumprestore deflate, nothing there", f"{d} restore deflate.zip --yes -c deflate-fresh.yaml", gone),
-            Way("dumprestore zstd, swapped", f"{d} restore zstd.zip --yes -c zstd.yaml"),
+            Way("dumprestore zstd, swapped", f"{d} restore zstd.zip --yes -c zstd.yaml", settled),
         ],
     }
 
