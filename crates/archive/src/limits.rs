@@ -3,6 +3,10 @@
 /// Bytes of one part's record in the manifest at the most: a name of 64 KiB, each byte of it escaped, and a note.
 pub(crate) const RECORD_BYTES: usize = 1 << 20;
 
+/// Bytes of memory at the most for what a manifest holds in free form (the configuration, facts, …), estimated by its
+/// brackets and commas: `[0,0,0]` takes far more of it than it has characters.
+pub(crate) const FREE_FORM_BYTES: u64 = 128 << 20;
+
 /// Nodes at the most: each is kept in memory.
 pub(crate) const NODES: usize = 1 << 16;
 

@@ -294,7 +294,7 @@ async fn no_extra_is_lost_that_is_made_while_the_folders_are_swapped() {
         let made = writer.join().unwrap();
         restore.staging.finish(OldState::Drop).await.unwrap();
         assert!(!made.is_empty());
-        let lost = made.iter().filter(|at| !case.build().at(&format!("a/late-{at}")).exists());
+        let lost = made.iter().filter(|at| !case.build().at(format!("a/late-{at}")).exists());
         assert_eq!(lost.collect::<Vec<_>>(), [&0; 0]);
         assert_eq!(fs::read_dir(case.build().at("a")).unwrap().count(), 2001 + made.len());
     }

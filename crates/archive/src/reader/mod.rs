@@ -14,6 +14,7 @@ mod verify;
 pub use content::PartReader;
 pub use parts::{Parts, Totals};
 pub use range::RangeRead;
+pub(crate) use skeleton::Skeleton;
 pub use verify::{Progress, Verified, VerifyOptions};
 
 use crate::clash::NameKeys;

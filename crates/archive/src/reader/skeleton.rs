@@ -5,7 +5,7 @@
 //! there or when the parts are read.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::NODES;
+use crate::limits::{FREE_FORM_BYTES, NODES};
 use std::ops::Range;
 
 /// A key that is longer than this is none of ours, however it is escaped.
@@ -54,8 +54,15 @@ impl Extent {
 enum Next {
     Nodes,
     Parts,
+    /// What has any form, or any number of elements.
+    FreeForm,
     Other,
 }
+
+/// What an object takes, however little is in it: a tree of one node.
+const OBJECT_BYTES: u64 = 768;
+/// What an element of a list or an object takes, with its share of unused room.
+const ELEMENT_BYTES: u64 = 128;
 
 /// Takes the text of a manifest, piece by piece.
 pub(crate) struct Skeleton {
@@ -74,6 +81,10 @@ pub(crate) struct Skeleton {
     key: Vec<u8>,
     /// The list of parts that is being gone through.
     list: Option<Extent>,
+    /// How deep the value in free form lies that is being gone through.
+    free_form: Option<u32>,
+    /// What all values in free form are estimated to take.
+    estimated: u64,
 }
 
 impl Skeleton {
@@ -91,6 +102,8 @@ impl Skeleton {
             escaped: false,
             key: Vec::new(),
             list: None,
+            free_form: None,
+            estimated: 0,
         }
     }
 
@@ -159,7 +172,9 @@ impl Skeleton {
         }
         match serde_json::from_slice::<String>(&self.key).as_deref() {
             Ok("nodes") if self.depth == 1 => Next::Nodes,
+            Ok("config" | "order" | "edges") if self.depth == 1 => Next::FreeForm,
             Ok("parts") if self.depth == 3 => Next::Parts,
+            Ok("facts" | "capabilities") if self.depth == 3 => Next::FreeForm,
             _ => Next::Other,
         }
     }
@@ -169,6 +184,12 @@ impl Skeleton {
         let next = std::mem::replace(&mut self.next, Next::Other);
         if next == Next::Parts {
             return self.begin_list(byte);
+        }
+        if next == Next::FreeForm && matches!(byte, b'{' | b'[') {
+            self.free_form = Some(self.depth);
+        }
+        if self.free_form.is_some() {
+            self.estimate(byte)?;
         }
         match byte {
             b'"' => {
@@ -188,8 +209,23 @@ impl Skeleton {
             b'}' | b']' => {
                 self.depth = self.depth.saturating_sub(1);
                 self.in_nodes &= self.depth > 1;
+                self.free_form = self.free_form.filter(|depth| self.depth > *depth);
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    fn estimate(&mut self, byte: u8) -> Result<()> {
+        self.estimated += match byte {
+            b'{' => OBJECT_BYTES,
+            b'[' | b',' => ELEMENT_BYTES,
+            _ => 0,
+        };
+        if self.estimated > FREE_FORM_BYTES {
+            let message =
+                "its configuration, order, references and facts have more elements than memory is given to";
+            return Err(Error::new(ErrorKind::Limit, message));
         }
         Ok(())
     }
@@ -277,6 +313,32 @@ mod tests {
         ] {
             assert!(skeleton(text, 5).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn values_in_free_form_are_bounded_by_what_they_take_and_not_by_their_length() {
+        let many = |element: &str, count: u64| element.repeat(usize::try_from(count).unwrap());
+        let nodes = |values: &str| format!(r#"{{"nodes":[{{"facts":{{"a":[{values}0]}}}}]}}"#);
+        let all: [&dyn Fn(&str) -> String; 4] = [
+            &|values| format!(r#"{{"config":[{values}0]}}"#),
+            &|values| format!(r#"{{"ord\u0065r":[{values}0]}}"#),
+            &|values| format!(r#"{{"edges":[{values}0]}}"#),
+            &nodes,
+        ];
+        let take = |text: &str| {
+            let mut skeleton = Skeleton::new(32 << 20);
+            skeleton.take(text.as_bytes()).map(|()| skeleton.estimated)
+        };
+        for text in all {
+            for (element, bytes) in [("0,", ELEMENT_BYTES), ("{},", OBJECT_BYTES + ELEMENT_BYTES)] {
+                let most = FREE_FORM_BYTES / bytes;
+                assert!(take(&text(&many(element, most - 20))).unwrap() > FREE_FORM_BYTES / 2);
+                assert_eq!(take(&text(&many(element, most + 1))).unwrap_err().kind(), ErrorKind::Limit);
+            }
+        }
+        // What follows is not counted, and neither is what stands in texts.
+        let more = many("{},", FREE_FORM_BYTES / OBJECT_BYTES);
+        assert!(take(&format!(r#"{{"config":{{"a":"{more}"}},"other":[{more}0]}}"#)).unwrap() < 10_000);
     }
 
     #[test]

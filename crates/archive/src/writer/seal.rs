@@ -5,6 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::manifest::{Checker, Document, Manifest, Part, Preceding, Streamed, check_nodes};
 use crate::name::MANIFEST;
+use crate::reader::Skeleton;
 use crate::scratch::{Scratch, Sorted, Sorter};
 use crate::tail::{ManifestBytes, Tail, header};
 use crate::writer::Shared;
@@ -165,7 +166,9 @@ fn check_head(manifest: &Manifest, limits: &Limits) -> Result<()> {
         let message = format!("it is larger than {} bytes without its parts", limits.head_bytes);
         return Err(Error::new(ErrorKind::Limit, message).at(MANIFEST));
     }
-    Ok(())
+    let mut head = Vec::new();
+    serialise(&Document::new(manifest, &NoParts), &mut head)?;
+    Skeleton::new(limits.head_bytes).take(&head).map_err(|error| error.at(MANIFEST))
 }
 
 struct NoParts;
