@@ -163,9 +163,33 @@ fn rename(from: &Path, to: &Path, existing: Existing) -> io::Result<()> {
         return fs::rename(from, to);
     }
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // The file system does not know the flag. A hard link never replaces either.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => fs::hard_link(from, to),
+        Err(error) if has_no_flags(error) => by_link_or_rename(from, to, |from, to| fs::hard_link(from, to)),
         done => Ok(done?),
+    }
+}
+
+/// Whether an error of a rename says that the file system knows no flags of it.
+fn has_no_flags(error: rustix::io::Errno) -> bool {
+    use rustix::io::Errno;
+    matches!(error, Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP)
+}
+
+/// A hard link never replaces anything. Where the file system has no links either (FAT, many that programs serve), it
+/// is looked whether the name is free: what is made there in between is replaced. An archive that is complete gets its
+/// name in any case.
+fn by_link_or_rename(
+    from: &Path,
+    to: &Path,
+    link: impl FnOnce(&Path, &Path) -> io::Result<()>,
+) -> io::Result<()> {
+    match link(from, to) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        Err(_) => match fs::symlink_metadata(to) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::rename(from, to),
+            Err(error) => Err(error),
+            Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        },
     }
 }
 
@@ -197,6 +221,32 @@ impl<W: Write + Send> Output for StreamOutput<W> {
 mod tests {
     use super::*;
     use rustix::io::Errno;
+
+    #[test]
+    fn without_flags_and_without_links_a_name_is_given_and_nothing_is_replaced() {
+        for errno in [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP] {
+            assert!(has_no_flags(errno));
+        }
+        assert!(!has_no_flags(Errno::EXIST) && !has_no_flags(Errno::IO));
+        type Link = fn(&Path, &Path) -> io::Result<()>;
+        let links: [Link; 3] = [
+            |from, to| fs::hard_link(from, to),
+            |_, _| Err(Errno::PERM.into()),
+            |_, _| Err(Errno::OPNOTSUPP.into()),
+        ];
+        for link in links {
+            let folder = tempfile::tempdir().unwrap();
+            let (from, to) = (folder.path().join("partial"), folder.path().join("archive"));
+            fs::write(&from, "new").unwrap();
+            fs::write(&to, "old").unwrap();
+            let error = by_link_or_rename(&from, &to, link).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(fs::read(&to).unwrap(), b"old");
+            fs::remove_file(&to).unwrap();
+            by_link_or_rename(&from, &to, link).unwrap();
+            assert_eq!(fs::read(&to).unwrap(), b"new");
+        }
+    }
 
     #[test]
     fn a_folder_that_can_not_be_flushed_is_no_failure_but_a_broken_disk_is() {
