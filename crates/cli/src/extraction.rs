@@ -1,6 +1,7 @@
 //! Writing what an archive holds into a folder: never outside of it, never through a symbolic link.
 
 use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
@@ -47,6 +48,12 @@ impl ExtractionFolder {
         content(&mut &partial.file)?;
         partial.publish(file, self.existing).map_err(|error| in_the_way(name, file, error))
     }
+
+    /// Writes the names of all that was extracted down to the disk: to be called last.
+    pub(crate) fn finish(self) -> Result<()> {
+        let failed = |error: Errno| Error::io("can't write what was extracted to the disk", error.into());
+        rustix::fs::syncfs(&self.folder).map_err(failed)
+    }
 }
 
 /// Opens a folder below `folder`, and makes it if need be.
@@ -86,30 +93,43 @@ struct Partial<'a> {
 impl<'a> Partial<'a> {
     fn create(folder: &'a OwnedFd) -> rustix::io::Result<Self> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let name = format!(".dumprestore-extract-{}", std::process::id());
-        let mode = Mode::RUSR | Mode::WUSR;
-        let made = match rustix::fs::openat(folder, &name, flags, mode) {
-            Err(Errno::EXIST) => {
-                // Ours, from a process of that number that was killed.
-                rustix::fs::unlinkat(folder, &name, AtFlags::empty())?;
-                rustix::fs::openat(folder, &name, flags, mode)?
-            }
-            made => made?,
-        };
+        // Another process, perhaps of the same number in another container, may extract into the same folder.
+        let random = RandomState::new().hash_one(std::process::id());
+        let name = format!(".dumprestore-extract-{random:016x}");
+        let made = rustix::fs::openat(folder, &name, flags, Mode::RUSR | Mode::WUSR)?;
         Ok(Self { folder, name, file: made.into() })
     }
 
+    /// Gives it its name, once what is in it is on the disk.
     fn publish(self, name: &str, existing: Existing) -> rustix::io::Result<()> {
+        rustix::fs::fsync(&self.file)?;
+        self.rename(name, existing)
+    }
+
+    fn rename(&self, name: &str, existing: Existing) -> rustix::io::Result<()> {
         if existing == Existing::Replace {
             return rustix::fs::renameat(self.folder, &self.name, self.folder, name);
         }
         let flags = RenameFlags::NOREPLACE;
         match rustix::fs::renameat_with(self.folder, &self.name, self.folder, name, flags) {
             // The file system does not know the flag. A hard link never replaces either.
-            Err(Errno::INVAL | Errno::NOSYS) => {
-                rustix::fs::linkat(self.folder, &self.name, self.folder, name, AtFlags::empty())
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                let linked = rustix::fs::linkat(self.folder, &self.name, self.folder, name, AtFlags::empty());
+                self.rename_unless(linked, name)
             }
             done => done,
+        }
+    }
+
+    /// Where the file system has no links either, it is looked whether the name is free.
+    fn rename_unless(&self, linked: rustix::io::Result<()>, name: &str) -> rustix::io::Result<()> {
+        if matches!(linked, Ok(()) | Err(Errno::EXIST)) {
+            return linked;
+        }
+        match rustix::fs::statat(self.folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => rustix::fs::renameat(self.folder, &self.name, self.folder, name),
+            Ok(_) => Err(Errno::EXIST),
+            Err(error) => Err(error),
         }
     }
 }
@@ -156,6 +176,35 @@ mod tests {
         assert_eq!(std::fs::read_to_string(folder.path().join("a")).unwrap(), "old");
         write(folder.path(), "a", Existing::Replace).unwrap();
         assert_eq!(std::fs::read_to_string(folder.path().join("a")).unwrap(), "new");
+    }
+
+    #[test]
+    fn two_that_extract_into_one_folder_do_not_touch_each_others_partial_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let extraction = ExtractionFolder::create(folder.path(), Existing::Keep).unwrap();
+        let one = Partial::create(&extraction.folder).unwrap();
+        let other = Partial::create(&extraction.folder).unwrap();
+        (&one.file).write_all(b"one").unwrap();
+        (&other.file).write_all(b"other").unwrap();
+        other.publish("other", Existing::Keep).unwrap();
+        one.publish("one", Existing::Keep).unwrap();
+        assert_eq!(std::fs::read(folder.path().join("one")).unwrap(), b"one");
+        assert_eq!(std::fs::read(folder.path().join("other")).unwrap(), b"other");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn without_flags_and_without_links_a_name_is_given_and_nothing_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let extraction = ExtractionFolder::create(folder.path(), Existing::Keep).unwrap();
+        let partial = Partial::create(&extraction.folder).unwrap();
+        std::fs::write(folder.path().join("taken"), "old").unwrap();
+        for error in [Errno::PERM, Errno::OPNOTSUPP] {
+            assert_eq!(partial.rename_unless(Err(error), "taken"), Err(Errno::EXIST));
+        }
+        assert_eq!(partial.rename_unless(Err(Errno::PERM), "free"), Ok(()));
+        assert!(folder.path().join("free").exists());
+        assert_eq!(std::fs::read(folder.path().join("taken")).unwrap(), b"old");
     }
 
     #[test]

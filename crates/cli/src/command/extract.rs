@@ -117,6 +117,7 @@ impl Extract {
             parts += 1;
             size += part.size;
         }
+        folder.finish()?;
         Ok((parts, size))
     }
 }

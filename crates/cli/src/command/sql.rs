@@ -93,11 +93,13 @@ impl Job {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let existing = if force { Existing::Replace } else { Existing::Keep };
         let mut written = 0;
-        ExtractionFolder::create(folder, existing)?.write(name, |file| {
+        let folder = ExtractionFolder::create(folder, existing)?;
+        folder.write(name, |file| {
             let mut buffered = std::io::BufWriter::with_capacity(256 << 10, file);
             written = self.write(&mut buffered)?;
             Ok(())
         })?;
+        folder.finish()?;
         Ok(written)
     }
 }
