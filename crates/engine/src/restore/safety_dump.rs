@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dumprestore_archive::Status;
-use dumprestore_driver::{Error, Inspection, NodePath, Problem, Result, Severity};
+use dumprestore_driver::{Error, ErrorKind, Inspection, NodePath, Problem, Result, Severity};
 
 use super::choose::Chosen;
 use super::options::RestoreOptions;
@@ -65,7 +65,14 @@ pub(super) async fn dump(
     options.cancel = restoring.cancel.clone();
     options.if_uncertified = Some(crate::IfUncertified::Degraded);
     let run = Run::new(options.observer.clone(), options.cancel.clone());
-    let report = dump_locked(set, Destination::new_file(path), &options, run, RunHooks::No).await?;
+    let dumped = dump_locked(set, Destination::new_file(path), &options, run, RunHooks::No).await;
+    let report = dumped.map_err(|error| match (error.kind(), error.hint()) {
+        (ErrorKind::Cancelled, _) => error,
+        (_, Some(_)) => error.with_context("while", "making the safety dump"),
+        (_, None) => error
+            .with_context("while", "making the safety dump")
+            .with_hint("mend that, or leave out `--safety-dump` deliberately"),
+    })?;
     if !restoring.safety_dump_best_effort {
         refuse_degraded(&report, path)?;
     }
