@@ -193,6 +193,8 @@ async fn what_is_not_there_is_a_mistake_with_a_suggestion() {
         (Selection::of(["custmer"]), "did you mean `public.customer`?"),
         (Selection::of(["spenders"]), "`spenders` is a view"),
         (rows(&["written"]), "without the rows of `public.written`"),
+        (Selection::of(["written"]), "without the rows of `public.written`"),
+        (Selection::of(["notes", "writt*"]), "without the rows of `public.written`"),
     ] {
         let (kind, said) = refused(&selection).await;
         assert!(kind == ErrorKind::Config && said.contains(expected), "{said}");

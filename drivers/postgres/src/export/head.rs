@@ -10,6 +10,9 @@ use crate::archived::{Contents, Role};
 use crate::quote;
 use crate::restore::database_options;
 
+/// A `COPY` that fails would have `psql` read its rows as statements, and as commands of its own.
+const STOP: &[u8] = b"\\set ON_ERROR_STOP on\n";
+
 /// As our own sessions have it: what statements and rows mean depends on nothing that a server or a login may have set.
 const SETTINGS: [&str; 15] = [
     "SET client_encoding = 'UTF8'",
@@ -37,6 +40,7 @@ pub(super) fn write(
     meant: &Meant<'_>,
     in_rings: &BTreeSet<String>,
 ) -> Result<()> {
+    script.bytes(STOP)?;
     say_what_it_is(script, contents, meant)?;
     if meant.database {
         say_where(script, contents)?;

@@ -44,7 +44,7 @@ fn content<R: std::io::Read>(
 
 /// A call with these bytes as its last argument.
 fn call(script: &mut Script<'_>, beginning: &str, bytes: &[u8]) -> Result<()> {
-    script.bytes(format!("SELECT {beginning}, '\\x").as_bytes())?;
+    script.bytes(format!("SELECT {beginning}, E'\\\\x").as_bytes())?;
     bytes.chunks(CHUNK).try_for_each(|chunk| script.bytes(hex::encode(chunk).as_bytes()))?;
     script.bytes(b"');\n")
 }

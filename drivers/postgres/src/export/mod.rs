@@ -1,11 +1,12 @@
-//! An archived database as one SQL script for `psql`: nothing but statements, and rows between `COPY` and `\.`.
+//! An archived database as one SQL script for `psql`: statements, and rows between `COPY` and `\.`; and at its
+//! beginning `\set ON_ERROR_STOP on`.
 //!
 //! - [`export`] (here) is the order of the script. It is that of a restore, but for one thing: everything happens on one
 //!   session, in the database in which the script is run.
 //! - `meant.rs` picks what of the archive is written, `order.rs` the order of rows where foreign keys hold;
 //!   `head.rs` says how the session has to be.
 //! - `definitions.rs`, `rows.rs`, `large_objects.rs`, `matviews.rs` and `database.rs` write what a restore makes of the same.
-//! - `script.rs` is where all of it goes through; `psql.rs` keeps anything out that `psql` itself would act on.
+//! - `script.rs` is where all of it goes through; `psql.rs` keeps anything else out that `psql` would act on.
 
 mod database;
 mod defaults;

@@ -3,31 +3,62 @@
 //! Before it sends a statement, `psql` acts on what stands outside of quotes: a backslash begins a command of its own,
 //! which may run a program, and a colon before a name the value of a variable. A definition has neither, unless somebody
 //! tampered with the server or the archive; but a colon may come before a name in the bounds of a slice.
+//!
+//! Where quotes end depends on the session: a function that is called while rows are copied may turn
+//! `standard_conforming_strings` off, and `psql` follows. So a text with a backslash is written as `E'…'`, which ends at
+//! the same place in any case.
 
 use dumprestore_driver::{Error, Result};
 
-/// The same statements, with nothing in them that `psql` would act on.
+/// The same statements, with nothing in them that `psql` would act on, however the session is set.
 ///
 /// # Errors
 /// If there is a backslash outside of quotes, or a quote or a comment that does not end, or if the last statement does
-/// not.
+/// not; if it depends on the session where a text ends.
 pub(super) fn harmless(sql: &str) -> Result<String> {
     let mut out = String::with_capacity(sql.len());
     let mut rest = sql;
-    let mut ended = true;
+    let mut last = ";";
     while !rest.is_empty() {
         let length = token(rest).ok_or_else(|| refused(rest))?;
         let (token, after) = rest.split_at(length);
-        out.push_str(token);
+        if token.starts_with('\'') && token.contains('\\') {
+            let before = &sql[..sql.len() - rest.len()];
+            out.push_str(&unmistakable(token, before, last, after).ok_or_else(|| refused(rest))?);
+        } else {
+            out.push_str(token);
+        }
         if token == ":" && after.starts_with(|c| is_within_name(c) || matches!(c, '"' | '\'' | '{')) {
             out.push(' ');
         }
         if !token.trim().is_empty() && !is_comment(token) {
-            ended = token == ";";
+            last = token;
         }
         rest = after;
     }
-    if ended { Ok(out) } else { Err(refused(sql)) }
+    if last == ";" { Ok(out) } else { Err(refused(sql)) }
+}
+
+/// A text in quotes that holds a backslash, as one that reads the same in every session. `None`: there is none.
+fn unmistakable(text: &str, before: &str, last: &str, after: &str) -> Option<String> {
+    if prefix(before, "U&") {
+        // A backslash is no escape for a quote here, whatever the session says; but nobody needs to rely on that.
+        return (!text.contains("\\'")).then(|| text.to_owned());
+    }
+    let is_prefixed = ["B", "X", "N"].into_iter().any(|name| prefix(before, name));
+    if is_prefixed || last.ends_with('\'') || goes_on(after) {
+        return None;
+    }
+    let space = if before.ends_with(|c: char| is_within_name(c) || c == '$') { " " } else { "" };
+    Some(format!("{space}E{}", text.replace('\\', "\\\\")))
+}
+
+/// Whether that stands right before a quote, and is not the end of a longer name.
+fn prefix(before: &str, name: &str) -> bool {
+    let Some((rest, end)) = before.split_at_checked(before.len().wrapping_sub(name.len())) else {
+        return false;
+    };
+    end.eq_ignore_ascii_case(name) && !rest.ends_with(|c: char| is_within_name(c) || c == '$')
 }
 
 fn refused(sql: &str) -> Error {
@@ -45,6 +76,7 @@ fn token(sql: &str) -> Option<usize> {
     match first {
         '\\' | '\0' => None,
         '\'' | '"' => quoted(sql, first),
+        '0'..='9' => number(sql),
         'e' | 'E' if sql.get(1..2) == Some("'") => escaped(sql),
         '$' => dollar_quoted(sql),
         '-' if sql.starts_with("--") => Some(sql.find(['\n', '\r']).unwrap_or(sql.len())),
@@ -67,9 +99,22 @@ fn is_within_name(c: char) -> bool {
     is_name_start(c) || c.is_ascii_digit()
 }
 
-/// A quote within is doubled, which reads as two texts side by side.
+/// A quote within is doubled.
 fn quoted(sql: &str, quote: char) -> Option<usize> {
-    sql.get(1..)?.find(quote).map(|end| end + 2)
+    let mut at = 1;
+    loop {
+        at += sql.get(at..)?.find(quote)? + 1;
+        match sql.get(at..).is_some_and(|after| after.starts_with(quote)) {
+            true => at += 1,
+            false => return Some(at),
+        }
+    }
+}
+
+/// Whether what follows a number without a space, `1E'…'`, is a part of it, depends on the version of `psql`.
+fn number(sql: &str) -> Option<usize> {
+    let end = sql.find(|c| !is_within_name(c) && c != '.').unwrap_or(sql.len());
+    (!sql.get(end..)?.starts_with(['\'', '"', '$'])).then_some(end)
 }
 
 /// `E'…'`. One that goes on in a further line has the rules of the first, which nobody writes.
@@ -83,11 +128,16 @@ fn escaped(sql: &str) -> Option<usize> {
             _ => {}
         }
     };
-    let mut after = sql.get(end..)?.trim_start();
+    (!goes_on(sql.get(end..)?)).then_some(end)
+}
+
+/// Whether a text that ends before `after` goes on in a further line.
+fn goes_on(after: &str) -> bool {
+    let mut after = after.trim_start();
     while after.starts_with("--") {
         after = after.find(['\n', '\r']).and_then(|line| after.get(line..)).unwrap_or_default().trim_start();
     }
-    (!after.starts_with('\'')).then_some(end)
+    after.starts_with('\'')
 }
 
 /// `$tag$…$tag$`, or a dollar.
@@ -129,9 +179,9 @@ mod tests {
         for sql in [
             "",
             "-- nothing but a comment\n",
-            "SELECT 'it''s \\ and :x', E'a\\'b\\\\', \"a\\:\"\"b\", $$ \\! ' $$, $a1$ $$ \\ $a1$, $1, a$b$c;",
+            "SELECT 'it''s and :x', '''', '', E'a\\'b\\\\', \"a\\:\"\"b\\\", $$ \\! ' $$, $a1$ $$ \\ $a1$, $1, a$b$c;",
             "/* a /* nested \\ */ one */ SELECT a::text, f(x := 1), 1:2;\n-- \\x\n",
-            "SELECT U&'\\0041', N'\\', 'größe' COLLATE \"C\" ; CREATE OPERATOR s.-/ (x);",
+            "SELECT U&'\\0041', N'n', X'1F', 1.5e10, 0x1F, 'größe' COLLATE \"C\" ; CREATE OPERATOR s.-/ (x);",
         ] {
             assert_eq!(harmless(sql).unwrap().replace("1: 2", "1:2"), sql);
         }
@@ -153,9 +203,27 @@ mod tests {
             "SELECT 1; SELECT 2 -- ;",
             "-- a\r\\! touch x\n",
             "SELECT '\\' \\! touch x ';",
+            "SELECT N'a\\b';",
+            "SELECT x'\\';",
+            "SELECT U&'a\\' \\! touch x ';",
+            "SELECT 'a'\n'b\\';",
+            "SELECT 'a\\' -- x\n 'b';",
+            "SELECT 1E'a\\' \\! touch x ';",
+            "SELECT 1$$ ' $$;",
             "SELECT a\0;",
         ] {
             assert!(harmless(sql).is_err(), "{sql:?}");
+        }
+    }
+
+    #[test]
+    fn where_a_text_ends_does_not_depend_on_the_session() {
+        for (sql, written) in [
+            ("SELECT 'it''s \\', '\\''\\! touch x';", "SELECT E'it''s \\\\', E'\\\\''\\\\! touch x';"),
+            ("SELECT text'\\', bU&'\\', \"n\"'\\';", "SELECT text E'\\\\', bU& E'\\\\', \"n\"E'\\\\';"),
+            ("SELECT a\n,'\\' ;", "SELECT a\n,E'\\\\' ;"),
+        ] {
+            assert_eq!(harmless(sql).unwrap().replace("&E", "& E"), written);
         }
     }
 

@@ -215,6 +215,8 @@ mod tests {
         assert_eq!(read(row.as_bytes(), &types_of_bytes).unwrap().digest, digest);
         assert_eq!(read(b"k\t\\N\n", &types).unwrap().digest, None);
         let md5 = format!("k\t{}\n", "a".repeat(32));
-        assert!(matches!(reference(md5.as_bytes(), &types).unwrap(), Row::Malformed(key, _) if key.as_bytes() == b"k"));
+        assert!(
+            matches!(reference(md5.as_bytes(), &types).unwrap(), Row::Malformed(key, _) if key.as_bytes() == b"k")
+        );
     }
 }

@@ -10,6 +10,11 @@ use crate::quote;
 /// How long sessions may take to end once they are told to.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long those may take to end by themselves that we may not tell to.
+const PATIENCE_REFUSED: Duration = Duration::from_secs(5);
+
+const CANT_END: &str = "can't end the sessions that an interrupted restore has left";
+
 /// What is open to everybody on nearly all servers, and what always is.
 const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
 
@@ -55,25 +60,68 @@ impl Server {
         ))
     }
 
-    /// Ends what a killed process has left running: it would go on making what is being removed.
+    /// Ends what a killed process has left running: it would go on making what is being removed, and hold its locks.
+    ///
+    /// # Errors
+    /// If such a session stays: nothing that is found at the server would be the last word.
     pub(crate) async fn end_left_sessions(&self, by: &Connection) -> Result<()> {
-        let what = "can't end the sessions that an interrupted restore has left";
-        let until = tokio::time::Instant::now() + PATIENCE;
-        let told = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
-            WHERE application_name = $1 AND usename = current_user AND pid <> pg_catalog.pg_backend_pid()";
+        let begun = tokio::time::Instant::now();
         loop {
-            let left = by.query(told, &[&self.sessions]).await.map_err(|error| by.fault(error, what))?;
+            let left = self.left_sessions(by).await?;
             if left.is_empty() {
                 return Ok(());
             }
-            if tokio::time::Instant::now() > until {
-                return Err(Error::environment(what)
-                    .with_context("application_name", &self.sessions)
-                    .with_hint("end them with `pg_terminate_backend`, or wait until they are done"));
+            let mut refused = None;
+            for (pid, _) in &left {
+                refused = end(by, *pid).await?.or(refused);
+            }
+            let patience = if refused.is_some() { PATIENCE_REFUSED } else { PATIENCE };
+            if begun.elapsed() > patience {
+                return Err(self.still_there(&left, refused));
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+
+    /// Numbers of the sessions, and whose they are. They are known by their name, which no other run has, and which
+    /// everybody may see. Whose they are says nothing: the login may have been exchanged since, and with `SET ROLE` it is
+    /// not who we are.
+    async fn left_sessions(&self, by: &Connection) -> Result<Vec<(i32, String)>> {
+        let asked = "SELECT pid, pg_catalog.format('pid %s of `%s`', pid, usename) FROM pg_catalog.pg_stat_activity \
+            WHERE application_name = $1 AND pid <> pg_catalog.pg_backend_pid()";
+        let left = by.query(asked, &[&self.sessions]).await.map_err(|error| by.fault(error, CANT_END))?;
+        Ok(left.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    fn still_there(&self, left: &[(i32, String)], refused: Option<Error>) -> Error {
+        let error = Error::environment(CANT_END)
+            .with_context("application_name", &self.sessions)
+            .with_context("sessions", left.iter().map(|(_, told)| told.as_str()).collect::<Vec<_>>().join(", "))
+            .with_hint(
+                "end them with `pg_terminate_backend`, as a superuser or as the user whose they are, or wait until they \
+                 are done; then run it again",
+            );
+        match refused {
+            Some(refused) => error.with_source(refused),
+            None => error,
+        }
+    }
+}
+
+/// Ends a session, as who we are or as the login that we have come with. Gives the error if neither may.
+async fn end(by: &Connection, pid: i32) -> Result<Option<Error>> {
+    let mut refused = None;
+    for role in ["", "SET LOCAL ROLE NONE; "] {
+        let told = format!("BEGIN; {role}SELECT pg_catalog.pg_terminate_backend({pid}); COMMIT");
+        let Err(error) = by.batch_execute(&told).await else { return Ok(None) };
+        let error = by.fault(error, CANT_END);
+        if sqlstate(&error) != Some("42501") {
+            return Err(error);
+        }
+        by.batch_execute("ROLLBACK").await.map_err(|error| by.fault(error, CANT_END))?;
+        refused = Some(error);
+    }
+    Ok(refused)
 }
 
 async fn settle(session: Connection) -> Result<Connection> {

@@ -36,6 +36,8 @@ pub(crate) struct Chosen {
     /// What the user wrote. Empty, if all tables are meant.
     pub(super) patterns: Vec<Pattern>,
     pub(crate) large_objects: bool,
+    /// Whether rows are restored as well.
+    pub(super) with_data: bool,
 }
 
 impl Chosen {
@@ -74,7 +76,20 @@ impl Chosen {
         if !large_objects {
             contents.large_object_roles = LargeObjectRoles::default();
         }
-        Ok(Self { scope, contents, tables, roots, patterns, large_objects })
+        Ok(Self { scope, contents, tables, roots, patterns, large_objects, with_data })
+    }
+
+    /// A dump without the rows of a table that is named has nothing to replace them with.
+    pub(super) fn refuse_without_rows(&self) -> Result<()> {
+        let without = self.contents.tables.iter().find(|table| table.without_data);
+        match without.filter(|_| self.with_data && !self.patterns.is_empty()) {
+            None => Ok(()),
+            Some(table) => Err(Error::config(format!(
+                "the dump is without the rows of `{}.{}`",
+                table.schema, table.name
+            ))
+            .with_hint("leave it out, or take an archive that has them")),
+        }
     }
 }
 

@@ -110,21 +110,9 @@ fn refuse_missing_columns(table: &Table, relation: &Relation) -> Result<()> {
     }
 }
 
-/// A dump without the rows of a table that is named has nothing to replace them with.
-fn refuse_without_rows(chosen: &Chosen) -> Result<()> {
-    let without = chosen.contents.tables.iter().find(|table| table.without_data);
-    match without.filter(|_| !chosen.patterns.is_empty()) {
-        None => Ok(()),
-        Some(table) => {
-            Err(Error::config(format!("the dump is without the rows of `{}.{}`", table.schema, table.name))
-                .with_hint("leave it out, or take an archive that has them"))
-        }
-    }
-}
-
 /// What a restore of these rows would change, and what is in its way.
 pub(super) async fn changes(session: &Connection, chosen: &Chosen, policies: Policies) -> Result<Changes> {
-    refuse_without_rows(chosen)?;
+    chosen.refuse_without_rows()?;
     let targets = Targets::look(session, chosen).await?;
     let login = Login::look(session).await?;
     let needed = plan::within(&chosen.contents, catalog::database(session).await?, &login);

@@ -76,6 +76,7 @@ pub(super) async fn changes(
     policies: Policies,
     extras: Extras,
 ) -> Result<Changes> {
+    chosen.refuse_without_rows()?;
     refuse_partitions_alone(chosen)?;
     refuse_missing_schemas(session, chosen).await?;
     let doomed = Doomed::look(session, chosen).await?;

@@ -11,6 +11,7 @@ use super::*;
 use crate::PostgresConfig;
 
 mod faults;
+mod left;
 mod plan;
 mod swapping;
 

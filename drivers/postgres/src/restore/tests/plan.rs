@@ -65,6 +65,11 @@ async fn what_a_person_should_know_is_noted() {
     let database = live(server);
     server.batch("postgres", &format!("ALTER DATABASE {database} SET work_mem = '7MB'"));
     let _session = server.client(&database).await;
+    // A server ends a session some time after its client has gone.
+    let sessions = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}'");
+    while server.value("postgres", &sessions) != "1" {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
     let mut contents = contents();
     contents["roles"] = json!([{ "name": "plan_new", "sql": ["CREATE ROLE plan_new;"] }]);
     contents["tables"][0]["without_data"] = json!(true);
