@@ -8,10 +8,11 @@
     reason = "what a test can't go on without ends it"
 )]
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::BufWriter;
-use std::path::Path;
-use std::process::Stdio;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
 use std::sync::Arc;
 
 use dumprestore_driver::{
@@ -19,6 +20,7 @@ use dumprestore_driver::{
 };
 use dumprestore_postgres::PostgresConfig;
 use dumprestore_testkit::{Damage, Dumping, Faulty, PostgresVersion, Seed, StoredNode};
+use tempfile::TempDir;
 
 mod restore_support;
 use restore_support::Database;
@@ -88,20 +90,25 @@ fn make(database: &Database, origin: &Database, script: &str) {
 }
 
 fn psql(database: &Database, arguments: &[&str], options: &str, file: &Path) {
+    let output = run(database, arguments, options, file);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}
+
+/// As who knows nothing of `ON_ERROR_STOP` would.
+fn run(database: &Database, arguments: &[&str], options: &str, file: &Path) -> Output {
     let name = database.name.replace('\\', "\\\\").replace('\'', "\\'");
-    let output = PostgresVersion::V15
+    PostgresVersion::V15
         .programs()
         .command("psql")
-        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h"])
+        .args(["-X", "-q", "-U", "postgres", "-h"])
         .arg(database.server.folder())
         .args(["-p", &database.server.port().to_string(), "-d", &format!("dbname='{name}'"), "-f", "-"])
         .args(arguments)
         .env("PGOPTIONS", options)
         .stdin(Stdio::from(File::open(file).unwrap()))
         .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "{said}");
+        .unwrap()
 }
 
 async fn comes_back_the_same(origin: &Database, arguments: &[&str]) {
@@ -198,6 +205,63 @@ async fn some_tables_are_written_with_all_that_belongs_to_them() {
         let error =
             PostgresConfig::export_sql(&archived, &Selection::of([thing]), &mut Vec::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    }
+}
+
+/// A file that is not there, and which the user of `psql` can make.
+fn touchable(folder: &TempDir) -> PathBuf {
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
+    folder.path().join("touched")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_in_a_row_runs_no_program_where_a_copy_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let touched = touchable(&folder);
+    let database = Database::new();
+    database.seed(Seed::Empty);
+    let value = format!("hi\t `touch {}`", touched.display());
+    database.batch(&format!("CREATE TABLE public.t (a text); INSERT INTO t VALUES ('{value}')"));
+    let archived = dumped(&database, folder.path()).await;
+    let file = folder.path().join("rows.sql");
+    script(&archived, Content::DataOnly, &file);
+    database.batch("ALTER TABLE t RENAME a TO b");
+    let output = run(&database, &[], "", &file);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("column \"a\""), "{said}");
+    assert!(!touched.exists(), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_changes_the_session_meanwhile_runs_no_program() {
+    for (setting, value, comment) in
+        [("standard_conforming_strings", "off", "a\\"), ("client_encoding", "SJIS", "\u{3042}")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let touched = touchable(&folder);
+        let database = Database::new();
+        database.seed(Seed::Empty);
+        // Comments of indexes come after the rows.
+        database.batch(&format!(
+            "CREATE FUNCTION public.changes(a text) RETURNS bool LANGUAGE plpgsql AS $$
+             BEGIN PERFORM set_config('{setting}', '{value}', false); RETURN true; END $$;
+             CREATE TABLE public.t (a text CHECK (public.changes(a)));
+             CREATE INDEX i1 ON t (a);
+             CREATE INDEX i2 ON t (a);
+             COMMENT ON INDEX i1 IS '{comment}';
+             COMMENT ON INDEX i2 IS E'\n\\\\! touch {}\n';
+             INSERT INTO t VALUES ('x');",
+            touched.display()
+        ));
+        let archived = dumped(&database, folder.path()).await;
+        let file = folder.path().join("all.sql");
+        let copy = Database::new();
+        make(&copy, &database, &script(&archived, Content::All, &file));
+        let output = run(&copy, &[], "", &file);
+        assert!(!touched.exists(), "{setting}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{said}");
+        same(&content(&copy), &content(&database));
     }
 }
 

@@ -20,7 +20,7 @@ Examples:
   dumprestore extract shop.zip uploads/files/2024  all parts below that
   dumprestore extract shop.zip uploads/files/logo.png -o - > logo.png
   dumprestore extract shop.zip db --sql -o db.sql  a database as one SQL script, where its driver has that
-  dumprestore extract shop.zip db:public.orders --sql -o - | psql shop
+  dumprestore extract shop.zip db:public.orders --sql -o - | psql -v ON_ERROR_STOP=1 shop
 
 Parts are written as they stand in the archive, under the names that they have there, readable by you only. Nothing is written outside of the folder, nor through a symbolic link. Any unzip tool can do the same.";
 

@@ -220,10 +220,10 @@ mod tests {
     fn where_a_text_ends_does_not_depend_on_the_session() {
         for (sql, written) in [
             ("SELECT 'it''s \\', '\\''\\! touch x';", "SELECT E'it''s \\\\', E'\\\\''\\\\! touch x';"),
-            ("SELECT text'\\', bU&'\\', \"n\"'\\';", "SELECT text E'\\\\', bU& E'\\\\', \"n\"E'\\\\';"),
+            ("SELECT text'\\', bU&'\\', \"n\"'\\';", "SELECT text E'\\\\', bU&E'\\\\', \"n\"E'\\\\';"),
             ("SELECT a\n,'\\' ;", "SELECT a\n,E'\\\\' ;"),
         ] {
-            assert_eq!(harmless(sql).unwrap().replace("&E", "& E"), written);
+            assert_eq!(harmless(sql).unwrap(), written);
         }
     }
 

@@ -6,6 +6,9 @@ use dumprestore_driver::{Error, Result};
 
 use super::psql;
 
+/// Bytes of UTF-8 hide quotes from a `psql` that takes them for another encoding, as a function may have told it since.
+const UTF_8: &[u8] = b"SET client_encoding = 'UTF8';\n";
+
 /// Where statements, remarks and rows go.
 pub(super) struct Script<'a>(&'a mut (dyn Write + Send));
 
@@ -27,7 +30,11 @@ impl<'a> Script<'a> {
     /// # Errors
     /// As [`statement`](Self::statement).
     pub(super) fn statements(&mut self, sql: &str) -> Result<()> {
-        self.bytes(psql::harmless(sql)?.trim().as_bytes())?;
+        let harmless = psql::harmless(sql)?;
+        if !harmless.is_ascii() {
+            self.bytes(UTF_8)?;
+        }
+        self.bytes(harmless.trim().as_bytes())?;
         self.bytes(b"\n")
     }
 
