@@ -10,6 +10,7 @@ use super::omit::{Kept, omit};
 use super::piece::{CONTENTS, Piece, pieces_of_table};
 use super::pin::Pinned;
 use super::public;
+use super::unseen::unseen;
 use crate::archived::{Contents, LargeObjectRoles, Matview, Origin, Sequence, Table};
 use crate::catalog::{self, Kinship, Relation, TableDetail};
 use crate::config::Setup;
@@ -44,7 +45,7 @@ impl Listing {
         let mut ledger = warnings;
         ledger.extend(notes);
         ledger.extend(foreign_tables(pinned));
-        ledger.extend(unseen_subscriptions(&main).await?);
+        ledger.extend(unseen(&main).await?);
         let kept = relations_of(&definitions);
         let (tables, mut pieces) = tables(&main, pinned, &kept, &mut ledger).await?;
         let blobs = large_objects(&main, setup, pinned, &mut ledger).await?;
@@ -105,19 +106,6 @@ fn foreign_tables(pinned: &Pinned) -> impl Iterator<Item = LedgerEntry> {
             "its rows are on another server, and are not dumped",
         )
     })
-}
-
-/// `pg_dump` passes over subscriptions with a warning, if the login may not see how they connect.
-async fn unseen_subscriptions(main: &Connection) -> Result<Option<LedgerEntry>> {
-    let sql = "
-        SELECT pg_catalog.count(*) FROM pg_catalog.pg_subscription s
-        WHERE s.subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
-            AND pg_catalog.current_setting('is_superuser') = 'off'";
-    let rows = main.query(sql, &[]).await;
-    let rows = rows.map_err(|error| main.fault(error, "can't look for subscriptions"))?;
-    let count: i64 = rows.first().map_or(0, |row| row.get(0));
-    let why = "only a superuser may read how they connect: dump with such a login to have them";
-    Ok((count > 0).then(|| LedgerEntry::degrading(format!("{count} subscriptions"), why)))
 }
 
 type Pieces = Vec<(PartName, u64, Piece)>;

@@ -4,7 +4,8 @@
 //! - `pin.rs`: locks, and then the snapshot, on one session; `barrier.rs` keeps writers out of a locked cut; `lanes.rs`
 //!   has the sessions that share the snapshot.
 //! - `listing.rs`: what is in the dump. `definitions.rs` has `pg_dump` write the definitions, on the pinned
-//!   session by way of `relay.rs`; `omit.rs` leaves some out, `piece.rs` cuts tables into parts.
+//!   session by way of `relay.rs`; `unseen.rs` tells what it may not see, `omit.rs` leaves some out, `piece.rs` cuts
+//!   tables into parts.
 //! - `rows.rs` and `blobs.rs` write parts.
 //! - [`Snapshot`] (`snapshot.rs`) puts it together.
 
@@ -21,6 +22,7 @@ mod public;
 mod relay;
 mod rows;
 mod snapshot;
+mod unseen;
 
 pub(crate) use choice::{Choice, Chosen};
 pub(crate) use snapshot::Snapshot;

@@ -93,6 +93,52 @@ async fn a_login_that_may_not_read_a_table_can_leave_it_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn options_of_user_mappings_that_a_login_may_not_see_degrade_the_dump() {
+    let database = server().create_database();
+    let role = format!("{database}_mapped");
+    server().batch(
+        &database,
+        &format!(
+            "CREATE ROLE {role} LOGIN; CREATE FOREIGN DATA WRAPPER far;
+             CREATE SERVER theirs FOREIGN DATA WRAPPER far; GRANT USAGE ON FOREIGN SERVER theirs TO {role};
+             CREATE SERVER closed FOREIGN DATA WRAPPER far;
+             CREATE SERVER own FOREIGN DATA WRAPPER far; ALTER SERVER own OWNER TO {role};
+             CREATE USER MAPPING FOR postgres SERVER theirs OPTIONS (password 'secret');
+             CREATE USER MAPPING FOR PUBLIC SERVER theirs;
+             CREATE USER MAPPING FOR {role} SERVER theirs OPTIONS (password 'seen');
+             CREATE USER MAPPING FOR {role} SERVER closed OPTIONS (password 'secret');
+             CREATE USER MAPPING FOR postgres SERVER own OPTIONS (password 'secret');
+             CREATE USER MAPPING FOR PUBLIC SERVER own OPTIONS (password 'seen');
+             CREATE USER MAPPING FOR {role} SERVER own"
+        ),
+    );
+    let url = server().url(&database).replacen("postgres://postgres", &format!("postgres://{role}"), 1);
+    let seen_by = async |url: &str| dump(config(url)).await;
+    let dumped = seen_by(&url).await;
+    let told: Vec<_> = dumped.ledger.iter().filter(|entry| entry.degrades).map(|entry| &entry.what).collect();
+    assert_eq!(
+        told,
+        [
+            &format!("user mapping of `{role}` on server `closed`"),
+            "user mapping of `postgres` on server `own`",
+            "user mapping of `postgres` on server `theirs`",
+            "user mapping of `public` on server `theirs`",
+        ],
+        "{:?}",
+        dumped.ledger
+    );
+    assert!(dumped.ledger.iter().any(|entry| entry.why.contains("can't be seen")));
+    // What the view shows is what `pg_dump` wrote.
+    let written = dumped.contents["items"].to_string();
+    assert_eq!((written.matches("'seen'").count(), written.matches("secret").count()), (2, 0), "{written}");
+    let dumped = seen_by(&server().url(&database)).await;
+    assert!(!dumped.ledger.iter().any(|entry| entry.degrades), "{:?}", dumped.ledger);
+    assert_eq!(dumped.contents["items"].to_string().matches("'secret'").count(), 3);
+    server().drop_database(&database);
+    server().batch("postgres", &format!("DROP ROLE {role}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_fits_nothing_is_an_error_with_a_suggestion() {
     let database = server().create_database();
     server().batch(&database, SCHEMA);
