@@ -119,9 +119,16 @@ async fn subscribed(session: &Connection) -> Result<Option<Problem>> {
 
 /// Sessions that have to end for the swap, and that this login can't end.
 async fn others(session: &Connection, server: &Server) -> Result<Option<Problem>> {
-    let beyond = match server.may_end_sessions {
-        true => "r.rolsuper",
-        false => "(r.rolsuper OR NOT pg_has_role(r.oid, 'USAGE'))",
+    let (beyond, hint) = match server.may_end_sessions {
+        true => (
+            "r.rolsuper",
+            "a restore is rolled back unless they end by themselves; or restore as a superuser",
+        ),
+        false => (
+            "(r.rolsuper OR NOT pg_has_role(r.oid, 'USAGE'))",
+            "a restore is rolled back unless they end by themselves: grant `pg_signal_backend`, which does for all but \
+             superusers' sessions, or restore as a superuser",
+        ),
     };
     let asked = format!(
         "SELECT DISTINCT r.rolname::text FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid \
@@ -130,6 +137,6 @@ async fn others(session: &Connection, server: &Server) -> Result<Option<Problem>
     let names = texts(session, &asked).await?;
     Ok((!names.is_empty()).then(|| {
         Problem::warning(format!("`{}` may not end the sessions of {}", server.login, some_of(&names)))
-            .with_hint("a restore has to wait for them: grant `pg_signal_backend`, or restore as a superuser")
+            .with_hint(hint)
     }))
 }

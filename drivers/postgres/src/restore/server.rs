@@ -134,6 +134,8 @@ async fn settle(session: Connection) -> Result<Connection> {
 fn is_about_the_database(error: &Error) -> bool {
     match sqlstate(error) {
         Some("3D000" | "42501" | "55000") => true,
+        // A wrong password is wrong everywhere.
+        Some("28P01") => false,
         // `pg_hba.conf` may admit a login to some databases only.
         Some(code) => code.starts_with("28") && error.kind() == ErrorKind::Config,
         None => false,
