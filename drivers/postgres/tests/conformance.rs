@@ -86,7 +86,7 @@ impl Fixture for Shop {
     fn partial(&self) -> Vec<Selection> {
         vec![
             Selection::of(["shop.log", "shop.s*"]),
-            Selection::of(["log"]).with_content(Content::SchemaOnly),
+            Selection::of(["draft"]).with_content(Content::SchemaOnly),
             Selection::of(["shop.product", "shop.customer"]).with_content(Content::DataOnly),
             Selection::default().with_content(Content::DataOnly),
         ]

@@ -258,10 +258,49 @@ async fn all_rows_or_all_definitions_come_back_alone() {
     assert_eq!(place.value("SELECT convert_from(lo_get(7), 'UTF8')"), "large");
     assert_eq!(place.value("SELECT count(*) FROM written"), "0");
 
-    place.restore(&archived, &Selection::default().with_content(Content::SchemaOnly)).await.unwrap();
+    let definitions = Selection::default().with_content(Content::SchemaOnly);
+    place.batch(
+        "TRUNCATE customer, orders, notes, written, mine; SELECT lo_unlink(oid) FROM pg_largeobject_metadata",
+    );
+    let changes = place.changes(&archived, &definitions).await.unwrap();
+    assert!(changes.notes.iter().any(|note| note.contains("sequences begin anew")), "{changes:?}");
+    place.restore(&archived, &definitions).await.unwrap();
     assert_eq!(place.value("SELECT count(*) FROM customer"), "0");
     assert_eq!(place.value("SELECT to_regclass('public.mine') IS NULL"), "t");
     assert_eq!(place.value("SELECT count(*) FROM pg_largeobject_metadata"), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_alone_remove_no_rows_and_no_large_objects() {
+    let place = Place::new(
+        server(),
+        "CREATE TABLE a (x integer); CREATE TABLE b (x integer) PARTITION BY LIST (x);
+        CREATE TABLE b_1 PARTITION OF b DEFAULT; CREATE TABLE c ()",
+    );
+    let archived = place.dump().await;
+    let definitions =
+        |things: &[&str]| Selection::of(things.iter().copied()).with_content(Content::SchemaOnly);
+    place.restore(&archived, &definitions(&[])).await.unwrap();
+    place.restore(&archived, &definitions(&["b"])).await.unwrap();
+    place.batch("INSERT INTO a VALUES (1); INSERT INTO b VALUES (1); SELECT lo_create(0)");
+    let before = place.content();
+    for (things, expected) in [
+        (&[][..], "remove the rows of `public.a`, `public.b_1`, and 1 large objects"),
+        (&["b"], "remove the rows of `public.b_1`"),
+        (&["a", "c"], "remove the rows of `public.a`"),
+    ] {
+        let error = place.changes(&archived, &definitions(things)).await.unwrap_err();
+        assert!(error.to_string().ends_with(expected), "{error:?}");
+        assert!(error.hint().unwrap().contains("`--map`"), "{error:?}");
+        // What came after the plan is found as well.
+        let late = place.fails(&archived, &definitions(things)).await;
+        assert_eq!(late.to_string(), error.to_string());
+    }
+    assert_eq!(place.content(), before);
+    place.restore(&archived, &definitions(&["c"])).await.unwrap();
+    place.batch("TRUNCATE a, b");
+    let error = place.changes(&archived, &definitions(&[])).await.unwrap_err();
+    assert!(error.to_string().ends_with("remove 1 large objects"), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -237,7 +237,12 @@ impl fmt::Display for RestorePlan {
         for (at, step) in self.steps.iter().enumerate() {
             writeln!(f, "{:>3}. {} ({}) -> {}", at + 1, step.node, step.driver, step.target)?;
             if !step.selection.is_whole() {
-                writeln!(f, "     only {}; the rest is left alone", Said(&step.selection))?;
+                let selection = &step.selection;
+                let rest = match (selection.content, selection.things.is_empty()) {
+                    (Content::SchemaOnly, true) => "all that is there is replaced by it",
+                    _ => "the rest is left alone",
+                };
+                writeln!(f, "     only {}; {rest}", Said(selection))?;
             }
             if let Some(changes) = &step.changes {
                 fmt_changes(f, changes, step.extras)?;

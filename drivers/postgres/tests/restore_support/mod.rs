@@ -179,6 +179,8 @@ const ORDINARY: &str = "
     CREATE TABLE shop.log (at integer, what text) PARTITION BY RANGE (at);
     CREATE TABLE shop.log_1 PARTITION OF shop.log FOR VALUES FROM (0) TO (50);
     CREATE TABLE shop.log_2 PARTITION OF shop.log DEFAULT;
+    CREATE TABLE shop.draft (at integer, what text) PARTITION BY RANGE (at);
+    CREATE TABLE shop.draft_1 PARTITION OF shop.draft DEFAULT;
     CREATE TABLE shop.spread (k integer PRIMARY KEY, v text) PARTITION BY HASH (k);
     CREATE TABLE shop.spread_0 PARTITION OF shop.spread FOR VALUES WITH (MODULUS 2, REMAINDER 0);
     CREATE TABLE shop.spread_1 PARTITION OF shop.spread FOR VALUES WITH (MODULUS 2, REMAINDER 1);

@@ -2,6 +2,7 @@
 
 use dumprestore_driver::{Error, LedgerEntry, Result};
 
+use super::choice::Chosen;
 use super::extensions;
 use super::holdings::{Holdings, has_public};
 use super::tolerance::try_to;
@@ -28,7 +29,7 @@ pub(super) async fn tables(session: &Connection) -> Result<Vec<String>> {
 /// Drops everything, and gives what a fresh database has. What was dropped is there until the commit, for others.
 pub(super) async fn clear(
     session: &Connection,
-    contents: &Contents,
+    chosen: &Chosen,
     holdings: &Holdings,
 ) -> Result<Vec<LedgerEntry>> {
     for some in holdings.drops.chunks(AT_ONCE) {
@@ -44,9 +45,11 @@ pub(super) async fn clear(
         session.batch_execute(&statements).await.map_err(|error| dropped(session, error))?;
     }
     remove_large_objects(session).await?;
-    extensions::empty_tables(session, &holdings.extensions, None).await?;
+    if chosen.with_data {
+        extensions::empty_tables(session, &holdings.extensions, None).await?;
+    }
     let mut ledger = reset_default_privileges(session).await?;
-    ledger.extend(reset_schemas(session, contents, holdings).await?);
+    ledger.extend(reset_schemas(session, &chosen.contents, holdings).await?);
     Ok(ledger)
 }
 

@@ -6,7 +6,7 @@
 //! - `whole.rs` restores a whole database: `holdings.rs` is what it holds, `clear.rs` drops that, `extensions.rs` is what
 //!   stays, `after.rs` and `database.rs` come after the rows.
 //! - `choice.rs`: what of the archive is meant. `tables.rs` replaces some tables, if nothing else depends on them
-//!   (`dependents.rs`); `data.rs` the rows of tables, with foreign keys and triggers `suspended.rs` meanwhile.
+//!   (`dependents.rs`), and definitions alone replace no rows (`emptied.rs`); `data.rs` the rows of tables, with foreign keys and triggers `suspended.rs` meanwhile.
 //! - `plan.rs`: what it would change, what it costs, and what is in its way.
 //!
 //! Until the commit nobody else sees anything of it, but has to wait. After it there is no way back.
@@ -17,6 +17,7 @@ mod clear;
 mod data;
 mod database;
 mod dependents;
+mod emptied;
 mod entry;
 mod extensions;
 mod holdings;
@@ -162,7 +163,7 @@ impl InPlace {
         let mut suspended = Suspended::default();
         let (server, policies) = (&self.server, self.policies);
         self.tell(match chosen.scope {
-            Scope::Database => whole::begin(server, &session, &chosen.contents, policies).await?,
+            Scope::Database => whole::begin(server, &session, chosen, policies).await?,
             Scope::Tables => tables::begin(server, &session, chosen, policies, self.extras).await?,
             Scope::Rows => {
                 suspended = data::begin(server, &session, chosen).await?;

@@ -12,7 +12,7 @@ use super::super::{policies_of, read_contents, server_of};
 use super::choice::{Chosen, Scope};
 use super::holdings::{Holding, Holdings};
 use super::relations::Relation;
-use super::{data, database, tables};
+use super::{data, database, emptied, tables};
 use crate::archived::{Contents, Database};
 use crate::catalog;
 use crate::config::Setup;
@@ -36,7 +36,7 @@ pub(super) async fn changes(
     let changes = match chosen.scope {
         Scope::Database => {
             let plan = Plan { server: &server, names: &names, policies, contents: &chosen.contents };
-            whole(&plan, &session, cx).await
+            whole(&plan, &session, cx, chosen.with_data).await
         }
         Scope::Tables => tables::changes(&session, &chosen, policies, cx.extras).await,
         Scope::Rows => data::changes(&session, &chosen, policies).await,
@@ -55,7 +55,7 @@ async fn open(server: &Server) -> Result<Connection> {
     })
 }
 
-async fn whole(plan: &Plan<'_>, session: &Connection, cx: &StageContext) -> Result<Changes> {
+async fn whole(plan: &Plan<'_>, session: &Connection, cx: &StageContext, with_data: bool) -> Result<Changes> {
     let login = Login::look(session).await?;
     let live = catalog::database(session).await?;
     let holdings = Holdings::look(session, plan.contents).await?;
@@ -65,9 +65,15 @@ async fn whole(plan: &Plan<'_>, session: &Connection, cx: &StageContext) -> Resu
     obstacles.extend(others_large_objects(session, &login).await?);
     obstacles.extend(may_not_create(session, plan.contents).await?);
     Obstacle::refuse(obstacles)?;
+    if !with_data {
+        emptied::refuse_data(session).await?;
+    }
     let mut changes = plan.count(&plan.tables_there(true).await?);
     refuse_extras(&changes, cx.extras)?;
     plan.note_archived(session, &mut changes).await?;
+    if !with_data {
+        changes.notes.push(SEQUENCES_ANEW.to_owned());
+    }
     changes.notes.extend(costs());
     changes.notes.extend(notes(plan.contents, &live, &holdings));
     changes.notes.extend(large_objects(session).await?);
@@ -75,6 +81,10 @@ async fn whole(plan: &Plan<'_>, session: &Connection, cx: &StageContext) -> Resu
     changes.needs_bytes = Some(plan.contents.tables.iter().map(|table| table.bytes).sum());
     Ok(changes)
 }
+
+/// What definitions alone mean for sequences.
+pub(super) const SEQUENCES_ANEW: &str =
+    "all definitions that are there are replaced, and sequences begin anew: the rows are not restored";
 
 /// What everybody who restores in place should know.
 pub(super) fn costs() -> [String; 3] {

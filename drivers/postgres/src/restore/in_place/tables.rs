@@ -11,7 +11,7 @@ use super::super::server::Server;
 use super::choice::{Chosen, TableName};
 use super::dependents::{Published, dependents};
 use super::relations::{self, Relation};
-use super::{after, locks, plan};
+use super::{after, emptied, locks, plan};
 use crate::archived::{Contents, Item, Section};
 use crate::catalog;
 use crate::config::Policy;
@@ -67,6 +67,15 @@ impl Doomed {
         obstacles.extend(dependents(session, &oids, &published).await?);
         Ok(obstacles)
     }
+
+    /// Definitions alone have no rows to put in the place of those that go.
+    async fn refuse_rows(&self, session: &Connection, chosen: &Chosen, extras: Extras) -> Result<()> {
+        if chosen.with_data {
+            return Ok(());
+        }
+        let oids: Vec<u32> = self.dropped(extras).map(|relation| relation.oid).collect();
+        emptied::refuse_rows(session, &oids).await
+    }
 }
 
 /// What a restore of these tables would change, and what is in its way.
@@ -86,6 +95,7 @@ pub(super) async fn changes(
     let mut obstacles = needs::obstacles(session, &needed, policies, &login).await?;
     obstacles.extend(doomed.obstacles(session, chosen, extras).await?);
     Obstacle::refuse(obstacles)?;
+    doomed.refuse_rows(session, chosen, extras).await?;
     let there: BTreeSet<&TableName> = doomed.replaced.iter().map(|relation| &relation.name).collect();
     let mut changes = Changes::of("tables");
     changes.replace = chosen.tables.iter().filter(|table| there.contains(table)).count() as u64;
@@ -95,6 +105,9 @@ pub(super) async fn changes(
         "the tables are dropped and made again: indexes, triggers, policies and privileges are then the archive's"
             .to_owned(),
     );
+    if !chosen.with_data {
+        changes.notes.push(plan::SEQUENCES_ANEW.to_owned());
+    }
     changes.notes.extend(plan::costs());
     changes.needs_bytes = Some(chosen.contents.tables.iter().map(|table| table.bytes).sum());
     Ok(changes)
@@ -140,6 +153,7 @@ pub(super) async fn begin(
     // Since the plan, and before the locks, something may have come to depend on them.
     let doomed = Doomed::look(session, chosen).await?;
     Obstacle::refuse(doomed.obstacles(session, chosen, extras).await?)?;
+    doomed.refuse_rows(session, chosen, extras).await?;
     let dropped = names(&doomed);
     if !dropped.is_empty() {
         let statement = format!("DROP TABLE {} RESTRICT", dropped.join(", "));

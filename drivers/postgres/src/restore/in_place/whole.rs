@@ -5,8 +5,9 @@ use dumprestore_driver::{LedgerEntry, Result};
 use super::super::items::{self, Policies};
 use super::super::server::Server;
 use super::super::{checks, prepare, roles};
+use super::choice::Chosen;
 use super::holdings::Holdings;
-use super::{after, clear, database, locks, sequences};
+use super::{after, clear, database, emptied, locks, sequences};
 use crate::archived::{Contents, Item, Section};
 use crate::connect::Connection;
 
@@ -14,13 +15,17 @@ use crate::connect::Connection;
 pub(super) async fn begin(
     server: &Server,
     session: &Connection,
-    contents: &Contents,
+    chosen: &Chosen,
     policies: Policies,
 ) -> Result<Vec<LedgerEntry>> {
+    let contents = &chosen.contents;
     locks::lock(server, session, &clear::tables(session).await?).await?;
+    if !chosen.with_data {
+        emptied::refuse_data(session).await?;
+    }
     // What was made until the locks were had is among it.
     let holdings = Holdings::look(session, contents).await?;
-    let ledger = clear::clear(session, contents, &holdings).await?;
+    let ledger = clear::clear(session, chosen, &holdings).await?;
     // In a transaction, they need no mark to be found again: rolled back, they go.
     roles::make(session, &contents.roles, &server.sessions).await?;
     roles::keep(session, &server.sessions).await?;
