@@ -8,6 +8,8 @@ use rustix::fs::{FileType, Stat, readlinkat, statvfs};
 use crate::beneath::Beneath;
 use crate::entry::{Entry, Kind};
 use crate::filter::{Filter, Part};
+use crate::path::shown;
+use crate::recall::Recall;
 use crate::root::Root;
 use crate::state::{Stamp, type_of};
 use crate::tree::Tree;
@@ -31,6 +33,7 @@ impl Counting<'_> {
         let mut changes = Changes::of("files");
         let (mut matched, mut needs, mut passed_over) = (0, 0_u64, 0_u64);
         let mut live = self.root.map(Root::beneath);
+        let mut archived = Recall::new();
         for entry in Tree::of(self.archived)? {
             self.cancel.check()?;
             let entry = entry?;
@@ -45,6 +48,7 @@ impl Counting<'_> {
             if is_folder {
                 continue;
             }
+            archived.see(&entry.path);
             match live.as_mut().map(|live| look(live, &entry)).transpose()?.flatten() {
                 None => changes.create += 1,
                 Some(Found { stat, equal }) => {
@@ -53,9 +57,10 @@ impl Counting<'_> {
                 }
             }
         }
-        changes.remove = self.live_files()?.saturating_sub(matched);
-        if self.extras == Extras::Keep {
-            changes.remove = 0;
+        if self.extras != Extras::Keep {
+            let live = self.live_files(&archived, &mut changes.removes)?;
+            changes.remove = live.saturating_sub(matched);
+            changes.removes.truncate(usize::try_from(changes.remove).unwrap_or(usize::MAX));
         }
         changes.needs_bytes = Some(needs);
         changes.free_bytes = self.free();
@@ -63,14 +68,20 @@ impl Counting<'_> {
         Ok(changes)
     }
 
-    fn live_files(&self) -> Result<u64> {
+    /// How many there are. Some that the archive does not have are named in `extras`.
+    fn live_files(&self, archived: &Recall, extras: &mut Vec<String>) -> Result<u64> {
         let Some(root) = self.root else { return Ok(0) };
         let scope =
             Scope { root, filter: self.filter, one_file_system: self.one_file_system, cancel: self.cancel };
         let mut count = 0;
         walk(scope, &mut |found| {
             match found.what {
-                What::File(_) | What::Link(..) => count += 1,
+                What::File(_) | What::Link(..) => {
+                    count += 1;
+                    if extras.len() < Changes::MOST_NAMED && archived.is_new(found.path) {
+                        extras.push(shown(found.path));
+                    }
+                }
                 _ => {}
             }
             Ok(())

@@ -74,7 +74,9 @@ impl DriverConfig for FilesystemConfig {
         }
         // It is not shown: a URL that was put here by mistake may hold a password.
         if self.path.to_string_lossy().contains("://") {
-            return Err(Error::config("`path` is a URL, and must be a folder").with_hint("name a local folder"));
+            return Err(
+                Error::config("`path` is a URL, and must be a folder").with_hint("name a local folder")
+            );
         }
         let filter = Filter::new(&self.include, &self.exclude)?;
         let path = cx.path(&self.path);

@@ -75,9 +75,9 @@ impl Filesystem {
             return Err(Error::environment(problem.message).with_hint(problem.hint.unwrap_or_default()));
         }
         if cx.extras == Extras::Fail {
-            match self.count(archived, cx)?.remove {
-                0 => {}
-                count => return Err(too_many_extras(count)),
+            let changes = self.count(archived, cx)?;
+            if changes.remove > 0 {
+                return Err(too_many_extras(changes.remove, &changes.removes));
             }
         }
         Ok(place)

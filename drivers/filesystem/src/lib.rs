@@ -40,6 +40,7 @@ mod load;
 mod path;
 mod plan;
 mod pour;
+mod recall;
 mod remove;
 mod rename;
 mod resolve;

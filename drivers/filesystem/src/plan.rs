@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
-use dumprestore_driver::{Cancel, Error, Extras, Result};
+use dumprestore_driver::{Cancel, Changes, Error, Extras, Result};
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +128,8 @@ pub(crate) struct Planner<'a> {
     mounts: Vec<Vec<u8>>,
     carried: Vec<Vec<u8>>,
     extras_found: u64,
+    /// Some of them.
+    extras_named: Vec<String>,
     listing: Listing,
 }
 
@@ -154,6 +156,7 @@ impl<'a> Planner<'a> {
             mounts,
             carried,
             extras_found: 0,
+            extras_named: Vec::new(),
             listing,
         })
     }
@@ -169,7 +172,7 @@ impl<'a> Planner<'a> {
             self.scan(b"", root)?;
         }
         if self.extras == Extras::Fail && self.extras_found > 0 {
-            return Err(too_many_extras(self.extras_found));
+            return Err(too_many_extras(self.extras_found, &self.extras_named));
         }
         self.make_way_for_carried()?;
         let mut steps = Vec::new();
@@ -301,6 +304,9 @@ impl<'a> Planner<'a> {
             (false, Extras::Keep) => self.keep(path, false),
             (false, Extras::Fail) => {
                 self.extras_found += 1;
+                if self.extras_named.len() < Changes::MOST_NAMED {
+                    self.extras_named.push(shown(path));
+                }
                 Ok(false)
             }
             _ => Ok(false),
@@ -417,9 +423,10 @@ fn in_the_way(path: &[u8]) -> Error {
         .with_hint("move it away, or change `exclude` or `--extras`")
 }
 
-/// # Errors
-/// Always: it is one.
-pub(crate) fn too_many_extras(count: u64) -> Error {
+pub(crate) fn too_many_extras(count: u64, named: &[String]) -> Error {
+    let more = count.saturating_sub(named.len() as u64);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     Error::environment(format!("the target has {count} things that the archive does not"))
+        .with_context("extras", format_args!("{}{more}", named.join(", ")))
         .with_hint("let them stay with `--extras keep`, or go with `--extras remove`")
 }

@@ -24,7 +24,9 @@ pub(crate) enum Told {
 impl Told {
     fn why(self) -> &'static str {
         match self {
-            Told::Owner => "its owner or group could not be set, and a set-id bit of it was left out: only root may, and not in every container",
+            Told::Owner => {
+                "its owner or group could not be set, and a set-id bit of it was left out: only root may, and not in every container"
+            }
             Told::Attributes => {
                 "its `security.` or `trusted.` attributes could not be set: only root may, and not in every container"
             }

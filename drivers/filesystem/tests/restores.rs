@@ -187,6 +187,9 @@ async fn extras_stay_or_go_or_stop_the_restore() {
         let before = (case.fingerprint(), case.beside());
         let error = case.stage(&archive, way.clone(), Extras::Fail).await.err().unwrap();
         assert!(error.hint().unwrap().contains("--extras"), "{error}");
+        for extra in ["a/extra", "more/deep/extra", "dangling"] {
+            assert!(error.to_string().contains(extra), "{error}");
+        }
 
         let mut restore = case.stage(&archive, way.clone(), Extras::Keep).await.unwrap();
         restore.commit().await.unwrap();
@@ -200,6 +203,9 @@ async fn extras_stay_or_go_or_stop_the_restore() {
         let cx = StageContext::new(case.run());
         let changes = case.driver(way.clone()).changes(archive.clone(), &cx).await.unwrap();
         assert_eq!((changes.create, changes.replace, changes.remove, changes.unchanged), (1, 1, 3, 0));
+        let mut removes = changes.removes;
+        removes.sort();
+        assert_eq!(removes, ["a/extra", "dangling", "more/deep/extra"]);
         case.restore(&archive, way.clone(), Extras::Remove).await.unwrap();
         assert!(!case.build().at("more").exists() && !case.build().at("a/extra").exists());
         let changes = case.driver(way.clone()).changes(archive.clone(), &cx).await.unwrap();
