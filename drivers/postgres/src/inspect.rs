@@ -10,7 +10,7 @@ mod server;
 use dumprestore_driver::{Claim, Error, Facts, Inspection, Problem, Result};
 
 use crate::config::Setup;
-use crate::connect::{Connection, connect, sqlstate};
+use crate::connect::{Connection, connect, refuse_pooler, sqlstate};
 pub(crate) use declared::Declared;
 use server::Server;
 
@@ -41,6 +41,10 @@ async fn see(
     session: &Connection,
     inspection: &mut Inspection,
 ) -> Result<()> {
+    if let Err(error) = refuse_pooler(session).await {
+        inspection.problems.push(hinted(Problem::error(error.to_string()), error.hint()));
+        return Ok(());
+    }
     let server = Server::ask(session).await?;
     take_in(setup, &server, inspection);
     if session.version() < OLDEST {

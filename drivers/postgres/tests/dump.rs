@@ -20,6 +20,8 @@ mod links;
 mod locks;
 #[path = "dump/many.rs"]
 mod many;
+#[path = "dump/pooler.rs"]
+mod pooler;
 #[path = "dump/racing.rs"]
 mod racing;
 #[path = "dump/standby.rs"]

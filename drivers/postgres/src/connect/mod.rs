@@ -6,6 +6,7 @@
 //! - [`connect`] (`open.rs`, `route.rs`) tries its hosts, with TLS as asked (`tls.rs`, `trust.rs`), and gives a [`Connection`] with every
 //!   setting that output depends on at a value of our own (`session.rs`). Between the socket (`socket.rs`) and the client
 //!   lies a [`transport`], so that rows can be read without the client (`copying.rs`).
+//! - [`refuse_pooler`] (`pooler.rs`) finds out whether a session is one.
 //! - [`fault`](fault()) says what a server's error means, and what to do.
 
 mod copying;
@@ -14,6 +15,7 @@ mod fault;
 mod open;
 mod passfile;
 mod password;
+mod pooler;
 mod route;
 mod service;
 mod session;
@@ -31,6 +33,7 @@ pub(crate) use environment::{Environment, VARIABLES};
 pub(crate) use fault::sqlstate;
 pub(crate) use open::connect;
 pub(crate) use password::Password;
+pub(crate) use pooler::refuse_pooler;
 pub(crate) use session::Connection;
 pub(crate) use target::Target;
 #[cfg(test)]

@@ -19,28 +19,43 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything that what the server prints or does depends on, at a value that no login, database or server can change.
 /// `lc_monetary` is among it: amounts of `money` are read as they were printed only under the same.
-const BASICS: &str = "\
-    SELECT pg_catalog.set_config('search_path', '', false);\
-    SET client_encoding = 'UTF8';\
-    SET DateStyle = 'ISO, YMD';\
-    SET IntervalStyle = 'postgres';\
-    SET extra_float_digits = 3;\
-    SET bytea_output = 'hex';\
-    SET lc_monetary = 'C';\
-    SET array_nulls = on;\
-    SET transform_null_equals = off;\
-    SET standard_conforming_strings = on;\
-    SET escape_string_warning = off;\
-    SET row_security = off;\
-    SET statement_timeout = 0;\
-    SET lock_timeout = 0;\
-    SET idle_in_transaction_session_timeout = 0;\
-    SET default_transaction_isolation = 'read committed';\
-    SET default_transaction_read_only = off;\
-    SET default_transaction_deferrable = off;\
-    SET synchronize_seqscans = off;\
-    SET client_min_messages = 'warning';\
-    SELECT pg_catalog.current_setting('server_version_num')";
+const BASICS: [&str; 20] = [
+    "search_path = ''",
+    "client_encoding = 'UTF8'",
+    "DateStyle = 'ISO, YMD'",
+    "IntervalStyle = 'postgres'",
+    "extra_float_digits = 3",
+    "bytea_output = 'hex'",
+    "lc_monetary = 'C'",
+    "array_nulls = on",
+    "transform_null_equals = off",
+    "standard_conforming_strings = on",
+    "escape_string_warning = off",
+    "row_security = off",
+    "statement_timeout = 0",
+    "lock_timeout = 0",
+    "idle_in_transaction_session_timeout = 0",
+    "default_transaction_isolation = 'read committed'",
+    "default_transaction_read_only = off",
+    "default_transaction_deferrable = off",
+    "synchronize_seqscans = off",
+    "client_min_messages = 'warning'",
+];
+
+/// `set` is `SET` or `SET LOCAL`.
+fn basics(set: &str) -> String {
+    BASICS.map(|setting| format!("{set} {setting}; ")).concat()
+}
+
+/// The ends that newer servers may put to sessions and transactions, taken away.
+fn endless(set: &str, version: u32) -> String {
+    let names: &[&str] = match version {
+        170_000.. => &["idle_session_timeout", "transaction_timeout"],
+        140_000.. => &["idle_session_timeout"],
+        _ => &[],
+    };
+    names.iter().map(|name| format!("{set} {name} = 0; ")).collect()
+}
 
 type Ended = Arc<Mutex<Option<tokio_postgres::Error>>>;
 
@@ -83,7 +98,8 @@ impl Connection {
 
     async fn set_up(&mut self) -> Result<()> {
         let what = "can't set a session up";
-        let said = self.client.simple_query(BASICS).await.map_err(|error| self.fault(error, what))?;
+        let asked = format!("{}SELECT pg_catalog.current_setting('server_version_num')", basics("SET"));
+        let said = self.client.simple_query(&asked).await.map_err(|error| self.fault(error, what))?;
         let row = said.iter().rev().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
@@ -91,12 +107,19 @@ impl Connection {
         self.version = row
             .and_then(|row| row.get(0)?.parse().ok())
             .ok_or_else(|| Error::environment("a server did not tell its version"))?;
-        let timeouts = match self.version {
-            170_000.. => "SET idle_session_timeout = 0; SET transaction_timeout = 0",
-            140_000.. => "SET idle_session_timeout = 0",
-            _ => return Ok(()),
-        };
-        self.client.batch_execute(timeouts).await.map_err(|error| self.fault(error, what))
+        let endless = endless("SET", self.version);
+        if endless.is_empty() {
+            return Ok(());
+        }
+        self.client.batch_execute(&endless).await.map_err(|error| self.fault(error, what))
+    }
+
+    /// Statements that make all settings of a session once more, for the transaction that is open. They take no snapshot.
+    ///
+    /// What a dump may lack rows without is not left to the session: behind a pooler, or after a `DISCARD` or `RESET` of
+    /// somebody in between, it may be another one than it was.
+    pub(crate) fn local_basics(&self) -> String {
+        basics("SET LOCAL") + &endless("SET LOCAL", self.version)
     }
 
     /// The very server that this is a session of: what a further session needs that is to share a snapshot with it.

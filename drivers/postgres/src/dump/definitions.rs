@@ -36,7 +36,8 @@ pub(crate) async fn read(setup: &Setup, pinned: &Pinned) -> Result<Defined> {
             .into();
     arguments.extend(exclusions(pinned, &session).await?);
     let (entries, warnings) = run(&program, &arguments, &session, &pinned.scratch).await?;
-    let settings = format!("SET quote_all_identifiers = off; {}", pinned.patience.sql());
+    let settings =
+        format!("SET quote_all_identifiers = off; {}{}", session.local_basics(), pinned.patience.sql());
     session
         .batch_execute(&settings)
         .await

@@ -53,15 +53,20 @@ impl Lanes {
 
     async fn open(&self) -> Result<Connection> {
         let connection = connect(&self.target, "dumprestore: dump, lane").await?;
+        self.join(&connection).await?;
+        Ok(connection)
+    }
+
+    /// Begins the transaction that sees what is pinned.
+    pub(super) async fn join(&self, connection: &Connection) -> Result<()> {
         let sql = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}; {}",
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}; {}{}",
             crate::quote::literal(&self.snapshot),
+            connection.local_basics(),
             self.patience.sql()
         );
-        match connection.batch_execute(&sql).await {
-            Ok(()) => Ok(connection),
-            Err(error) => Err(of_snapshot(connection.fault(error, "can't join the pinned snapshot"))),
-        }
+        let joined = connection.batch_execute(&sql).await;
+        joined.map_err(|error| of_snapshot(connection.fault(error, "can't join the pinned snapshot")))
     }
 
     /// Ends all sessions that are idle.

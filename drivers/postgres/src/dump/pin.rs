@@ -20,7 +20,7 @@ use super::choice::{Choice, Chosen};
 use super::lanes::{Lanes, Patience};
 use crate::catalog::{Relation, relations, schemas};
 use crate::config::Setup;
-use crate::connect::{Connection, Target, connect, sqlstate};
+use crate::connect::{Connection, Target, connect, refuse_pooler, sqlstate};
 use crate::quote;
 
 /// How often definitions may change while the pin is made.
@@ -47,6 +47,7 @@ impl Pinned {
     pub(crate) async fn take(setup: &Setup, choice: &Choice, mode: CutMode, scratch: &Path) -> Result<Self> {
         let patience = Patience { lock: setup.lock_timeout, statement: setup.statement_timeout };
         let main = connect(&setup.target, "dumprestore: dump, pin").await?;
+        refuse_pooler(&main).await?;
         // Of several servers, only the one that has the snapshot will do for the lanes.
         let target = main.target().clone();
         for _ in 0..TRIES {
@@ -140,7 +141,8 @@ fn lockable(relations: &[Relation], chosen: &Chosen) -> Vec<String> {
 
 /// `false`: one of them is gone, or is another thing now.
 async fn lock(main: &Connection, tables: &[String], patience: Patience) -> Result<bool> {
-    let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}", patience.sql());
+    let settings = format!("{}{}", main.local_basics(), patience.sql());
+    let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {settings}");
     let what = "can't begin to read the database";
     main.batch_execute(&begin).await.map_err(|error| main.fault(error, what))?;
     if tables.is_empty() {
@@ -201,4 +203,45 @@ async fn export(main: &Connection) -> Result<(String, bool, Facts)> {
 
 async fn rollback(main: &Connection) -> Result<()> {
     main.batch_execute("ROLLBACK").await.map_err(|error| main.fault(error, "can't end a transaction"))
+}
+
+#[cfg(test)]
+mod tests {
+    use dumprestore_driver::{BuildContext, NodePath};
+    use dumprestore_testkit::{PostgresServer, PostgresVersion};
+
+    use super::*;
+    use crate::PostgresConfig;
+
+    /// What a session is, if the settings that it was opened with got lost.
+    const LOST: &str = "RESET ALL; SET row_security = on; SET DateStyle = 'SQL, DMY'; SET extra_float_digits = 0; \
+        SET search_path = 'public'; SET IntervalStyle = 'sql_standard'; SET bytea_output = 'escape'";
+
+    async fn settings(session: &Connection) -> Vec<String> {
+        let asked = "SELECT pg_catalog.current_setting(name) FROM pg_catalog.unnest(ARRAY['row_security', 'DateStyle', \
+            'extra_float_digits', 'search_path', 'IntervalStyle', 'bytea_output']) WITH ORDINALITY AS s (name, at) \
+            ORDER BY at";
+        session.query(asked, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_rows_depend_on_is_set_in_each_transaction() {
+        let server = PostgresServer::shared(PostgresVersion::V15);
+        let database = server.create_database();
+        server.batch(&database, "CREATE TABLE t (n int)");
+        let cx = BuildContext::new(NodePath::new("db").unwrap(), "/");
+        let setup = PostgresConfig::new(server.url(&database)).setup(&cx).unwrap();
+        let choice = Choice::new(&setup).unwrap();
+        let patience = Patience::default();
+        let main = connect(&setup.target, "dump, pin").await.unwrap();
+        main.batch_execute(LOST).await.unwrap();
+        let held = Held::take(&main, &setup.target, &choice, CutMode::Open, patience).await.unwrap().unwrap();
+        let expected = ["off", "ISO, YMD", "3", "\"\"", "postgres", "hex"];
+        assert_eq!(settings(&main).await, expected);
+        let lane = connect(&setup.target, "dump, lane").await.unwrap();
+        lane.batch_execute(LOST).await.unwrap();
+        let lanes = Lanes::new(setup.target.clone(), held.snapshot, patience);
+        lanes.join(&lane).await.unwrap();
+        assert_eq!(settings(&lane).await, expected);
+    }
 }
