@@ -16,7 +16,7 @@ use crate::quote;
 const TRIES: usize = 10;
 const BETWEEN: Duration = Duration::from_millis(500);
 
-/// Makes the staged database, and gives its OID.
+/// Makes the staged database, which lets in its owner and superusers alone, and gives its OID.
 pub(crate) async fn create(
     session: &Connection,
     names: &Names,
@@ -35,10 +35,23 @@ pub(crate) async fn create(
         tokio::time::sleep(BETWEEN).await;
     }
     let made = Database::named(session, &names.staged).await?.filter(|made| made.is_staged_by(names));
-    made.map(|made| made.oid).ok_or_else(|| {
+    let made = made.ok_or_else(|| {
         Error::environment("the database that was just made is not there")
             .with_context("database", &names.staged)
-    })
+    })?;
+    keep_others_out(session, &made).await?;
+    Ok(made.oid)
+}
+
+/// A new database is open to every role of the server: who may not enter the live one could change what will be live.
+async fn keep_others_out(session: &Connection, made: &Database) -> Result<()> {
+    let statement = format!("REVOKE ALL ON DATABASE {} FROM PUBLIC", quote::name(&made.name));
+    session.batch_execute(&statement).await.map_err(|error| {
+        session
+            .fault(error, "can't keep others out of the database beside the live one")
+            .with_context("database", &made.name)
+    })?;
+    made.let_in(session, true).await
 }
 
 fn explained(error: Error) -> Error {
@@ -60,7 +73,7 @@ fn statement(
 ) -> Result<String> {
     let tablespace = database.tablespace.as_deref().filter(|_| policies.tablespaces == Policy::Keep);
     Ok(format!(
-        "CREATE DATABASE {} WITH CONNECTION LIMIT = {}{}",
+        "CREATE DATABASE {} WITH ALLOW_CONNECTIONS = false CONNECTION LIMIT = {}{}",
         quote::name(&names.staged),
         names.mark,
         options(database, owner, tablespace, version)?

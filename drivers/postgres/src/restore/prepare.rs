@@ -41,17 +41,19 @@ impl Restore {
         Ok(())
     }
 
-    /// Gives the staged database what belongs to it as a whole.
+    /// Gives the staged database what belongs to it as a whole. From then on others may get in, as they will once it is
+    /// live.
     pub(super) async fn describe(&self, session: &Connection, contents: &Contents) -> Result<()> {
         let live = Live::look(session, &self.names.live).await?;
         let archived = &contents.database;
+        let staged = look_at_staged(session, &self.names.staged).await?;
         let acl = match (self.policies.privileges, &live) {
-            (Policy::Keep, _) => archived.acl.as_deref(),
-            (Policy::None, Some(live)) => live.acl.as_deref(),
+            (Policy::Keep, _) => archived.acl.as_ref(),
+            (Policy::None, Some(live)) => live.acl.as_ref(),
             (Policy::None, None) => None,
         };
-        let owner = owner_of(session, &self.names.staged).await?;
-        let properties = Properties { name: &self.names.staged, owner: &owner, archived, acl };
+        let acl = acl.unwrap_or(&staged.default_acl);
+        let properties = Properties { name: &self.names.staged, owner: &staged.owner, archived, acl };
         for entry in properties.apply(session).await? {
             self.tell(entry);
         }
@@ -113,9 +115,20 @@ impl Live {
     }
 }
 
-async fn owner_of(session: &Connection, name: &str) -> Result<String> {
-    let staged = Live::look(session, name).await?;
-    staged.map(|staged| staged.owner).ok_or_else(|| {
+struct StagedDatabase {
+    owner: String,
+    /// What a database has that nobody granted anything on.
+    default_acl: Vec<String>,
+}
+
+async fn look_at_staged(session: &Connection, name: &str) -> Result<StagedDatabase> {
+    let asked = "SELECT pg_catalog.pg_get_userbyid(datdba)::text, pg_catalog.acldefault('d', datdba)::text[] \
+        FROM pg_catalog.pg_database WHERE datname = $1";
+    let found = session
+        .query_opt(asked, &[&name])
+        .await
+        .map_err(|error| session.fault(error, "can't read who owns the restored database"))?;
+    found.map(|row| StagedDatabase { owner: row.get(0), default_acl: row.get(1) }).ok_or_else(|| {
         Error::environment("the restored database is gone before it was swapped in")
             .with_context("database", name)
     })

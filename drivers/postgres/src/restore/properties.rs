@@ -12,8 +12,7 @@ pub(crate) struct Properties<'a> {
     pub(crate) name: &'a str,
     pub(crate) owner: &'a str,
     pub(crate) archived: &'a Database,
-    /// `None` is the default.
-    pub(crate) acl: Option<&'a [String]>,
+    pub(crate) acl: &'a [String],
 }
 
 impl Properties<'_> {
@@ -21,12 +20,6 @@ impl Properties<'_> {
     pub(crate) async fn apply(&self, session: &Connection) -> Result<Vec<LedgerEntry>> {
         let name = quote::name(self.name);
         let mut ledger = Vec::new();
-        if let Some(acl) = self.acl {
-            for statement in acl::statements(acl, &format!("DATABASE {name}"), self.owner, acl::OF_DATABASE)?
-            {
-                run(session, &statement, "can't set the privileges of the database").await?;
-            }
-        }
         if let Some(comment) = &self.archived.comment {
             let statement = format!("COMMENT ON DATABASE {name} IS {}", quote::literal(comment));
             run(session, &statement, "can't set the comment of the database").await?;
@@ -49,6 +42,11 @@ impl Properties<'_> {
             self.archived.connection_limit, self.archived.is_template
         );
         run(session, &statement, "can't set the connection limit of the database").await?;
+        // Until then nobody else can get in.
+        for statement in acl::statements(self.acl, &format!("DATABASE {name}"), self.owner, acl::OF_DATABASE)?
+        {
+            run(session, &statement, "can't set the privileges of the database").await?;
+        }
         Ok(ledger)
     }
 }

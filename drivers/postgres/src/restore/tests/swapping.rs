@@ -154,6 +154,65 @@ async fn a_database_that_was_made_unseen_is_dropped_and_a_foreign_one_is_not() {
     server.drop_database(&staged);
 }
 
+/// What the server says to a role that wants to get in.
+fn refusal(server: &PostgresServer, role: &str, database: &str) -> Option<String> {
+    server.try_batch(database, "SELECT 1").unwrap();
+    let url = server.url(database).replace("postgres://postgres", &format!("postgres://{role}"));
+    assert!(url.contains(role), "{url}");
+    let entered = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(tokio_postgres::connect(&url, tokio_postgres::NoTls)).map(drop)
+    });
+    entered.join().unwrap().err().map(|error| format!("{error:?}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_gets_into_what_is_made_who_does_not_get_into_what_is_live() {
+    let server = PostgresServer::shared(PostgresVersion::V15);
+    server.batch("postgres", "CREATE ROLE swap_spy LOGIN; CREATE ROLE swap_owner LOGIN CREATEDB");
+    for (login, acl) in [
+        ("postgres", json!(["postgres=CTc/postgres"])),
+        ("swap_owner", json!(["swap_owner=CTc/swap_owner"])),
+        ("swap_owner", Value::Null),
+    ] {
+        let database = live(server);
+        let mut contents = contents();
+        contents["database"]["owner"] = json!(login);
+        contents["database"]["acl"] = acl.clone();
+        // Would have let somebody in, had it been open for a moment.
+        contents["items"].as_array_mut().unwrap().push(item(
+            8,
+            "pre-data",
+            "TABLE",
+            "entered",
+            "CREATE TABLE s.entered AS SELECT has_database_privilege('swap_spy', current_database(), 'CONNECT');",
+            &[1],
+        ));
+        server.batch("postgres", &format!("ALTER DATABASE {database} OWNER TO {login}"));
+        let (mut setup, archive) = (setup(server, &database), archive(&contents));
+        login.clone_into(&mut setup.target.user);
+        setup.owners = crate::Policy::None;
+        let mut restore =
+            Restore::of_archive(&setup, archive.clone(), StageContext::new(run())).await.unwrap();
+        restore.begin().await.unwrap();
+        let staged = restore.names.staged.clone();
+        let is_refused = |database: &str| {
+            refusal(server, "swap_spy", database).is_some_and(|said| said.contains("permission denied"))
+        };
+        assert!(is_refused(&staged));
+        load_parts(&restore, &archive).await;
+        assert!(is_refused(&staged));
+        restore.prepare().await.unwrap();
+        assert_eq!(is_refused(&staged), !acl.is_null());
+        // As a hook does.
+        assert_eq!(refusal(server, login, &staged), None);
+        restore.commit().await.unwrap();
+        assert_eq!(is_refused(&database), !acl.is_null());
+        assert_eq!(server.value(&database, "SELECT has_database_privilege FROM s.entered"), "f");
+        Staging::finish(&mut restore, OldState::Drop).await.unwrap();
+    }
+}
+
 /// Applications that come back at once, and hold a session open as long as they may.
 fn crowd(url: &str, stop: &Arc<AtomicBool>) -> Vec<JoinHandle<(u64, u64)>> {
     (0..6)
