@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use dumprestore_driver::{ErrorKind, OldState, StageContext, Token};
+use dumprestore_driver::{ErrorKind, Extras, OldState, Placement, StageContext, Token};
 use dumprestore_testkit::{PostgresOptions, PostgresServer, PostgresVersion, Step};
 use live_support::{Place, cx, run, whole};
 
@@ -114,6 +114,57 @@ async fn extensions_stay_and_what_hangs_on_the_old_state_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn large_objects_that_a_dump_was_made_without_are_not_lost_without_a_word() {
+    for placement in [Placement::InPlace, Placement::Beside] {
+        let mut place = Place::new(server(), SHOP);
+        place.more = serde_json::json!({ "large_objects": false });
+        place.batch("SELECT lo_from_bytea(7, 'large')");
+        let archived = place.dump().await;
+        let stage = || cx(&whole()).with_placement(placement);
+        let changes = place.driver().changes(archived.clone(), &stage()).await.unwrap();
+        let told = "large objects that are lost, as the dump was made without any: 1";
+        assert!(changes.notes.iter().any(|note| note == told), "{:?}", changes.notes);
+        let refused = place.driver().changes(archived.clone(), &stage().with_extras(Extras::Fail)).await;
+        assert!(format!("{:?}", refused.unwrap_err()).contains("1 large objects"));
+        let mut restoring = place.stage_in(&archived, stage()).await;
+        restoring.go(Step::Finish, OldState::Drop).await.unwrap();
+        let ledger = restoring.staging().ledger();
+        assert!(ledger.iter().any(|entry| entry.degrades && entry.what == "large objects"), "{ledger:?}");
+        // Now there are none.
+        let mut restoring = place.stage_in(&archived, stage()).await;
+        restoring.go(Step::Finish, OldState::Drop).await.unwrap();
+        assert_eq!(restoring.staging().ledger(), []);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_restore_has_made_is_nothing_extra_at_the_next() {
+    let place = Place::new(
+        server(),
+        "CREATE TYPE mood AS ENUM ('glad'); CREATE DOMAIN \"Odd\" AS text; CREATE EXTENSION hstore;
+        CREATE TYPE pair AS (a integer, b text);
+        CREATE FUNCTION \"F x\"(a integer, VARIADIC b \"Odd\"[]) RETURNS integer LANGUAGE sql AS 'SELECT 1';
+        CREATE FUNCTION gives(a numeric(3, 1), OUT b timestamptz, INOUT c mood) LANGUAGE sql AS 'SELECT now(), $2';
+        CREATE FUNCTION rows_of(x hstore, y pair[]) RETURNS TABLE (z char) LANGUAGE sql AS 'SELECT ''a''::char';
+        CREATE PROCEDURE does(IN a bit varying, b interval DEFAULT '1 s') LANGUAGE sql AS 'SELECT 1';
+        CREATE FUNCTION gone() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+        CREATE AGGREGATE counted (*) (SFUNC = int8inc, STYPE = bigint, INITCOND = '0');
+        CREATE AGGREGATE least_of (integer) (SFUNC = int4smaller, STYPE = integer);
+        CREATE AGGREGATE middle (float8 ORDER BY float8) (SFUNC = float8_accum, STYPE = float8[], INITCOND = '{0,0,0}');
+        CREATE VIEW v AS SELECT 1 AS a; CREATE MATERIALIZED VIEW m AS SELECT 1 AS a; CREATE SEQUENCE free;
+        CREATE TABLE t (a serial, b integer GENERATED ALWAYS AS IDENTITY);
+        SELECT lo_create(0)",
+    );
+    let archived = place.dump().await;
+    for placement in [Placement::InPlace, Placement::Beside] {
+        let stage = cx(&whole()).with_placement(placement).with_extras(Extras::Fail);
+        place.driver().changes(archived.clone(), &stage).await.unwrap();
+        let mut restoring = place.stage_in(&archived, stage).await;
+        restoring.go(Step::Finish, OldState::Drop).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_locale_that_can_not_be_changed_degrades_the_restore() {
     let place = Place::new(server(), SHOP);
     let archived = place.dump().await;
@@ -142,6 +193,36 @@ async fn a_client_that_holds_a_lock_stops_it_and_is_named_and_nothing_has_change
     assert!(error.hint().unwrap().contains("lock_timeout"), "{error:?}");
     client.batch_execute("SELECT * FROM shop.customer; COMMIT").await.unwrap();
     assert_eq!(place.content(), before);
+}
+
+/// A report that runs for long holds one table. Who needs another goes on meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_go_on_while_it_waits_for_a_lock() {
+    let mut place = Place::new(server(), SHOP);
+    place.more = serde_json::json!({ "lock_timeout": 6 });
+    let archived = place.dump().await;
+    let report = place.server.client(&place.database).await;
+    report.batch_execute("BEGIN; SELECT * FROM shop.orders").await.unwrap();
+    let client = place.server.client(&place.database).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    let application = tokio::spawn(async move {
+        let (begun, mut waited) = (std::time::Instant::now(), Duration::ZERO);
+        while !stopped.load(Ordering::Relaxed) {
+            let asked = std::time::Instant::now();
+            client.batch_execute("SELECT count(*) FROM shop.customer").await.unwrap();
+            if asked.elapsed() > Duration::from_millis(30) {
+                waited += asked.elapsed();
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        (waited, begun.elapsed())
+    });
+    place.fails(&archived, &whole()).await;
+    stop.store(true, Ordering::Relaxed);
+    let (waited, all) = application.await.unwrap();
+    assert!(waited < all / 2, "it waited for {waited:?} of {all:?}");
+    report.batch_execute("COMMIT").await.unwrap();
 }
 
 /// Restores while four clients work without a pause, each with one table and then the other. How many of them the server

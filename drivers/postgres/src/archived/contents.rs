@@ -24,6 +24,9 @@ pub(crate) struct Contents {
     /// Whom the large objects name: else it would be known only when they are read.
     #[serde(default)]
     pub(crate) large_object_roles: LargeObjectRoles,
+    /// Whether the dump was asked to be without large objects. Older archives don't say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) large_objects_left_out: bool,
     /// Constraints that rows were not checked against, and still are not after a restore.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) unchecked: Vec<Unchecked>,

@@ -64,6 +64,7 @@ impl Listing {
             schemas,
             whole: pinned.chosen.whole,
             large_object_roles,
+            large_objects_left_out: !setup.large_objects || pinned.chosen.by_schema,
             unchecked: catalog::unchecked(&main).await?,
             items: definitions.into_iter().map(|definition| definition.item).collect(),
         };

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use dumprestore_driver::{Changes, Error, ErrorKind, Extras, Result};
 
+use super::beside_tables::BesideTables;
 use super::databases::Database;
 use super::items::Policies;
 use super::names::Names;
@@ -47,9 +48,10 @@ impl Plan<'_> {
         if let Some(kept) = Database::named(&session, &self.names.kept).await? {
             prepare::refuse_foreign(&kept)?;
         }
-        let there = self.tables_there(live.is_some()).await?;
+        let (there, besides) = self.there(live.is_some()).await?;
         let mut changes = self.count(&there);
-        refuse_extras(&changes, extras)?;
+        refuse_extras(&changes, &besides, extras)?;
+        self.note_besides(&besides, &mut changes);
         self.note(&session, live.as_ref(), &mut changes).await?;
         changes.needs_bytes = Some(self.contents.tables.iter().map(|table| table.bytes).sum());
         session.close().await;
@@ -62,28 +64,28 @@ impl Plan<'_> {
         tables.map(|item| (item.schema.clone(), item.name.clone())).collect()
     }
 
-    pub(super) async fn tables_there(&self, is_there: bool) -> Result<BTreeSet<TableName>> {
+    /// What there is now: tables, and what else the archive does not have.
+    async fn there(&self, is_there: bool) -> Result<(BTreeSet<TableName>, BesideTables)> {
         if !is_there {
-            return Ok(BTreeSet::new());
+            return Ok(Default::default());
         }
         let session = match connect(&self.server.target, "plan").await {
             Ok(session) => session,
             // It was made to let nobody in, perhaps because nobody should.
-            Err(error) if sqlstate(&error) == Some("55000") => return Ok(BTreeSet::new()),
+            Err(error) if sqlstate(&error) == Some("55000") => return Ok(Default::default()),
             Err(error) => return Err(error),
         };
-        let asked = "SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c \
-            JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-            WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' \
-            AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
-            AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.deptype = 'e' AND d.objid = c.oid \
-                AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass)";
-        let found = session
-            .query(asked, &[])
-            .await
-            .map_err(|error| session.fault(error, "can't list the tables of the live database"))?;
+        let found = (tables_there(&session).await?, BesideTables::look(&session, self.contents).await?);
         session.close().await;
-        Ok(found.iter().map(|row| (row.get(0), row.get(1))).collect())
+        Ok(found)
+    }
+
+    /// What else than tables is lost.
+    pub(super) fn note_besides(&self, besides: &BesideTables, changes: &mut Changes) {
+        if let Some(told) = besides.told() {
+            changes.notes.push(format!("removed as well, as the archive does not have it: {told}"));
+        }
+        changes.notes.extend(besides.told_of_large_objects(self.contents));
     }
 
     pub(super) fn count(&self, there: &BTreeSet<TableName>) -> Changes {
@@ -198,7 +200,11 @@ impl Plan<'_> {
         )
         .await?;
         if !slots.is_empty() {
-            changes.notes.push(format!("logical replication slots that are lost: `{}`", slots.join("`, `")));
+            changes.notes.push(format!(
+                "logical replication slots that stay with the old database: `{}`. They are dropped with it; while it \
+                 is kept as `:previous`, they hold the server's write-ahead log",
+                slots.join("`, `")
+            ));
         }
         let settings = count(
             "SELECT coalesce(r.rolname::text || ': ', '') || c.setting FROM pg_catalog.pg_db_role_setting s \
@@ -229,20 +235,43 @@ impl Plan<'_> {
     }
 }
 
-/// A database is restored whole: it can't keep tables that the archive does not have.
-pub(super) fn refuse_extras(changes: &Changes, extras: Extras) -> Result<()> {
-    let (kind, message, hint) = match (changes.remove, extras) {
-        (0, _) | (_, Extras::Remove) => return Ok(()),
-        (_, Extras::Fail) => (
-            ErrorKind::Environment,
-            "the database has tables that the archive does not have",
-            "restore with `--extras remove` if they may go",
-        ),
-        (_, Extras::Keep) => (
+/// Tables of the live database, but those of extensions.
+pub(super) async fn tables_there(session: &Connection) -> Result<BTreeSet<TableName>> {
+    let asked = "SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c \
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+        WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' \
+        AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
+        AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.deptype = 'e' AND d.objid = c.oid \
+            AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass)";
+    let found = session.query(asked, &[]).await;
+    let found = found.map_err(|error| session.fault(error, "can't list the tables of the live database"))?;
+    Ok(found.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// A database is restored whole: it can't keep what the archive does not have.
+pub(super) fn refuse_extras(changes: &Changes, besides: &BesideTables, extras: Extras) -> Result<()> {
+    let others = besides.told();
+    let what = match (changes.remove, &others) {
+        _ if extras == Extras::Remove => return Ok(()),
+        (0, None) => return Ok(()),
+        (0, Some(_)) => "things",
+        (_, _) => "tables",
+    };
+    let (kind, message, hint) = match extras {
+        Extras::Keep => (
             ErrorKind::Unsupported,
-            "a database is restored whole, and can't keep tables of its own",
+            format!("a database is restored whole, and can't keep {what} of its own"),
             "restore with `--extras remove` if they may go, or leave this node out with `--only`",
         ),
+        Extras::Fail | Extras::Remove => (
+            ErrorKind::Environment,
+            format!("the database has {what} that the archive does not have"),
+            "restore with `--extras remove` if they may go",
+        ),
     };
-    Err(Error::new(kind, message).with_context("tables", changes.removes.join(", ")).with_hint(hint))
+    let mut error = Error::new(kind, message).with_hint(hint);
+    if changes.remove > 0 {
+        error = error.with_context("tables", changes.removes.join(", "));
+    }
+    Err(others.into_iter().fold(error, |error, others| error.with_context("besides tables", others)))
 }

@@ -9,6 +9,7 @@
 //! - Commit and rollback (`exchange.rs`): both decide by OIDs what has happened, and `swap.rs` renames.
 
 mod acl;
+mod beside_tables;
 mod changes;
 mod checks;
 mod create;
@@ -255,6 +256,7 @@ impl Restore {
             self.describe(&session, contents).await?;
             // That was put on disk, and with it all that was loaded, if the server has run through.
             self.lanes.check().await?;
+            self.tell_lost_large_objects(&session, contents).await?;
         }
         let old = self.look_at_live(&session).await?;
         session.close().await;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use dumprestore_driver::{ArchivedNode, Changes, Error, Result, StageContext};
 
-use super::super::changes::{Plan, refuse_extras};
+use super::super::beside_tables::BesideTables;
+use super::super::changes::{Plan, refuse_extras, tables_there};
 use super::super::names::Names;
 use super::super::needs::{self, Login, Obstacle};
 use super::super::server::Server;
@@ -68,15 +69,16 @@ async fn whole(plan: &Plan<'_>, session: &Connection, cx: &StageContext, with_da
     if !with_data {
         emptied::refuse_data(session).await?;
     }
-    let mut changes = plan.count(&plan.tables_there(true).await?);
-    refuse_extras(&changes, cx.extras)?;
+    let mut changes = plan.count(&tables_there(session).await?);
+    let besides = BesideTables::look(session, plan.contents).await?;
+    refuse_extras(&changes, &besides, cx.extras)?;
+    plan.note_besides(&besides, &mut changes);
     plan.note_archived(session, &mut changes).await?;
     if !with_data {
         changes.notes.push(SEQUENCES_ANEW.to_owned());
     }
     changes.notes.extend(costs());
     changes.notes.extend(notes(plan.contents, &live, &holdings));
-    changes.notes.extend(large_objects(session).await?);
     changes.notes.extend(locks(session, plan.contents).await?);
     changes.needs_bytes = Some(plan.contents.tables.iter().map(|table| table.bytes).sum());
     Ok(changes)
@@ -194,12 +196,6 @@ fn notes(contents: &Contents, live: &Database, holdings: &Holdings) -> Vec<Strin
         notes.push(format!("settings of the database that are lost: `{}`", lost.join("`, `")));
     }
     notes
-}
-
-async fn large_objects(session: &Connection) -> Result<Option<String>> {
-    let count = count(session, "SELECT pg_catalog.count(*) FROM pg_catalog.pg_largeobject_metadata").await?;
-    Ok((count > 0)
-        .then(|| format!("large objects that are removed, before those of the archive are made: {count}")))
 }
 
 /// A transaction holds a lock on all that it drops, and on all that it makes.

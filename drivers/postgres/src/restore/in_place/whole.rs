@@ -4,7 +4,7 @@ use dumprestore_driver::{LedgerEntry, Result};
 
 use super::super::items::{self, Policies};
 use super::super::server::Server;
-use super::super::{checks, prepare, roles};
+use super::super::{beside_tables, checks, prepare, roles};
 use super::choice::Chosen;
 use super::holdings::Holdings;
 use super::{after, clear, database, emptied, locks, sequences};
@@ -25,7 +25,9 @@ pub(super) async fn begin(
     }
     // What was made until the locks were had is among it.
     let holdings = Holdings::look(session, contents).await?;
-    let ledger = clear::clear(session, chosen, &holdings).await?;
+    let lost = beside_tables::lost(session, contents).await?;
+    let mut ledger = clear::clear(session, chosen, &holdings).await?;
+    ledger.extend(lost);
     // In a transaction, they need no mark to be found again: rolled back, they go.
     roles::make(session, &contents.roles, &server.sessions).await?;
     roles::keep(session, &server.sessions).await?;

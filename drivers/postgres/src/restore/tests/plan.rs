@@ -1,5 +1,7 @@
 //! What is in the way is found by the plan.
 
+use dumprestore_driver::Extras;
+
 use super::*;
 
 /// The error of a plan to restore contents that differ in something, by a login.
@@ -104,4 +106,62 @@ async fn what_would_stop_the_swap_stops_the_plan() {
     server.batch("postgres", &format!("CREATE DATABASE \"{kept}\""));
     let error = changes(&setup, archive, &StageContext::new(run())).await.unwrap_err();
     assert!(error.to_string().contains(&kept), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_else_than_tables_would_be_lost_is_named_and_guarded() {
+    let server = PostgresServer::shared(PostgresVersion::V15);
+    let database = server.create_database();
+    let setup = setup(server, &database);
+    let plan = async |extras| {
+        let cx = StageContext::new(run()).with_extras(extras);
+        changes(&setup, archive(&contents()), &cx).await
+    };
+    // What the archive has too is nothing extra, nor is what an extension or a table brings.
+    server.batch(
+        &database,
+        "CREATE SCHEMA s; CREATE TABLE s.t (a serial, b integer GENERATED ALWAYS AS IDENTITY); CREATE SEQUENCE s.q;
+        CREATE EXTENSION citext; CREATE TYPE span AS RANGE (subtype = date)",
+    );
+    plan(Extras::Fail).await.unwrap();
+    for (sql, expected) in [
+        ("CREATE VIEW v AS SELECT 1 AS a", "view `public.v`"),
+        ("CREATE MATERIALIZED VIEW m AS SELECT 1 AS a", "materialized view `public.m`"),
+        ("CREATE SEQUENCE free", "sequence `public.free`"),
+        (
+            "CREATE FUNCTION f(integer, public.citext) RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+            "routine `public.f(integer, public.citext)`",
+        ),
+        (
+            "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER far FOREIGN DATA WRAPPER w;
+          CREATE FOREIGN TABLE ft (a integer) SERVER far",
+            "foreign table `public.ft`",
+        ),
+        ("SELECT lo_create(0)", "1 large objects"),
+    ] {
+        server.batch(
+            &database,
+            &format!("DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE EXTENSION citext; {sql}"),
+        );
+        for extras in [Extras::Fail, Extras::Keep] {
+            let error = plan(extras).await.expect_err(expected);
+            assert!(format!("{error:?}").contains(expected), "{expected}: {error:?}");
+        }
+        let changes = plan(Extras::Remove).await.unwrap();
+        let said = format!("removed as well, as the archive does not have it: {expected}");
+        assert!(changes.notes.contains(&said), "{:?}", changes.notes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_are_said_to_stay_with_the_old_database() {
+    let server = dumprestore_testkit::PostgresOptions::new(PostgresVersion::V15)
+        .setting("wal_level", "logical")
+        .start();
+    let database = live(&server);
+    server.batch(&database, "SELECT pg_create_logical_replication_slot('slot', 'test_decoding')");
+    let (setup, archive) = (setup(&server, &database), archive(&contents()));
+    let changes = changes(&setup, archive, &StageContext::new(run())).await.unwrap();
+    let said = changes.notes.iter().find(|note| note.contains("`slot`")).unwrap();
+    assert!(said.contains("kept as `:previous`, they hold the server's write-ahead log"), "{said}");
 }
