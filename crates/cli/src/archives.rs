@@ -97,8 +97,13 @@ fn within(folder: &Path, set: &BackupSet) -> Result<PathBuf> {
 pub(crate) fn describe(archive: &OpenArchive) -> String {
     let manifest = archive.archive().manifest();
     let moment = manifest.cut.unwrap_or(manifest.sealed);
+    format!("`{}`, as of {}", archive.label(), self::moment(moment))
+}
+
+/// `2026-01-31 23:59:59 UTC (3 hours ago)`.
+pub(crate) fn moment(moment: OffsetDateTime) -> String {
     let age = (OffsetDateTime::now_utc() - moment).try_into().unwrap_or_default();
-    format!("`{}`, as of {} ({})", archive.label(), utc(moment), crate::console::ago(age))
+    format!("{} ({})", utc(moment), crate::console::ago(age))
 }
 
 /// An archive that turned out to be damaged, or can't be read. That there is no room for scratch files says nothing

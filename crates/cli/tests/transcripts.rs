@@ -41,6 +41,10 @@ fn restore_from_the_plan_to_the_end() {
     assert_eq!(shop.state(), before);
     assert_snapshot!("restore_previous", shop.run(&["restore", ":previous", "--yes"]).transcript());
     assert_eq!(shop.state(), "1 rows, files a.jpg c.jpg extra.jpg");
+    shop.must(&["restore", "shop.zip", "--yes", "-q"]);
+    let older = shop.run(&["restore", ":previous", "--dry-run"]);
+    let older = older.transcript();
+    assert!(older.contains("has restored `db` since, and kept nothing"), "{older}");
     assert_snapshot!("recover_nothing", shop.run(&["recover"]).transcript());
 }
 
@@ -60,6 +64,9 @@ fn a_part_of_the_set() {
         "map_unknown",
         shop.run(&["restore", "shop.zip", "--map", "d=x", "--dry-run"]).transcript()
     );
+    let refused = shop.run(&["restore", "shop.zip", "--map", "uploads=http://h/x", "--dry-run"]);
+    let refused = refused.transcript();
+    assert!(refused.contains("--map") && !refused.contains("dumprestore.yaml:"), "{refused}");
 }
 
 #[test]

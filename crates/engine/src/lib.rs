@@ -45,6 +45,7 @@ pub use restore::{
     RestorePlan, RestoreReport, RestoredNode, VerifyReport, discard_previous, is_interrupted, plan_restore,
     recover, rehearse, restore, verify,
 };
+pub use run::run_began;
 pub use set::{BackupSet, Node};
 pub use settings::{Archive, Coherence, Compression, IfUncertified, Parallel};
 

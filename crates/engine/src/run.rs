@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use dumprestore_driver::Cancel;
-use time::OffsetDateTime;
 use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime};
 
 use crate::Observer;
 
@@ -54,6 +54,13 @@ fn name_of(started: OffsetDateTime) -> String {
     format!("{stamp}-{:08x}", chance as u32)
 }
 
+/// When the run of that name began.
+pub fn run_began(name: &str) -> Option<OffsetDateTime> {
+    let stamp = name.split('-').next()?;
+    let format = format_description!("[year][month][day]T[hour][minute][second]Z");
+    Some(PrimitiveDateTime::parse(stamp, format).ok()?.assume_utc())
+}
+
 /// Now, on the clock that Linux stamps inodes with. It lags behind the precise clock by up to a tick (10 ms at
 /// most), so that a file changed later never carries an earlier time than this.
 pub(crate) fn coarse_now() -> SystemTime {
@@ -61,4 +68,16 @@ pub(crate) fn coarse_now() -> SystemTime {
     let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
     let nanoseconds = u32::try_from(now.tv_nsec).unwrap_or_default();
     SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_run_says_when_it_began() {
+        let now = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap();
+        assert_eq!(run_began(&name_of(now)), Some(now));
+        assert_eq!(run_began("shop.zip"), None);
+    }
 }

@@ -33,7 +33,7 @@ pub(crate) struct Extract {
     /// The node, or a part of it, or what lies below that
     #[arg(value_name = "NODE[/PART]")]
     what: String,
-    /// The folder (with `--sql`: the file), or `-` for standard output
+    /// The folder, or with `--sql` the file, which must then be named; `-` for standard output
     #[arg(short, long, value_name = "FOLDER|-", default_value = ".", required_if_eq("sql", "true"))]
     output: PathBuf,
     /// Write the node, or with `NODE:THING` a thing of it, as one SQL script

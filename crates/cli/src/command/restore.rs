@@ -146,7 +146,7 @@ impl Restore {
         if self.dry_run {
             warn_if_interrupted(session, &set);
             let plan = dumprestore::plan_restore(&set, &from, &options).await?;
-            session.console.print(about(&from))?;
+            session.console.print(about(&from, &plan))?;
             session.console.print(&plan)?;
             return session.ended(Exit::Ok, &json!({ "dry_run": true, "plan": plan }));
         }
@@ -183,7 +183,7 @@ impl Restore {
         cancel: &Cancel,
     ) -> Result<bool> {
         let console = &session.console;
-        let shown = format!("{}\n{}", about(from), plan.to_string().trim_end());
+        let shown = format!("{}\n{}", about(from, plan), plan.to_string().trim_end());
         // They stand in the plan; the run tells them again.
         plan.warnings.iter().for_each(|warning| console.already_told(warning));
         if self.yes {
@@ -227,10 +227,11 @@ async fn answer(cancel: &Cancel) -> Result<String> {
 }
 
 /// What is restored, and how old it is.
-fn about(from: &RestoreFrom) -> String {
-    match from {
-        RestoreFrom::Archive(archive) => archives::describe(archive),
-        _ => "the state before the last reversible restore".to_owned(),
+fn about(from: &RestoreFrom, plan: &RestorePlan) -> String {
+    match (from, dumprestore::run_began(&plan.made_by)) {
+        (RestoreFrom::Archive(archive), _) => archives::describe(archive),
+        (_, Some(moment)) => format!("the state that was kept {}", archives::moment(moment)),
+        (_, None) => "the state that was kept by the last reversible restore".to_owned(),
     }
 }
 

@@ -186,6 +186,9 @@ impl Reading<'_> {
             )));
         }
         draft.build_or_fault().map_err(|fault| {
+            if let Some(node) = fault.node.clone().filter(|_| self.is_of_override(&fault)) {
+                return Stopped::Replaced(node, fault.error);
+            }
             let span = match fault.place {
                 Place::Set => set_span,
                 Place::SetName => name,
@@ -193,6 +196,18 @@ impl Reading<'_> {
             };
             Stopped::Fault(span_of_option(&fault, &written).unwrap_or(span), fault)
         })
+    }
+}
+
+impl Reading<'_> {
+    /// Whether a driver refuses what the caller put in the place of its target: the file is not to blame.
+    fn is_of_override(&self, fault: &Fault) -> bool {
+        let is_replaced = fault.node.as_ref().is_some_and(|node| self.overrides.targets.contains_key(node));
+        let mut targets = self.registry.kinds().filter_map(|info| info.target);
+        let message = fault.error.message();
+        is_replaced
+            && matches!(fault.place, Place::Driver(_))
+            && targets.any(|target| message.contains(&format!("`{target}`")))
     }
 }
 
@@ -251,6 +266,8 @@ enum Stopped {
     Group(Box<Mistake>),
     /// In what the caller put in the place of what is written.
     Overrides(String),
+    /// A driver refused what the caller put in the place of its target.
+    Replaced(NodePath, Error),
     /// Something that was read could not be made use of.
     Failed(Span, Error),
     Fault(Span, Box<Fault>),
@@ -273,6 +290,7 @@ impl Stopped {
             Self::Options(mistake, kind) => page.error(&mistake, Subject::Driver(&kind), scrubber),
             Self::Group(mistake) => page.error(&mistake, Subject::Group, scrubber),
             Self::Overrides(message) => Error::config(message),
+            Self::Replaced(node, error) => replaced(&node, &error, scrubber),
             Self::Failed(span, error) => pointed_at(page, span, error, scrubber),
             Self::Fault(span, fault) => {
                 let Fault { node, error, .. } = *fault;
@@ -287,6 +305,16 @@ impl Stopped {
 }
 
 /// The same error, with its place and the line.
+fn replaced(node: &NodePath, error: &Error, scrubber: &Scrubber) -> Error {
+    let message = printable(&scrubber.clean(&error.to_string()));
+    let refused = Error::new(error.kind(), format!("the target given with `--map` is refused: {message}"));
+    match error.hint() {
+        Some(hint) => refused.with_hint(printable(&scrubber.clean(hint))),
+        None => refused,
+    }
+    .with_node(node)
+}
+
 fn pointed_at(page: &Page<'_>, span: Span, error: Error, scrubber: &Scrubber) -> Error {
     // A message of several lines goes on below the line that is shown.
     let message = scrubber.clean(&error.to_string());

@@ -9,6 +9,7 @@ use dumprestore_driver::{Content, Driver, Error, NodePath, Placement, Result, Se
 use super::options::{OpenArchive, RestoreOptions};
 use super::previous::Kept;
 use crate::archived::Section;
+use crate::names::listed;
 use crate::selection::Picked;
 use crate::set::BackupSet;
 
@@ -214,13 +215,18 @@ pub(super) fn choose_previous(
             }
             return Err(Error::config("no previous state of this node is kept").with_node(&path));
         };
-        runs.insert(node.run.clone(), (path.clone(), node.archive.clone()));
+        let (nodes, _) = runs.entry(node.run.clone()).or_insert_with(|| (Vec::new(), node.archive.clone()));
+        nodes.push(path.clone());
+        if let Some(since) = &node.passed_over_by {
+            warnings.push(format!(
+                "run {since} has restored `{path}` since, and kept nothing: `:previous` is older than what was there before that"
+            ));
+        }
         let (selection, origin) = (Selection::default(), Origin::Previous(node.token.clone()));
         let terms = driver.capabilities().terms(Placement::Beside, &selection)?;
         chosen.push(Chosen { degraded: false, node: path, driver, origin, selection, terms });
     }
-    let told: Vec<_> =
-        runs.values().map(|(path, archive)| format!("`{path}` before the restore of {archive}")).collect();
+    let told: Vec<_> = runs.iter().map(|(run, (nodes, archive))| before(run, nodes, archive)).collect();
     if runs.len() > 1 && options.only.is_empty() {
         return Err(Error::config("the previous states of this set are of different moments")
             .with_context("kept", told.join(", "))
@@ -232,4 +238,13 @@ pub(super) fn choose_previous(
     warnings.push(format!("this is the state of {}", told.join(", ")));
     chosen.sort_by_key(|chosen| commit_rank(chosen.terms.undo));
     Ok((chosen, warnings, run))
+}
+
+/// Which moment of some nodes a run has kept.
+fn before(run: &str, nodes: &[NodePath], archive: &str) -> String {
+    let nodes = listed(nodes);
+    match archive {
+        super::PREVIOUS => format!("{nodes} before run {run} swapped an older state back"),
+        archive => format!("{nodes} before run {run} restored {archive}"),
+    }
 }

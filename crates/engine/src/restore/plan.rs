@@ -26,7 +26,7 @@ pub struct RestorePlan {
     pub set: String,
     /// What is restored: an archive's name, or `:previous`.
     pub from: String,
-    /// The run that made it.
+    /// The run that made it, or has kept it.
     pub made_by: String,
     /// Whether the old state is kept.
     pub reversible: bool,
@@ -138,11 +138,15 @@ async fn changes(chosen: &Chosen, run: &Run, options: &RestoreOptions) -> Result
     let changes = chosen.driver.changes(section.clone(), &cx).await?;
     section.sound()?;
     if cx.extras == Extras::Fail && changes.remove > 0 {
-        return Err(Error::environment(format!(
+        let error = Error::environment(format!(
             "the target has {} {} that the archive does not have",
             changes.remove, changes.unit
         ))
-        .with_hint("restore with `--extras keep` or `--extras remove`"));
+        .with_hint("restore with `--extras keep` or `--extras remove`");
+        return Err(match changes.removes.is_empty() {
+            true => error,
+            false => error.with_context(changes.unit, some_removed(&changes)),
+        });
     }
     Ok(Some(changes))
 }
@@ -233,7 +237,8 @@ fn resolved(path: &Path) -> PathBuf {
 
 impl fmt::Display for RestorePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "restore `{}` from {} (made by run {})", self.set, self.from, self.made_by)?;
+        let made = if self.from == super::PREVIOUS { "kept" } else { "made" };
+        writeln!(f, "restore `{}` from {} ({made} by run {})", self.set, self.from, self.made_by)?;
         for (at, step) in self.steps.iter().enumerate() {
             writeln!(f, "{:>3}. {} ({}) -> {}", at + 1, step.node, step.driver, step.target)?;
             if !step.selection.is_whole() {
@@ -282,6 +287,14 @@ impl fmt::Display for Said<'_> {
     }
 }
 
+/// Some of what is removed, and how much more there is.
+fn some_removed(changes: &Changes) -> String {
+    let named: Vec<_> = changes.removes.iter().map(|name| format!("`{}`", name.escape_debug())).collect();
+    let more = changes.remove.saturating_sub(named.len() as u64);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", named.join(", "))
+}
+
 fn fmt_changes(f: &mut fmt::Formatter<'_>, changes: &Changes, extras: Extras) -> fmt::Result {
     let removed = match extras {
         Extras::Keep => "extra, kept",
@@ -293,10 +306,7 @@ fn fmt_changes(f: &mut fmt::Formatter<'_>, changes: &Changes, extras: Extras) ->
         changes.unit, changes.create, changes.replace, changes.remove, changes.unchanged
     )?;
     if !changes.removes.is_empty() {
-        let named: Vec<_> = changes.removes.iter().map(|name| format!("`{}`", name.escape_debug())).collect();
-        let more = changes.remove.saturating_sub(named.len() as u64);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        writeln!(f, "     {removed}: {}{more}", named.join(", "))?;
+        writeln!(f, "     {removed}: {}", some_removed(changes))?;
     }
     changes.notes.iter().try_for_each(|note| writeln!(f, "     {note}"))
 }

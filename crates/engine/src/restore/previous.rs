@@ -37,6 +37,9 @@ pub(crate) struct KeptNode {
     pub(crate) driver: String,
     pub(crate) target: String,
     pub(crate) token: Token,
+    /// The last run that restored the node there since, without keeping what it replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) passed_over_by: Option<String>,
 }
 
 fn path(set: &BackupSet) -> PathBuf {
@@ -99,6 +102,27 @@ pub(crate) fn write(set: &BackupSet, mut nodes: Vec<KeptNode>) -> Result<()> {
         nodes.extend(untouched);
     }
     store(&path(set), &Kept { nodes })
+}
+
+/// Notes that `run` restored these nodes, each with its driver and target, and kept nothing: what is kept of them is
+/// no longer what was there before the last restore.
+pub(crate) fn mark_passed_over(
+    set: &BackupSet,
+    restored: &[(&NodePath, &str, &str)],
+    run: &str,
+) -> Result<()> {
+    let Some(mut kept) = read(set)? else { return Ok(()) };
+    let mut is_any = false;
+    for node in &mut kept.nodes {
+        if restored.contains(&(&node.node, &node.driver, &node.target)) {
+            node.passed_over_by = Some(run.to_owned());
+            is_any = true;
+        }
+    }
+    if !is_any {
+        return Ok(());
+    }
+    store(&path(set), &kept)
 }
 
 fn store(path: &Path, kept: &Kept) -> Result<()> {

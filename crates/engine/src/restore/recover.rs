@@ -62,6 +62,16 @@ pub async fn recover(set: &BackupSet, observer: Arc<dyn Observer>) -> Result<Opt
     recover_left(set, &run).await
 }
 
+/// What is advised, and `dumprestore recover` after it, unless that is advised already.
+pub(super) fn then_recover(hint: Option<&str>) -> String {
+    match hint {
+        None => "remove the cause, then run `dumprestore recover`".to_owned(),
+        Some(hint) if hint.contains("`dumprestore recover`") => hint.to_owned(),
+        Some(hint) if hint.ends_with('?') => format!("{hint} once it is mended, run `dumprestore recover`"),
+        Some(hint) => format!("{hint}; then run `dumprestore recover`"),
+    }
+}
+
 /// The same, by a run that holds the lock already.
 pub(crate) async fn recover_left(set: &BackupSet, run: &Run) -> Result<Option<Recovered>> {
     if crate::dump::remove_left(set).await? {
@@ -102,10 +112,9 @@ async fn has_taken_effect(set: &BackupSet, left: &Left) -> Result<bool> {
     let Some(token) = left.tokens.get(&last.node) else { return Ok(false) };
     last_took_effect(set, left, &last.node, token).await.map_err(|error| {
         // Going back or forward without knowing could leave one node new and the others old.
-        let hint = error.hint().map_or_else(|| "remove the cause".to_owned(), str::to_owned);
         Error::stuck(format!("it can't be told whether an interrupted restore was committed: {error}"))
             .with_node(&last.node)
-            .with_hint(format!("{hint}; then run `dumprestore recover`"))
+            .with_hint(then_recover(error.hint()))
     })
 }
 
@@ -136,17 +145,21 @@ async fn finish(set: &BackupSet, mut left: Left, run: &Run) -> Result<()> {
                 driver: node.driver,
                 target: node.target,
                 token,
+                passed_over_by: None,
             })),
             Err(error) => failed.push(error.with_node(&node.node)),
         }
     }
     if let Some(first) = failed.first() {
         let message = format!("an interrupted restore is committed, and could not be finished: {first}");
-        let hint = first.hint().map_or_else(|| "remove the cause".to_owned(), str::to_owned);
-        return Err(Error::stuck(message).with_hint(format!("{hint}; then run `dumprestore recover`")));
+        return Err(Error::stuck(message).with_hint(then_recover(first.hint())));
     }
     if left.header.keep {
         previous::write(set, kept)?;
+    } else {
+        let targets: Vec<_> =
+            left.header.nodes.iter().map(|node| (&node.node, &*node.driver, &*node.target)).collect();
+        previous::mark_passed_over(set, &targets, &left.header.run)?;
     }
     left.journal.remove()
 }
@@ -216,4 +229,18 @@ pub(super) fn same_target(node: &NodePath, driver: &dyn Driver, kind: &str, targ
             }
             false => format!("give it the same target, for example with `--map {node}={target}`"),
         }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::then_recover;
+
+    #[test]
+    fn recover_is_advised_once() {
+        let once = |hint| assert_eq!(then_recover(hint).matches("`dumprestore recover`").count(), 1);
+        for hint in [None, Some("free some room"), Some("unmount it, then run `dumprestore recover`")] {
+            once(hint);
+        }
+        assert!(then_recover(Some("does it listen there?")).contains("there? once"));
+    }
 }

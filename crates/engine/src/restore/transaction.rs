@@ -272,13 +272,10 @@ pub(super) fn end_rollback(journal: Journal, stuck: Vec<(Undo, Error)>) -> Resul
     let mut errors = stuck.into_iter().map(|(_, error)| error);
     let Some(first) = errors.next() else { return removed };
     let also: Vec<String> = errors.map(|error| error.to_string()).collect();
-    let mut hint = match first.hint() {
-        Some(hint) => hint.to_owned(),
-        None => "remove the cause".to_owned(),
+    let hint = match (hopeless, first.hint()) {
+        (false, hint) => super::recover::then_recover(hint),
+        (true, hint) => hint.unwrap_or("remove the cause").to_owned(),
     };
-    if !hopeless {
-        hint.push_str("; then run `dumprestore recover`");
-    }
     let mut error = Error::stuck(format!("the restore could not be wholly undone: {first}")).with_hint(hint);
     if !hopeless {
         error = error.with_context("journal", journal_path);
@@ -344,6 +341,7 @@ impl Step {
             driver: self.driver.clone(),
             target: self.target.clone(),
             token,
+            passed_over_by: None,
         }
     }
 
