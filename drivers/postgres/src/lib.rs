@@ -21,6 +21,7 @@ mod contents;
 mod driver;
 mod dump;
 mod export;
+mod holders;
 mod inspect;
 mod links;
 mod pattern;

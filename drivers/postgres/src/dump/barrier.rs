@@ -5,9 +5,17 @@ use std::time::{Duration, Instant};
 use dumprestore_driver::{Error, ErrorKind, Result};
 
 use crate::connect::{Connection, Target, connect, sqlstate};
+use crate::holders::{self, InTheWay};
 
-/// Between two tries, writers get on.
+/// How long a try may wait while it holds other locks: what writers notice of it.
+const TRY: Duration = Duration::from_millis(50);
+
+/// Between two tries writers get on, at first for so long, and then for longer.
 const PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// At the end, the tries are longer than that, for so long.
+const INSIST: Duration = Duration::from_secs(3);
 
 /// For how long tables are tried to lock, if the configuration sets no limit.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -19,25 +27,35 @@ pub(crate) struct Barrier {
 }
 
 impl Barrier {
-    /// Locks all of `tables`, given quoted, or none. While it waits for one table it holds others: so it waits for less
-    /// than `deadlock_timeout`, lets go, and tries again. If writers and it wait for each other it is thus never a
-    /// writer that the server ends.
+    /// Locks all of `tables`, given quoted, or none. While it waits for one table it holds others, and stops who writes
+    /// to them. So it looks first, without any lock, for writers that are not soon done; and it tries for a moment, lets
+    /// go, and pauses. Only for the last seconds does it try for longer, yet for less than `deadlock_timeout`: if writers
+    /// and it wait for each other it is thus never a writer that the server ends.
     pub(crate) async fn raise(
         target: &Target,
         tables: &[String],
         patience: Option<Duration>,
     ) -> Result<Self> {
         let connection = connect(target, "dumprestore: dump, locked cut").await?;
-        let wait = Duration::from_millis(deadlock_timeout(&connection).await? * 7 / 10)
-            .max(Duration::from_millis(1));
-        let until = Instant::now() + patience.unwrap_or(LONGEST);
+        let longer = Duration::from_millis(deadlock_timeout(&connection).await? * 7 / 10).max(TRY);
+        let patience = patience.unwrap_or(LONGEST);
+        let until = Instant::now() + patience;
+        let insists_from = until - INSIST.min(patience / 4);
+        let mut pause = PAUSE;
         loop {
             let since = Instant::now();
-            match try_lock(&connection, tables, wait).await {
-                Ok(()) => return Ok(Self { connection, since }),
-                Err(error) if is_wait(&error) && Instant::now() < until => tokio::time::sleep(PAUSE).await,
-                Err(error) => return Err(told(error)),
+            let insists = since >= insists_from;
+            if insists || !holders::are_held(&connection, tables, InTheWay::Writers).await? {
+                let wait = if insists { longer } else { TRY };
+                match try_lock(&connection, tables, wait).await {
+                    Ok(()) => return Ok(Self { connection, since }),
+                    Err(error) if is_wait(&error) && Instant::now() < until => {}
+                    Err(error) => return Err(told(error)),
+                }
             }
+            let rest = insists_from.saturating_duration_since(Instant::now()).max(PAUSE);
+            tokio::time::sleep(pause.min(rest)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 

@@ -6,40 +6,56 @@ use dumprestore_driver::{Error, Result};
 
 use super::super::server::Server;
 use crate::connect::{Connection, sqlstate};
+use crate::holders::{self, InTheWay};
 
-/// Between two tries, others get on.
+/// How long a try may wait for one lock while it holds others: what applications notice of it.
+const TRY: Duration = Duration::from_millis(50);
+
+/// Between two tries others get on, at first for so long, and then for longer.
 const PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// For how long it is applications that come first, if the configuration sets no limit.
+/// For how long it is applications that come first, and then again, if the configuration sets no limit.
 const POLITE: Duration = Duration::from_secs(30);
+
+/// For how long it insists at most, of `lock_timeout` a quarter at most.
+const INSIST: Duration = Duration::from_secs(3);
 
 /// Locks all of `tables`, given quoted, so that nobody else reads or writes them until the end of the transaction.
 ///
-/// While it waits for one it holds others: so it waits for less than `deadlock_timeout`, lets go of all, and tries again.
-/// If others and it wait for each other it is thus never an application that the server ends. Where that does not help,
-/// as applications without a pause lock tables now in this order and now in that, it insists for the second half of
-/// `lock_timeout`: the server then ends one or the other, and they go on once they are let.
+/// While it waits for one it holds others, and stops all who come for them. So it looks first, without any lock, for
+/// transactions that are not soon over; and it tries for a moment, which is less than `deadlock_timeout`, lets go of all,
+/// and pauses. If others and it wait for each other it is thus never an application that the server ends. Where that does
+/// not help, as applications without a pause lock tables now in this order and now in that, it insists for the last
+/// seconds of `lock_timeout`: the server then ends one or the other, and they go on once they are let.
 ///
 /// # Errors
 /// If others hold one for longer: they are named.
 pub(super) async fn lock(server: &Server, session: &Connection, tables: &[String]) -> Result<()> {
-    let begun = Instant::now();
-    let short = patience(session).await?;
+    let mut begun = Instant::now();
+    let insistence = server.lock_timeout.map_or(INSIST, |longest| INSIST.min(longest / 4));
+    let polite = server.lock_timeout.map_or(POLITE, |longest| longest.saturating_sub(insistence));
+    let mut pause = PAUSE;
     while !tables.is_empty() {
-        let left = server.lock_timeout.map(|longest| longest.saturating_sub(begun.elapsed()));
-        let insists = begun.elapsed() > server.lock_timeout.map_or(POLITE, |longest| longest / 2);
-        // 0 is for ever.
-        let rest = left.map_or(Duration::ZERO, |left| left.max(Duration::from_millis(1)));
-        let wait = if insists { rest } else { short };
-        let Err(error) = try_lock(session, tables, wait).await else { break };
-        let busy = matches!(sqlstate(&error), Some("55P03" | "40P01"));
-        if !busy {
-            return Err(error);
+        let insists = begun.elapsed() >= polite;
+        if insists || !holders::are_held(session, tables, InTheWay::Any).await? {
+            let rest = server.lock_timeout.map_or(INSIST, |longest| longest.saturating_sub(begun.elapsed()));
+            let wait = if insists { rest.max(TRY) } else { TRY };
+            let Err(error) = try_lock(session, tables, wait).await else { break };
+            if !matches!(sqlstate(&error), Some("55P03" | "40P01")) {
+                return Err(error);
+            }
+            let is_over = server.lock_timeout.is_some_and(|longest| begun.elapsed() >= longest);
+            if is_over || insists && server.lock_timeout.is_some() && sqlstate(&error) == Some("55P03") {
+                return Err(explained(session, error, tables).await);
+            }
+            if insists && server.lock_timeout.is_none() {
+                begun = Instant::now();
+            }
         }
-        if left.is_some_and(|left| left.is_zero()) || insists && sqlstate(&error) == Some("55P03") {
-            return Err(explained(session, error, tables).await);
-        }
-        tokio::time::sleep(PAUSE).await;
+        let until_insistence = polite.saturating_sub(begun.elapsed()).max(PAUSE);
+        tokio::time::sleep(pause.min(until_insistence)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
     // For what could not be named here, such as views: who uses them uses tables as well.
     let rest = server.lock_timeout.map_or(0, |longest| longest.as_millis());
@@ -65,14 +81,6 @@ async fn try_lock(session: &Connection, tables: &[String], wait: Duration) -> Re
 async fn run(session: &Connection, statement: &str) -> Result<()> {
     let done = session.batch_execute(statement).await;
     done.map_err(|error| session.fault(error, "can't lock what is to be replaced"))
-}
-
-async fn patience(session: &Connection) -> Result<Duration> {
-    let asked = "SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'";
-    let row = session.query_one(asked, &[]).await;
-    let row = row.map_err(|error| session.fault(error, "can't read `deadlock_timeout`"))?;
-    let longest = u64::try_from(row.get::<_, i64>(0)).unwrap_or(1000) * 7 / 10;
-    Ok(Duration::from_millis(longest.max(1)))
 }
 
 /// Who holds locks on these tables.
