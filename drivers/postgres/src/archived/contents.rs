@@ -32,6 +32,14 @@ pub(crate) struct Contents {
     pub(crate) unchecked: Vec<Unchecked>,
 }
 
+impl Contents {
+    /// The tables that are archived without their rows.
+    pub(crate) fn without_rows(&self) -> Vec<String> {
+        let without = self.tables.iter().filter(|table| table.without_data);
+        without.map(|table| format!("{}.{}", table.schema, table.name)).collect()
+    }
+}
+
 /// Roles of large objects, each once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LargeObjectRoles {

@@ -146,13 +146,7 @@ impl Plan<'_> {
                 needs::major(session.version())
             ));
         }
-        let without: Vec<String> = self
-            .contents
-            .tables
-            .iter()
-            .filter(|table| table.without_data)
-            .map(|table| format!("{}.{}", table.schema, table.name))
-            .collect();
+        let without = self.contents.without_rows();
         if !without.is_empty() {
             changes.notes.push(format!("the dump is without the rows of `{}`", without.join("`, `")));
         }

@@ -159,16 +159,6 @@ impl Restore {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
     }
 
-    /// Does something, unless the run is to stop: what is under way at the server is then cut off.
-    async fn unless_cancelled<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        self.cancel.check()?;
-        tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => Err(Error::cancelled()),
-            done = work => done,
-        }
-    }
-
     /// A session to swap from, once it is sure that it is the right server, and nobody of an earlier process is at work.
     async fn maintenance(&self) -> Result<Connection> {
         let session = self.server.maintenance().await?;
@@ -189,7 +179,7 @@ impl Restore {
             .enumerate()
             .flat_map(|(at, table)| table.parts.iter().map(move |part| (part.clone(), at)))
             .collect();
-        let made = self.unless_cancelled(self.make(&contents)).await;
+        let made = unless_cancelled(&self.cancel, self.make(&contents)).await;
         self.contents = Some(contents);
         self.entry.staged = Staged::Made { oid: Some(made?) };
         self.entry.step = Step::Begun;
@@ -237,7 +227,7 @@ impl Restore {
         if self.entry.step >= Step::Prepared {
             return Ok(());
         }
-        let old = self.unless_cancelled(self.make_ready()).await?;
+        let old = unless_cancelled(&self.cancel, self.make_ready()).await?;
         self.entry.old = Some(old);
         self.entry.step = Step::Prepared;
         Ok(())
@@ -267,6 +257,16 @@ impl Restore {
         self.contents
             .clone()
             .ok_or_else(|| Error::defect("a restore is loaded or prepared that has not begun"))
+    }
+}
+
+/// Does something, unless the run is to stop: what is under way at the server is then cut off.
+async fn unless_cancelled<T>(cancel: &Cancel, work: impl Future<Output = Result<T>>) -> Result<T> {
+    cancel.check()?;
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(Error::cancelled()),
+        done = work => done,
     }
 }
 

@@ -127,13 +127,7 @@ pub(super) async fn changes(session: &Connection, chosen: &Chosen, policies: Pol
         let others: Vec<String> = targets.others.iter().map(Relation::label).collect();
         changes.notes.push(format!("locked as well, for their foreign keys: `{}`", others.join("`, `")));
     }
-    let left: Vec<String> = chosen
-        .contents
-        .tables
-        .iter()
-        .filter(|table| table.without_data)
-        .map(|table| format!("{}.{}", table.schema, table.name))
-        .collect();
+    let left = chosen.contents.without_rows();
     if !left.is_empty() {
         changes.notes.push(format!("left alone, as the dump is without their rows: `{}`", left.join("`, `")));
     }

@@ -33,7 +33,6 @@ mod tolerance;
 mod whole;
 
 use std::collections::{HashMap, HashSet};
-use std::future::Future;
 use std::sync::{Arc, PoisonError};
 
 use dumprestore_driver::{
@@ -47,7 +46,9 @@ use super::items::Policies;
 use super::lanes::SETTINGS;
 use super::rows;
 use super::server::Server;
-use super::{CONTENTS, LARGE_OBJECTS, large_objects, policies_of, read_contents, server_of};
+use super::{
+    CONTENTS, LARGE_OBJECTS, large_objects, policies_of, read_contents, server_of, unless_cancelled,
+};
 use crate::config::Setup;
 use crate::connect::Connection;
 pub(crate) use choice::Chosen;
@@ -120,21 +121,12 @@ impl InPlace {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner).extend(entries);
     }
 
-    /// Does something, unless the run is to stop: what is under way at the server is then cut off.
-    async fn unless_cancelled<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        self.cancel.check()?;
-        tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => Err(Error::cancelled()),
-            done = work => done,
-        }
-    }
-
     async fn begin(&mut self) -> Result<()> {
         let archived = self.archived.clone().ok_or_else(not_begun)?;
         let contents = read_contents(archived.clone()).await?;
         let mut chosen = Chosen::of(contents, &self.selection, &*archived)?;
-        let (session, transaction, suspended) = self.unless_cancelled(self.open(&mut chosen)).await?;
+        let (session, transaction, suspended) =
+            unless_cancelled(&self.cancel, self.open(&mut chosen)).await?;
         self.tables = chosen
             .contents
             .tables
@@ -210,7 +202,7 @@ impl InPlace {
         if self.entry.step >= Step::Prepared {
             return Ok(());
         }
-        self.unless_cancelled(self.complete()).await?;
+        unless_cancelled(&self.cancel, self.complete()).await?;
         self.entry.step = Step::Prepared;
         Ok(())
     }
