@@ -29,8 +29,8 @@ fn sql_is_refused_where_a_driver_has_none() {
     let shop = Shop::new();
     shop.must(&["dump", "-q", "-o", "shop.zip"]);
     for (arguments, code, says) in [
-        (&["uploads", "--sql", "-o", "x.sql"][..], 1, "is no SQL"),
-        (&["uploads", "--sql", "-o", "-"], 1, "is no SQL"),
+        (&["uploads", "--sql", "-o", "x.sql"][..], 1, "can't be extracted as SQL"),
+        (&["uploads", "--sql", "-o", "-"], 1, "can't be extracted as SQL"),
         (&["upload", "--sql", "-o", "x.sql"], 2, "did you mean `uploads`?"),
         (&["uploads/files", "--sql", "-o", "x.sql"], 2, "a part alone is no SQL"),
         (&["uploads:", "--sql", "-o", "x.sql"], 2, "names no thing"),

@@ -81,6 +81,11 @@ impl Capabilities {
     pub fn terms(&self, asked: Placement, selection: &Selection) -> Result<Terms> {
         let placement = match self.partial {
             _ if selection.is_whole() => asked,
+            Partial::Whole if selection.things.is_empty() => {
+                return Err(Error::unsupported("this node has no schema apart from its data").with_hint(
+                    "leave out `--schema-only` and `--data-only`, or name with `--only` the nodes that have one",
+                ));
+            }
             Partial::Whole => {
                 return Err(Error::unsupported("this node is restored whole or not at all")
                     .with_hint("name the node alone with `--only`"));

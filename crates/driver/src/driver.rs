@@ -55,7 +55,7 @@ pub trait DriverConfig: DeserializeOwned + JsonSchema + Send + Sync + 'static {
         _selection: &Selection,
         _out: &mut (dyn Write + Send),
     ) -> Result<()> {
-        Err(Error::unsupported(format!("a `{}` node is no SQL", Self::KIND))
+        Err(Error::unsupported(format!("a `{}` node can't be extracted as SQL", Self::KIND))
             .with_hint("`extract` without `--sql` gives its parts as they are"))
     }
 }
@@ -242,6 +242,12 @@ pub trait Staging: Links + Send + Sync {
     /// Whether this part is needed. What is not is neither read nor loaded. By default everything is.
     fn wants(&self, _part: &ArchivedPart) -> bool {
         true
+    }
+
+    /// Whether parts are better begun in the order in which they were dumped. By default the engine chooses one in which
+    /// lanes work far apart from each other.
+    fn keeps_order(&self) -> bool {
+        false
     }
 
     /// Reads one part into the staging. Called for several at once, as far as [`Terms::lanes`](crate::Terms::lanes)

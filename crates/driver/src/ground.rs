@@ -53,7 +53,7 @@ impl Ground {
         if Self::of(path).is_some_and(|found| self.is(found)) {
             return Ok(());
         }
-        Err(Error::stuck("where the restore was staged there is nothing of it, and not the folder that was there")
+        Err(Error::stuck("the folder in which a restore left its files is not there, or is another one")
             .with_context("folder", path.display())
             .with_hint(
                 "is the volume mounted? mount it; if that folder was removed for good, make it anew in the same place",

@@ -79,7 +79,7 @@ impl Section {
     }
 
     /// All parts in such an order that lanes, which take one after the other, work far apart from each other: two
-    /// threads that make files in one folder wait for each other most of the time.
+    /// threads that make files in one folder wait for each other most of the time. With one, in the order of the archive.
     pub(crate) fn apart(
         &self,
         lanes: usize,

@@ -71,8 +71,13 @@ impl HookScope<'_> {
 
     async fn run_all(&self, point: HookPoint, node: Option<&NodePath>, hooks: &[Hook]) -> Result<()> {
         let mut failed = None;
-        for hook in hooks {
+        for (at, hook) in hooks.iter().enumerate() {
             let Err(error) = self.run_one(point, node, hook).await else { continue };
+            // The same program may be several of them, such as `sh`.
+            let error = match hooks.len() {
+                1 => error,
+                all => error.with_context("hook", format!("{} of {all}", at + 1)),
+            };
             let error = match node {
                 Some(node) => error.with_node(node),
                 None => error,

@@ -61,6 +61,7 @@ const BAD: &[(&str, &str)] = &[
     ("nothing to dump", "version: 1\nname: shop\nset: []\n"),
     ("nothing enabled", "  - { name: db, driver: table, path: x, enabled: false }\n"),
     ("archive is a url", "version: 1\nname: shop\narchive: { to: \"s3://b/c\" }\nset: []\n"),
+    ("hooks are text", "version: 1\nname: shop\nhooks:\n  before_dump: echo hi\nset: []\n"),
     ("hook is text", "version: 1\nname: shop\nhooks:\n  before_dump: [./maintenance on]\nset: []\n"),
     (
         "hook is not in a list",

@@ -349,3 +349,47 @@ async fn a_client_that_holds_a_table_that_refers_is_named() {
     client.batch_execute("SELECT * FROM customer; COMMIT").await.unwrap();
     assert_eq!(place.content(), before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_name_large_objects_which_are_gone_are_counted() {
+    let place = Place::new(server(), SHOP);
+    place.batch(
+        "CREATE DOMAIN lo AS oid; CREATE TABLE pictures (name text, \"the picture\" lo);
+        INSERT INTO pictures VALUES ('a', lo_from_bytea(11, 'a')), ('b', lo_from_bytea(12, 'b')), ('none', 0), ('x', NULL)",
+    );
+    let archived = place.dump().await;
+    for selection in [Selection::of(["pictures"]), rows(&["pictures"])] {
+        let stays = "large objects stay as they are now";
+        let notes = place.changes(&archived, &selection).await.unwrap().notes;
+        assert!(notes.iter().any(|note| note.contains(stays)), "{notes:?}");
+        assert!(place.restore(&archived, &selection).await.unwrap().is_empty());
+    }
+    place.batch("SELECT lo_unlink(11)");
+    for selection in [Selection::of(["pictures"]), rows(&["pictures"])] {
+        let ledger = place.restore(&archived, &selection).await.unwrap();
+        let [lost] = ledger.as_slice() else { panic!("{ledger:?}") };
+        assert!(
+            lost.degrades && lost.what.contains("pictures.the picture") && lost.why.contains("1 rows"),
+            "{lost:?}"
+        );
+    }
+    // With all rows they come back.
+    assert!(place.restore(&archived, &rows(&[])).await.unwrap().is_empty());
+    assert_eq!(place.value("SELECT count(*) FROM pg_largeobject_metadata"), "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_key_that_somebody_has_disabled_is_not_put_into_action() {
+    let place = Place::new(server(), SHOP);
+    let archived = place.dump().await;
+    place.batch("ALTER TABLE orders DISABLE TRIGGER ALL; INSERT INTO orders (customer) VALUES (77)");
+    let before = place.content();
+    for selection in [rows(&["customer"]), rows(&["orders"]), rows(&[])] {
+        let error = place.changes(&archived, &selection).await.unwrap_err();
+        assert!(error.to_string().contains("orders_customer_fkey of public.orders"), "{error:?}");
+        assert!(error.hint().unwrap().contains("ENABLE TRIGGER"), "{error:?}");
+        assert_eq!(place.fails(&archived, &selection).await.to_string(), error.to_string());
+    }
+    assert_eq!(place.content(), before);
+    place.restore(&archived, &rows(&["notes"])).await.unwrap();
+}

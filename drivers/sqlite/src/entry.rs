@@ -207,12 +207,16 @@ pub(crate) struct Kept {
     mode: Option<u32>,
     #[serde(default)]
     owner: Option<Owner>,
+    /// The folder that it is in.
+    #[serde(default)]
+    ground: Option<Ground>,
 }
 
 impl Kept {
     pub(crate) fn new(path: &Path, old: Before) -> Self {
         let Before { form, wal, mode, owner } = old;
-        Self { version: VERSION, path: PathText::new(path), form, wal, mode, owner }
+        let ground = path.parent().and_then(Ground::of);
+        Self { version: VERSION, path: PathText::new(path), form, wal, mode, owner, ground }
     }
 
     pub(crate) fn parse(token: &Token) -> Result<Self> {
@@ -231,8 +235,15 @@ impl Kept {
     }
 
     /// Removes it. Twice is once.
+    ///
+    /// # Errors
+    /// If neither it nor its folder is there: its file system may not be mounted.
     pub(crate) fn discard(&self) -> Result<()> {
-        remove_with_companions(&self.path.path()?)
+        let path = self.path.path()?;
+        if let (false, Some(ground), Some(folder)) = (path.exists(), self.ground, path.parent()) {
+            ground.check(folder)?;
+        }
+        remove_with_companions(&path)
     }
 }
 

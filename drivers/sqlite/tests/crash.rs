@@ -323,3 +323,19 @@ async fn where_the_folder_is_not_there_a_restore_is_neither_undone_nor_done() {
         assert_eq!(support::fingerprint(&place.path), live);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_state_whose_folder_is_not_there_is_not_forgotten() {
+    for journal in Journal::BOTH {
+        let (place, dumped, _, _) = changed(journal, Seed::Ordinary).await;
+        let kept = place.restore_and_keep(&dumped).await;
+        let (folder, away) = (place.path.parent().unwrap(), place.root().join("away"));
+        std::fs::rename(folder, &away).unwrap();
+        let error = place.driver.discard_previous(&kept).await.unwrap_err();
+        assert!(error.hint().unwrap().contains("mounted"), "{error}");
+        std::fs::rename(&away, folder).unwrap();
+        place.driver.discard_previous(&kept).await.unwrap();
+        place.driver.discard_previous(&kept).await.unwrap();
+        assert_eq!(place.names(), ["shop.db"]);
+    }
+}

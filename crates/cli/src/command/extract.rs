@@ -139,7 +139,10 @@ fn no_part(archive: &OpenArchive, what: &str) -> Error {
         names.push(part.name.to_string());
     }
     let error = Error::config(format!("the archive has no part `{}`", what.escape_debug()));
-    match dumprestore::nearest(name, names.iter().map(String::as_str)) {
+    // People remember how a file is called, and not where drivers put it.
+    let ends_so = |full: &&str| full.strip_suffix(name).is_some_and(|rest| rest.ends_with('/'));
+    let by_its_end = names.iter().map(String::as_str).find(ends_so);
+    match by_its_end.or_else(|| dumprestore::nearest(name, names.iter().map(String::as_str))) {
         Some(meant) => error.with_hint(format!("did you mean `{path}/{meant}`? `unzip -l` lists all parts")),
         None => error.with_hint(format!("{INSPECT}; `unzip -l` lists all parts")),
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dumprestore_driver::{BuildContext, Result, Secret};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::MapAccessDeserializer;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -19,21 +19,21 @@ use crate::{Hook, HookPoint, Hooks, OnError};
 #[schemars(rename = "Hooks")]
 pub(crate) struct WrittenHooks {
     /// Before anything is read.
-    before_dump: Vec<WrittenHook>,
+    before_dump: WrittenHookList,
     /// After everything was dumped, before the archive gets its final name.
-    after_dump: Vec<WrittenHook>,
+    after_dump: WrittenHookList,
     /// Before anything is staged.
-    before_restore: Vec<WrittenHook>,
+    before_restore: WrittenHookList,
     /// After everything is staged and checked, before the first commit: the place for migrations.
-    pre_swap: Vec<WrittenHook>,
+    pre_swap: WrittenHookList,
     /// After the last commit.
-    after_restore: Vec<WrittenHook>,
+    after_restore: WrittenHookList,
     /// At the end of a run that worked.
-    on_success: Vec<WrittenHook>,
+    on_success: WrittenHookList,
     /// At the end of a run that did not.
-    on_failure: Vec<WrittenHook>,
+    on_failure: WrittenHookList,
     /// At the end of every run.
-    always: Vec<WrittenHook>,
+    always: WrittenHookList,
 }
 
 impl WrittenHooks {
@@ -51,11 +51,35 @@ impl WrittenHooks {
         ];
         let mut hooks = Hooks::new();
         for (point, written) in points {
-            for hook in written {
+            for hook in written.0 {
                 hooks = hooks.with(point, hook.0.build(cx)?);
             }
         }
         Ok(hooks)
+    }
+}
+
+/// The hooks of a point, in the order in which they run.
+#[derive(Default, JsonSchema)]
+#[schemars(transparent)]
+struct WrittenHookList(Vec<WrittenHook>);
+
+impl<'de> Deserialize<'de> for WrittenHookList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Written;
+        impl<'de> Visitor<'de> for Written {
+            type Value = WrittenHookList;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of hooks")
+            }
+            fn visit_str<E: serde::de::Error>(self, _: &str) -> std::result::Result<WrittenHookList, E> {
+                Err(E::custom(NO_SHELL))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> std::result::Result<WrittenHookList, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(WrittenHookList)
+            }
+        }
+        deserializer.deserialize_any(Written)
     }
 }
 

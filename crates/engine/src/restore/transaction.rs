@@ -347,11 +347,14 @@ impl Step {
 
     async fn load(&mut self, run: &Run) -> Result<()> {
         let Some(section) = self.section.clone() else { return Ok(()) };
-        let (bytes, count) = {
+        let ((bytes, count), keeps_order) = {
             let staging = self.staging.read().await;
             let wanted = section.parts().filter(|part| staging.wants(part));
-            wanted.fold((0u64, 0), |(bytes, count), part| (bytes.saturating_add(part.size), count + 1))
+            let add =
+                |(bytes, count): (u64, u64), part: ArchivedPart| (bytes.saturating_add(part.size), count + 1);
+            (wanted.fold((0, 0), add), staging.keeps_order())
         };
+        let stretches = if keeps_order { 1 } else { self.lanes.count.get() };
         let meter = Meter::begin(&run.observer, &self.node, "load", (Some(bytes), Some(count)));
         let loader = Loader {
             section: section.clone(),
@@ -359,7 +362,7 @@ impl Step {
             meter: meter.clone(),
             cancel: run.stop.clone(),
         };
-        let parts = futures_util::stream::iter(section.apart(self.lanes.count.get())?);
+        let parts = futures_util::stream::iter(section.apart(stretches)?);
         let loaded = self.lanes.run(parts, move |part| loader.load(&part)).await;
         loaded.map_err(|error| error.with_node(&self.node))?;
         meter.finish();

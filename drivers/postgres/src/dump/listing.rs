@@ -76,13 +76,29 @@ impl Listing {
         mut pieces: Vec<(PartName, u64, Piece)>,
         ledger: Vec<LedgerEntry>,
     ) -> Result<Self> {
-        // So that the longest part is not begun last.
-        pieces.sort_by_key(|(_, bytes, _)| std::cmp::Reverse(*bytes));
+        in_order(&mut pieces);
         let mut parts = vec![Part::new(PartName::new(CONTENTS)?)];
         parts.extend(pieces.iter().map(|(name, bytes, _)| Part::new(name.clone()).with_size(*bytes)));
         let pieces = pieces.into_iter().map(|(name, _, piece)| (name, piece)).collect();
         Ok(Self { contents, pieces, parts, ledger })
     }
+}
+
+/// Large tables first, and the parts of each together: so nothing long is begun last, and a restore, which loads in this
+/// order, can build the indexes of one while it loads the next.
+fn in_order(pieces: &mut [(PartName, u64, Piece)]) {
+    let table = |piece: &Piece| match piece {
+        Piece::Rows { table, .. } => Some(table.clone()),
+        Piece::LargeObjects { .. } => None,
+    };
+    let mut bytes: HashMap<Option<String>, u64> = HashMap::new();
+    for (_, of_part, piece) in pieces.iter() {
+        *bytes.entry(table(piece)).or_default() += of_part;
+    }
+    pieces.sort_by_cached_key(|(_, _, piece)| {
+        let table = table(piece);
+        (std::cmp::Reverse(bytes.get(&table).copied()), table)
+    });
 }
 
 /// Says of each part of a table which table that is.

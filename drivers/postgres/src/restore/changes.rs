@@ -45,6 +45,7 @@ impl Plan<'_> {
         if let Some(live) = &live {
             refuse_prepared_transactions(&session, &[live.oid]).await?;
         }
+        self.refuse_not_admitted().await?;
         if let Some(kept) = Database::named(&session, &self.names.kept).await? {
             prepare::refuse_foreign(&kept)?;
         }
@@ -56,6 +57,24 @@ impl Plan<'_> {
         changes.needs_bytes = Some(self.contents.tables.iter().map(|table| table.bytes).sum());
         session.close().await;
         Ok(changes)
+    }
+
+    /// `pg_hba.conf` may admit the login to some databases only, and is asked before the server looks for the database: so
+    /// this tells whether the login may enter the one that is to be made.
+    async fn refuse_not_admitted(&self) -> Result<()> {
+        let staged = &self.names.staged;
+        match connect(&self.server.target.with_database(staged), "plan").await {
+            Ok(session) => session.close().await,
+            Err(error) if sqlstate(&error).is_some_and(|code| code.starts_with("28")) => {
+                return Err(error.with_context("database", staged).with_hint(
+                    "the server admits this login to some databases only, and the one that is made beside the live one is \
+                     none of them: admit it in `pg_hba.conf` to all, or to the same name with `.dumprestore-…` after it; \
+                     or restore with `--in-place`",
+                ));
+            }
+            Err(_) => {}
+        }
+        Ok(())
     }
 
     /// Tables that the archive makes.
@@ -182,7 +201,7 @@ impl Plan<'_> {
         let sessions = count(
             "SELECT pid::text FROM pg_catalog.pg_stat_activity \
              WHERE datid = $1 AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend' \
-             AND NOT (usename = current_user AND application_name LIKE '%: plan')",
+             AND NOT (usename = session_user AND application_name LIKE '%: plan')",
         )
         .await?;
         if !sessions.is_empty() {

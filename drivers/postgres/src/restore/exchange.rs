@@ -38,7 +38,11 @@ impl Restore {
     }
 
     pub(super) async fn rollback(&mut self) -> Result<()> {
+        if let Some(post_data) = &mut self.post_data {
+            post_data.stop().await;
+        }
         self.lanes.close().await;
+        self.server.wait_until_up().await;
         let session = self.maintenance().await?;
         self.server.end_left_sessions(&session).await?;
         if let Some(old) = self.entry.old {

@@ -8,17 +8,13 @@ use super::server::Server;
 use crate::connect::Connection;
 
 /// What `pg_restore` would set, and what makes loading quick. Nothing of the staged database has to be on disk before
-/// the swap, whose commit is.
+/// the swap, whose commit is. `maintenance_work_mem` stays as the server has it: with more of it indexes are built no
+/// sooner, and those of the kind `gin` later.
 pub(super) const SETTINGS: &str = "\
     SET synchronous_commit = off;\
     SET check_function_bodies = off;\
     SET xmloption = content;\
-    SET default_tablespace = '';\
-    SELECT pg_catalog.set_config('maintenance_work_mem', kilobytes || 'kB', false) FROM (\
-        SELECT GREATEST(pg_catalog.min(setting::bigint * CASE unit WHEN '8kB' THEN 8 ELSE 1 END) \
-            FILTER (WHERE name = 'maintenance_work_mem'), LEAST(524288, pg_catalog.min(setting::bigint * 8) \
-            FILTER (WHERE name = 'shared_buffers'))) AS kilobytes \
-        FROM pg_catalog.pg_settings WHERE name IN ('maintenance_work_mem', 'shared_buffers')) AS s";
+    SET default_tablespace = ''";
 
 /// Sessions of one database. As many are opened as are in use at once.
 pub(crate) struct Lanes {

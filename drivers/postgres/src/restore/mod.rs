@@ -68,6 +68,7 @@ use changes::Plan;
 use entry::{Entry, Kept, Staged, Step};
 use lanes::Lanes;
 use names::Names;
+use post_data::PostData;
 use server::Server;
 
 /// The part that holds [`Contents`].
@@ -89,7 +90,7 @@ pub(crate) struct Restore {
     names: Names,
     server: Server,
     policies: Policies,
-    lanes: Lanes,
+    lanes: Arc<Lanes>,
     origin: Origin,
     cancel: Cancel,
     /// Not there after a crash, nor where nothing is loaded.
@@ -99,6 +100,8 @@ pub(crate) struct Restore {
     /// Which table each part belongs to, by its place among them.
     tables: HashMap<String, usize>,
     loaded: Mutex<HashSet<String>>,
+    /// Not there before the restore begins, nor where nothing is loaded.
+    post_data: Option<PostData>,
     ledger: Mutex<Vec<LedgerEntry>>,
 }
 
@@ -140,7 +143,7 @@ impl Restore {
         let policies =
             Policies { owners: setup.owners, privileges: setup.privileges, tablespaces: setup.tablespaces };
         Self {
-            lanes: Lanes::new(server.clone(), names.resting(entry.staged)),
+            lanes: Arc::new(Lanes::new(server.clone(), names.resting(entry.staged))),
             entry,
             names,
             server,
@@ -151,6 +154,7 @@ impl Restore {
             contents: None,
             tables: HashMap::new(),
             loaded: Mutex::default(),
+            post_data: None,
             ledger: Mutex::default(),
         }
     }
@@ -180,8 +184,10 @@ impl Restore {
             .flat_map(|(at, table)| table.parts.iter().map(move |part| (part.clone(), at)))
             .collect();
         let made = unless_cancelled(&self.cancel, self.make(&contents)).await;
-        self.contents = Some(contents);
+        self.contents = Some(contents.clone());
         self.entry.staged = Staged::Made { oid: Some(made?) };
+        let lanes = self.lanes.clone();
+        self.post_data = Some(PostData::begin(lanes, prepare::at_once(), contents, self.policies));
         self.entry.step = Step::Begun;
         Ok(())
     }
@@ -206,8 +212,9 @@ impl Restore {
     async fn load(&self, part: &ArchivedPart, from: &mut PartReader<'_>) -> Result<()> {
         let contents = self.contents()?;
         let lane = self.lanes.take().await?;
-        match self.tables.get(part.name.as_str()).and_then(|at| contents.tables.get(*at)) {
-            Some(table) => rows::load(&lane, table, part, from, &self.cancel).await?,
+        let table = self.tables.get(part.name.as_str()).and_then(|at| Some((*at, contents.tables.get(*at)?)));
+        match table {
+            Some((_, table)) => rows::load(&lane, table, part, from, &self.cancel).await?,
             None if part.name.below(LARGE_OBJECTS).is_some() => {
                 large_objects::load(&lane, from, self.policies, &self.cancel).await?;
             }
@@ -219,13 +226,25 @@ impl Restore {
             }
         }
         self.lanes.give_back(lane);
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(part.name.to_string());
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.insert(part.name.to_string());
+        if let (Some((at, table)), Some(post_data)) = (table, &self.post_data)
+            && table.parts.iter().all(|part| loaded.contains(part))
+        {
+            post_data.loaded(at);
+        }
         Ok(())
     }
 
     async fn prepare(&mut self) -> Result<()> {
         if self.entry.step >= Step::Prepared {
             return Ok(());
+        }
+        if let Some(contents) = &self.contents {
+            self.check_loaded(contents)?;
+        }
+        if let Some(post_data) = &mut self.post_data {
+            unless_cancelled(&self.cancel, post_data.finish()).await?;
         }
         let old = unless_cancelled(&self.cancel, self.make_ready()).await?;
         self.entry.old = Some(old);

@@ -1,10 +1,13 @@
-//! Indexes, constraints, triggers, rules: made when the rows are in, on several sessions at once.
+//! Indexes, constraints, triggers, rules: made when the rows are in, on several sessions at once. Indexes of large tables
+//! begin while others are still loaded.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use dumprestore_driver::{Error, Result};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
 
 use super::items::{self, Policies};
 use super::lanes::Lanes;
@@ -18,12 +21,56 @@ use crate::quote;
 /// index calls and that reads another table, is tried again.
 const TRIES: usize = 5;
 
-/// Makes everything that comes after the rows, but what comes last.
-pub(crate) async fn make(
+/// Everything that comes after the rows, but what comes last: made in the background, some of it while rows are still
+/// loaded.
+pub(crate) struct PostData {
+    /// Tells of tables whose rows are in, until all are.
+    loaded: Option<UnboundedSender<usize>>,
+    /// One task, which is stopped if this is dropped.
+    making: JoinSet<Result<()>>,
+}
+
+impl PostData {
+    pub(crate) fn begin(
+        lanes: Arc<Lanes>,
+        at_once: usize,
+        contents: Arc<Contents>,
+        policies: Policies,
+    ) -> Self {
+        let (loaded, told) = unbounded_channel();
+        let mut making = JoinSet::new();
+        making.spawn(async move { make(&lanes, at_once, &contents, policies, told).await });
+        Self { loaded: Some(loaded), making }
+    }
+
+    /// All rows of the table at this place are in.
+    pub(crate) fn loaded(&self, table: usize) {
+        // If nobody hears it, the end tells why.
+        let _heard = self.loaded.as_ref().map(|loaded| loaded.send(table));
+    }
+
+    /// All rows are in. Waits until everything is made.
+    pub(crate) async fn finish(&mut self) -> Result<()> {
+        self.loaded = None;
+        match self.making.join_next().await {
+            Some(Ok(made)) => made,
+            Some(Err(error)) => Err(Error::defect("the `postgres` driver panicked").with_source(error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Stops, and waits until no session is in use any more.
+    pub(crate) async fn stop(&mut self) {
+        self.making.shutdown().await;
+    }
+}
+
+async fn make(
     lanes: &Lanes,
     at_once: usize,
     contents: &Contents,
     policies: Policies,
+    mut told: UnboundedReceiver<usize>,
 ) -> Result<()> {
     let after: Vec<&Item> = contents
         .items
@@ -33,15 +80,25 @@ pub(crate) async fn make(
     let path = refresh::search_path(&contents.database);
     let mut schedule = Schedule::new(&after, &contents.items, &contents.tables);
     let mut under_way = FuturesUnordered::new();
+    // While rows are loaded the server has enough to do.
+    let mut most = 1;
     loop {
-        while under_way.len() < at_once
+        while under_way.len() < most
             && let Some(at) = schedule.next()
         {
             under_way.push(make_on_lane(lanes, at, after[at], policies, &path));
         }
-        match under_way.next().await {
-            Some(made) => schedule.done(made?),
-            None => return Ok(()),
+        let is_loading = most < at_once;
+        tokio::select! {
+            Some(made) = under_way.next() => schedule.done(made?),
+            loaded = told.recv(), if is_loading => match loaded {
+                Some(table) => schedule.loaded(table),
+                None => {
+                    schedule.all_loaded();
+                    most = at_once;
+                }
+            },
+            else => return Ok(()),
         }
     }
 }

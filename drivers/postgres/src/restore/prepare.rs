@@ -18,13 +18,14 @@ use crate::quote;
 /// More sessions than that do not build a database any sooner.
 const MOST_AT_ONCE: usize = 8;
 
+/// On so many sessions at once a database is completed.
+pub(super) fn at_once() -> usize {
+    std::thread::available_parallelism().map_or(2, NonZeroUsize::get).clamp(2, MOST_AT_ONCE)
+}
+
 impl Restore {
     /// Makes the staged database whole.
     pub(super) async fn complete(&self, contents: &Contents) -> Result<()> {
-        self.check_loaded(contents)?;
-        let at_once =
-            std::thread::available_parallelism().map_or(2, NonZeroUsize::get).clamp(2, MOST_AT_ONCE);
-        post_data::make(&self.lanes, at_once, contents, self.policies).await?;
         let lane = self.lanes.take().await?;
         set_sequences(&lane, contents).await?;
         let (privileges, last) = split_last(contents);
@@ -32,7 +33,7 @@ impl Restore {
         for entry in refresh::refresh(&self.lanes, contents).await? {
             self.tell(entry);
         }
-        for error in post_data::analyze(&self.lanes, at_once).await? {
+        for error in post_data::analyze(&self.lanes, at_once()).await? {
             self.tell(LedgerEntry::note("statistics", error.to_string()));
         }
         checks::check(&lane, contents).await?;
@@ -75,7 +76,7 @@ impl Restore {
         Ok(Old::Database { oid: live.oid, open: live.open })
     }
 
-    fn check_loaded(&self, contents: &Contents) -> Result<()> {
+    pub(super) fn check_loaded(&self, contents: &Contents) -> Result<()> {
         let loaded = self.loaded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut parts = contents.tables.iter().flat_map(|table| &table.parts);
         match parts.find(|part| !loaded.contains(*part)) {

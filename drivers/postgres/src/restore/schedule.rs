@@ -21,7 +21,12 @@ struct Task {
     touches: Vec<TableId>,
     /// Whether it needs a lock on what it touches that an index being built does not let it have.
     locks: bool,
+    /// About how long it takes.
     weight: u64,
+    /// The place among the tables of the one whose rows are all that it waits for.
+    rows_of: Option<usize>,
+    /// Whether it waits for rows.
+    gated: bool,
 }
 
 /// What is still to be made.
@@ -32,10 +37,13 @@ pub(crate) struct Schedule {
     /// For each table that a task under way deals with: how many do, and whether one of them has it locked.
     in_use: HashMap<TableId, (usize, bool)>,
     running: usize,
+    /// Whether all rows are in.
+    all_loaded: bool,
 }
 
 impl Schedule {
-    /// A schedule of these items, known from then on by their places in `items`. All others are made already.
+    /// A schedule of these items, known from then on by their places in `items`. All others are made already. They wait
+    /// for rows.
     pub(crate) fn new(items: &[&Item], all: &[Item], tables: &[Table]) -> Self {
         let places: HashMap<i32, usize> = items.iter().enumerate().map(|(at, item)| (item.id, at)).collect();
         let relations = Relations::of(all, tables);
@@ -47,23 +55,48 @@ impl Schedule {
                 tasks[at].waits_for += 1;
             }
         }
-        let mut schedule = Self {
+        for task in &mut tasks {
+            // What needs another definition may need anything.
+            task.rows_of = task.rows_of.filter(|_| task.waits_for == 0 && task.touches.len() == 1);
+            task.waits_for += 1;
+            task.gated = true;
+        }
+        Self {
             ready: BTreeSet::new(),
             waiting: (0..tasks.len()).collect(),
             in_use: HashMap::new(),
             running: 0,
+            all_loaded: false,
             tasks,
-        };
-        for at in 0..schedule.tasks.len() {
-            schedule.promote(at);
         }
-        schedule
+    }
+
+    /// All rows of the table at this place are in, and others are still loaded.
+    pub(crate) fn loaded(&mut self, table: usize) {
+        for at in 0..self.tasks.len() {
+            if self.tasks[at].rows_of == Some(table) {
+                self.open(at);
+            }
+        }
+    }
+
+    /// All rows of all tables are in.
+    pub(crate) fn all_loaded(&mut self) {
+        self.all_loaded = true;
+        (0..self.tasks.len()).for_each(|at| self.open(at));
+    }
+
+    fn open(&mut self, at: usize) {
+        if std::mem::take(&mut self.tasks[at].gated) {
+            self.tasks[at].waits_for -= 1;
+            self.promote(at);
+        }
     }
 
     /// What can be begun now: of what is ready, that which takes longest. `None` if something has to end before, or
     /// everything is begun.
     pub(crate) fn next(&mut self) -> Option<usize> {
-        if self.ready.is_empty() && self.running == 0 {
+        if self.ready.is_empty() && self.running == 0 && self.all_loaded {
             // Things that need each other can't have been dumped. If they were, the order of the dump decides.
             let first = self.waiting.first().copied()?;
             self.tasks[first].waits_for = 0;
@@ -121,6 +154,8 @@ struct Relations<'a> {
     by_item: HashMap<i32, TableId>,
     by_name: HashMap<(&'a str, &'a str), TableId>,
     bytes: HashMap<(&'a str, &'a str), u64>,
+    /// Tables that are loaded by themselves, by their places.
+    loaded: HashMap<(&'a str, &'a str), usize>,
 }
 
 impl<'a> Relations<'a> {
@@ -138,7 +173,9 @@ impl<'a> Relations<'a> {
         for table in tables {
             *bytes.entry((table.schema.as_str(), table.name.as_str())).or_default() += table.bytes;
         }
-        Self { by_item, by_name, bytes }
+        let by_themselves = tables.iter().enumerate().filter(|(_, table)| table.load_through.is_none());
+        let loaded = by_themselves.map(|(at, table)| ((table.schema.as_str(), table.name.as_str()), at));
+        Self { by_item, by_name, bytes, loaded: loaded.collect() }
     }
 
     fn task(&self, item: &Item) -> Task {
@@ -149,10 +186,36 @@ impl<'a> Relations<'a> {
         Task {
             touches: touches.into_iter().collect(),
             locks: item.kind != "INDEX",
-            weight: table.and_then(|table| self.bytes.get(&table).copied()).unwrap_or(0),
+            weight: table
+                .and_then(|table| self.bytes.get(&table).copied())
+                .unwrap_or(0)
+                .saturating_mul(effort(item)),
+            rows_of: table.filter(|_| is_of_columns(item)).and_then(|table| self.loaded.get(&table).copied()),
             ..Task::default()
         }
     }
+}
+
+/// How much longer an index takes than one in which rows only have to be sorted.
+fn effort(item: &Item) -> u64 {
+    match method(item) {
+        "gin" | "gist" | "spgist" => 8,
+        "hnsw" | "ivfflat" => 64,
+        _ => 1,
+    }
+}
+
+fn method(item: &Item) -> &str {
+    let said = item.sql.split_once(" USING ").map(|(_, rest)| rest);
+    said.and_then(|rest| rest.split_whitespace().next()).unwrap_or_default().trim_matches('"')
+}
+
+/// Whether it is an index of columns and nothing else. What calls a function may read other tables in it, which have to be
+/// there.
+fn is_of_columns(item: &Item) -> bool {
+    matches!(item.kind.as_str(), "INDEX" | "CONSTRAINT")
+        && item.sql.matches('(').count() == 1
+        && !item.sql.contains(" WHERE ")
 }
 
 #[cfg(test)]
@@ -203,6 +266,8 @@ mod tests {
         ) {
             let after: Vec<&Item> = all.iter().filter(|item| item.section == Section::PostData).collect();
             let mut schedule = Schedule::new(&after, &all, &[]);
+            prop_assert!(schedule.next().is_none());
+            schedule.all_loaded();
             let (mut running, mut made) = (Vec::<usize>::new(), Vec::<i32>::new());
             let mut ends = ends.into_iter().cycle();
             while made.len() < after.len() {
@@ -235,24 +300,76 @@ mod tests {
             item(4, "INDEX", Section::PostData, vec![]),
         ];
         all[4].table = Some(("s".to_owned(), "big".to_owned()));
-        let big = Table {
+        let after: Vec<&Item> = all[1..].iter().collect();
+        let mut schedule = Schedule::new(&after, &all, &[table("big", 7)]);
+        schedule.all_loaded();
+        assert_eq!(order(&mut schedule, &after), [4, 1, 2, 3]);
+    }
+
+    fn table(name: &str, bytes: u64) -> Table {
+        Table {
             schema: "s".to_owned(),
-            name: "big".to_owned(),
+            name: name.to_owned(),
             columns: Vec::new(),
             load_through: None,
             encoding: None,
             without_data: false,
             of_extension: false,
-            bytes: 7,
+            bytes,
             parts: Vec::new(),
-        };
-        let after: Vec<&Item> = all[1..].iter().collect();
-        let mut schedule = Schedule::new(&after, &all, &[big]);
+        }
+    }
+
+    fn order(schedule: &mut Schedule, items: &[&Item]) -> Vec<i32> {
         let mut order = Vec::new();
         while let Some(at) = schedule.next() {
-            order.push(after[at].id);
+            order.push(items[at].id);
             schedule.done(at);
         }
-        assert_eq!(order, [4, 1, 2, 3]);
+        order
+    }
+
+    #[test]
+    fn an_index_of_columns_waits_for_the_rows_of_its_table_and_everything_else_for_all_rows() {
+        let of = |mut item: Item, table: &str, sql: &str| {
+            item.table = Some(("s".to_owned(), table.to_owned()));
+            item.sql = sql.to_owned();
+            item
+        };
+        let post = |id, kind, needs| item(id, kind, Section::PostData, needs);
+        let mut all: Vec<Item> = ["one", "two", "through"]
+            .into_iter()
+            .enumerate()
+            .map(|(id, name)| Item {
+                name: name.to_owned(),
+                ..item(id as i32, "TABLE", Section::PreData, Vec::new())
+            })
+            .collect();
+        all.extend([
+            of(post(3, "INDEX", vec![0]), "one", "CREATE INDEX i ON s.one USING btree (a)"),
+            of(post(4, "INDEX", vec![0]), "one", "CREATE INDEX j ON s.one USING \"gin\" (a)"),
+            of(post(5, "INDEX", vec![0]), "one", "CREATE INDEX k ON s.one USING btree (lower(a))"),
+            of(post(6, "INDEX", vec![0]), "one", "CREATE INDEX l ON s.one USING btree (a) WHERE b"),
+            of(post(7, "CONSTRAINT", vec![0]), "one", "ALTER TABLE s.one ADD CONSTRAINT c PRIMARY KEY (a)"),
+            of(
+                post(8, "FK CONSTRAINT", vec![0, 1, 7]),
+                "one",
+                "ALTER TABLE s.one ADD FOREIGN KEY (a) REFERENCES s.two",
+            ),
+            of(post(9, "INDEX", vec![1]), "two", "CREATE INDEX m ON s.two USING btree (a)"),
+            of(post(10, "INDEX", vec![2]), "through", "CREATE INDEX n ON s.through USING btree (a)"),
+        ]);
+        let mut through = table("through", 5);
+        through.load_through = Some(("s".to_owned(), "one".to_owned()));
+        let tables = [table("two", 900), table("one", 5), through];
+        let after: Vec<&Item> = all[3..].iter().collect();
+        let mut schedule = Schedule::new(&after, &all, &tables);
+        assert_eq!(order(&mut schedule, &after), [0; 0]);
+        schedule.loaded(1);
+        assert_eq!(order(&mut schedule, &after), [4, 3, 7]);
+        schedule.loaded(2);
+        assert_eq!(order(&mut schedule, &after), [0; 0]);
+        schedule.all_loaded();
+        assert_eq!(order(&mut schedule, &after), [9, 5, 6, 8, 10]);
     }
 }

@@ -15,6 +15,10 @@ const PATIENCE_REFUSED: Duration = Duration::from_secs(5);
 
 const CANT_END: &str = "can't end the sessions that an interrupted restore has left";
 
+/// How long what is undone waits for a server that says it is starting, and for one that is not there at all.
+const PATIENCE_STARTING: Duration = Duration::from_secs(60);
+const PATIENCE_AWAY: Duration = Duration::from_secs(3);
+
 /// What is open to everybody on nearly all servers, and what always is.
 const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
 
@@ -58,6 +62,19 @@ impl Server {
         Err(error.with_hint(
             "name with `maintenance_db` another database of the server, which this login may enter",
         ))
+    }
+
+    /// Waits for a while for a server that is just starting again: what it was at has failed for that, and is to be undone.
+    pub(crate) async fn wait_until_up(&self) {
+        let begun = tokio::time::Instant::now();
+        loop {
+            match self.maintenance().await {
+                Ok(session) => return session.close().await,
+                // What else is wrong is told to who comes next.
+                Err(error) if begun.elapsed() >= patience(&error) => return,
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
     }
 
     /// Ends what a killed process has left running: it would go on making what is being removed, and hold its locks.
@@ -128,6 +145,31 @@ async fn settle(session: Connection) -> Result<Connection> {
     let set = "SET synchronous_commit = on";
     session.batch_execute(set).await.map_err(|error| session.fault(error, "can't set a session up"))?;
     Ok(session)
+}
+
+/// How long this may go on until a server is up.
+fn patience(error: &Error) -> Duration {
+    match sqlstate(error) {
+        Some("57P03") => PATIENCE_STARTING,
+        Some(_) => Duration::ZERO,
+        None if is_away(error) => PATIENCE_AWAY,
+        None => Duration::ZERO,
+    }
+}
+
+/// Whether nothing listens there, or what does has hung up.
+fn is_away(error: &Error) -> bool {
+    use std::io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, NotFound, UnexpectedEof,
+    };
+    std::iter::successors(std::error::Error::source(error), |cause| cause.source())
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| {
+            matches!(
+                cause.kind(),
+                ConnectionAborted | ConnectionRefused | ConnectionReset | NotFound | UnexpectedEof
+            )
+        })
 }
 
 /// Whether another database of the server may let us in.

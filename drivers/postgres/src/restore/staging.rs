@@ -70,6 +70,10 @@ impl Staging for Restore {
         part.name.as_str() != CONTENTS
     }
 
+    fn keeps_order(&self) -> bool {
+        true
+    }
+
     async fn load(&self, part: &ArchivedPart, from: &mut PartReader<'_>) -> Result<()> {
         Restore::load(self, part, from).await
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dumprestore_driver::{
-    BuildContext, CutMode, Driver, DriverConfig, Error, LedgerEntry, NodePath, OldState, OpenContext, Result,
-    StageContext,
+    BuildContext, CutMode, Driver, DriverConfig, Error, LedgerEntry, NodePath, OldState, OpenContext,
+    Placement, Result, StageContext,
 };
 use dumprestore_postgres::PostgresConfig;
 use dumprestore_testkit::{Dumping, Faulty, PostgresServer, PostgresVersion, Restoring, Step, StoredNode};
@@ -52,10 +52,25 @@ pub async fn plan(archived: &Arc<StoredNode>, config: PostgresConfig) -> Result<
 
 /// Gives what the restore has told.
 pub async fn try_restore(archived: &Arc<StoredNode>, config: PostgresConfig) -> Result<Vec<LedgerEntry>> {
-    plan(archived, config.clone()).await?;
+    restore_as(archived, config, context()).await
+}
+
+/// The same, without a database beside it.
+pub async fn try_restore_in_place(
+    archived: &Arc<StoredNode>,
+    config: PostgresConfig,
+) -> Result<Vec<LedgerEntry>> {
+    restore_as(archived, config, context().with_placement(Placement::InPlace)).await
+}
+
+async fn restore_as(
+    archived: &Arc<StoredNode>,
+    config: PostgresConfig,
+    cx: StageContext,
+) -> Result<Vec<LedgerEntry>> {
     let driver = driver(config);
-    let mut restoring =
-        Restoring::stage(&*driver, archived.clone(), context(), Arc::<Faulty>::default()).await?;
+    driver.changes(archived.clone(), &cx).await?;
+    let mut restoring = Restoring::stage(&*driver, archived.clone(), cx, Arc::<Faulty>::default()).await?;
     restoring.go(Step::Finish, OldState::Drop).await?;
     Ok(restoring.staging().ledger())
 }

@@ -36,6 +36,8 @@ pub(crate) struct Chosen {
     /// What the user wrote. Empty, if all tables are meant.
     pub(super) patterns: Vec<Pattern>,
     pub(crate) large_objects: bool,
+    /// Whether the archive has large objects, and they are not restored.
+    pub(super) leaves_large_objects: bool,
     /// Whether rows are restored as well.
     pub(super) with_data: bool,
 }
@@ -73,10 +75,11 @@ impl Chosen {
         }
         let large_objects =
             with_data && patterns.is_empty() && (scope == Scope::Database || has_large_objects());
+        let leaves_large_objects = with_data && !large_objects && has_large_objects();
         if !large_objects {
             contents.large_object_roles = LargeObjectRoles::default();
         }
-        Ok(Self { scope, contents, tables, roots, patterns, large_objects, with_data })
+        Ok(Self { scope, contents, tables, roots, patterns, large_objects, leaves_large_objects, with_data })
     }
 
     /// A dump without the rows of a table that is named has nothing to replace them with.

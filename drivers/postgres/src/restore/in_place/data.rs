@@ -9,8 +9,8 @@ use super::super::needs::{self, Login, Obstacle};
 use super::super::server::Server;
 use super::choice::{Chosen, TableName};
 use super::relations::{self, Relation};
-use super::suspended::{ForeignKey, Suspended, foreign_keys};
-use super::{after, clear, extensions, locks, plan, sequences};
+use super::suspended::{ForeignKey, Suspended, disabled_keys, foreign_keys};
+use super::{after, clear, extensions, locks, lost_objects, plan, sequences};
 use crate::archived::{Contents, Table};
 use crate::catalog;
 use crate::connect::Connection;
@@ -24,6 +24,8 @@ struct Targets {
     /// The same, with all partitions.
     all: Vec<Relation>,
     keys: Vec<ForeignKey>,
+    /// Foreign keys that somebody has put out of action.
+    disabled: Vec<String>,
     /// At the other end of a foreign key.
     others: Vec<Relation>,
 }
@@ -48,10 +50,11 @@ impl Targets {
         let all = relations::with_partitions(session, &oids).await?;
         let concerned: Vec<u32> = all.iter().map(|relation| relation.oid).collect();
         let keys = foreign_keys(session, &concerned).await?;
+        let disabled = disabled_keys(session, &concerned).await?;
         let ends: BTreeSet<u32> = keys.iter().flat_map(|key| [key.referrer, key.referent]).collect();
         let ends: Vec<u32> = ends.into_iter().filter(|oid| !concerned.contains(oid)).collect();
         let others = relations::of(session, &ends).await?;
-        Ok(Self { into, emptied, all, keys, others })
+        Ok(Self { into, emptied, all, keys, disabled, others })
     }
 
     fn obstacles(&self) -> Vec<Obstacle> {
@@ -61,6 +64,13 @@ impl Targets {
             obstacles.push(Obstacle::new(
                 format!("`{}` is a foreign table, whose rows are elsewhere", foreign.label()),
                 "leave the table that it is a partition of out",
+            ));
+        }
+        // It would be in action again, and the rows that it was to let in would not fit.
+        if !self.disabled.is_empty() {
+            obstacles.push(Obstacle::new(
+                format!("foreign keys whose triggers are disabled: `{}`", self.disabled.join("`, `")),
+                "put them into action with `ALTER TABLE … ENABLE TRIGGER ALL`, or drop them, for the restore",
             ));
         }
         // Who takes a foreign key away, and makes it again, must own the table that has it.
@@ -131,6 +141,7 @@ pub(super) async fn changes(session: &Connection, chosen: &Chosen, policies: Pol
     if !left.is_empty() {
         changes.notes.push(format!("left alone, as the dump is without their rows: `{}`", left.join("`, `")));
     }
+    changes.notes.extend(chosen.leaves_large_objects.then(|| lost_objects::STAY.to_owned()));
     changes.notes.extend(plan::costs());
     changes.needs_bytes = Some(loaded(chosen).map(|table| table.bytes).sum());
     Ok(changes)

@@ -18,8 +18,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// For how long it is applications that come first, and then again, if the configuration sets no limit.
 const POLITE: Duration = Duration::from_secs(30);
 
-/// For how long it insists at most, of `lock_timeout` a quarter at most.
-const INSIST: Duration = Duration::from_secs(3);
+/// For how long it insists at most, of `lock_timeout` a half at most: several times `deadlock_timeout`, which is a second
+/// where nobody has changed it, since the server may have to end one session after the other.
+const INSIST: Duration = Duration::from_secs(5);
 
 /// Locks all of `tables`, given quoted, so that nobody else reads or writes them until the end of the transaction.
 ///
@@ -33,7 +34,7 @@ const INSIST: Duration = Duration::from_secs(3);
 /// If others hold one for longer: they are named.
 pub(super) async fn lock(server: &Server, session: &Connection, tables: &[String]) -> Result<()> {
     let mut begun = Instant::now();
-    let insistence = server.lock_timeout.map_or(INSIST, |longest| INSIST.min(longest / 4));
+    let insistence = server.lock_timeout.map_or(INSIST, |longest| INSIST.min(longest / 2));
     let polite = server.lock_timeout.map_or(POLITE, |longest| longest.saturating_sub(insistence));
     let mut pause = PAUSE;
     while !tables.is_empty() {
@@ -53,6 +54,7 @@ pub(super) async fn lock(server: &Server, session: &Connection, tables: &[String
                 begun = Instant::now();
             }
         }
+        // It does not sleep into the time in which it insists, and hardly at all in that.
         let until_insistence = polite.saturating_sub(begun.elapsed()).max(PAUSE);
         tokio::time::sleep(pause.min(until_insistence)).await;
         pause = (pause * 2).min(LONGEST_PAUSE);

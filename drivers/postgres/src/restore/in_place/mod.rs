@@ -22,6 +22,7 @@ mod entry;
 mod extensions;
 mod holdings;
 mod locks;
+mod lost_objects;
 mod outcome;
 mod plan;
 mod relations;
@@ -226,6 +227,7 @@ impl InPlace {
             Scope::Tables => tables::complete(session, chosen, self.policies).await?,
             Scope::Rows => data::complete(session, chosen, &self.suspended).await?,
         });
+        self.tell(lost_objects::named(session, chosen).await?);
         session.batch_execute("SET CONSTRAINTS ALL IMMEDIATE").await.map_err(failed)?;
         outcome::keep_number(&self.server, session).await
     }
@@ -235,6 +237,7 @@ impl InPlace {
         if let Some(session) = self.session.get_mut().take() {
             session.close().await;
         }
+        self.server.wait_until_up().await;
         let session = self.server.session(&self.entry.live).await?;
         self.server.end_left_sessions(&session).await?;
         Ok(session)

@@ -11,7 +11,7 @@ use super::super::server::Server;
 use super::choice::{Chosen, TableName};
 use super::dependents::{Published, dependents};
 use super::relations::{self, Relation};
-use super::{after, emptied, locks, plan};
+use super::{after, emptied, locks, lost_objects, plan};
 use crate::archived::{Contents, Item, Section};
 use crate::catalog;
 use crate::config::Policy;
@@ -108,6 +108,7 @@ pub(super) async fn changes(
     if !chosen.with_data {
         changes.notes.push(plan::SEQUENCES_ANEW.to_owned());
     }
+    changes.notes.extend(chosen.leaves_large_objects.then(|| lost_objects::STAY.to_owned()));
     changes.notes.extend(plan::costs());
     changes.needs_bytes = Some(chosen.contents.tables.iter().map(|table| table.bytes).sum());
     Ok(changes)
