@@ -14,6 +14,7 @@ mod changes;
 mod checks;
 mod create;
 mod databases;
+mod effort;
 mod entry;
 mod exchange;
 mod held;

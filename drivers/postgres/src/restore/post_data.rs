@@ -9,6 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
+use super::effort;
 use super::items::{self, Policies};
 use super::lanes::Lanes;
 use super::refresh;
@@ -20,6 +21,10 @@ use crate::quote;
 /// The schedule keeps definitions apart that could wait for each other. What it can't know, such as a function that an
 /// index calls and that reads another table, is tried again.
 const TRIES: usize = 5;
+
+/// What is gathered in so much stays in a processor's cache.
+const LESS_MEMORY: &str = "SELECT pg_catalog.set_config(name, '32MB', false) FROM pg_catalog.pg_settings \
+    WHERE name = 'maintenance_work_mem' AND setting::bigint > 32768";
 
 /// Everything that comes after the rows, but what comes last: made in the background, some of it while rows are still
 /// loaded.
@@ -86,7 +91,8 @@ async fn make(
         while under_way.len() < most
             && let Some(at) = schedule.next()
         {
-            under_way.push(make_on_lane(lanes, at, after[at], policies, &path));
+            let bytes = schedule.bytes(at);
+            under_way.push(make_on_lane(lanes, at, after[at], bytes, policies, &path));
         }
         let is_loading = most < at_once;
         tokio::select! {
@@ -109,11 +115,20 @@ async fn make_on_lane(
     lanes: &Lanes,
     at: usize,
     item: &Item,
+    bytes: u64,
     policies: Policies,
     path: &str,
 ) -> Result<usize> {
     let lane = lanes.take().await?;
-    make_one(&lane, item, policies, path).await?;
+    let failed = |error| lane.fault(error, "can't set a session up");
+    match effort::is_quicker_with_less_memory(item, bytes) {
+        true => {
+            lane.batch_execute(LESS_MEMORY).await.map_err(failed)?;
+            make_one(&lane, item, policies, path).await?;
+            lane.batch_execute("RESET maintenance_work_mem").await.map_err(failed)?;
+        }
+        false => make_one(&lane, item, policies, path).await?,
+    }
     lanes.give_back(lane);
     Ok(at)
 }

@@ -7,6 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
+use super::effort;
 use crate::archived::{Item, Section, Table};
 
 /// A table that definitions deal with, by a number.
@@ -23,6 +24,8 @@ struct Task {
     locks: bool,
     /// About how long it takes.
     weight: u64,
+    /// About how many bytes of rows it is made from.
+    bytes: u64,
     /// The place among the tables of the one whose rows are all that it waits for.
     rows_of: Option<usize>,
     /// Whether it waits for rows.
@@ -115,6 +118,11 @@ impl Schedule {
         Some(at)
     }
 
+    /// About how many bytes of rows it is made from, as the server keeps them.
+    pub(crate) fn bytes(&self, at: usize) -> u64 {
+        self.tasks[at].bytes
+    }
+
     /// What `next` gave has been made.
     pub(crate) fn done(&mut self, at: usize) {
         self.running -= 1;
@@ -183,31 +191,16 @@ impl<'a> Relations<'a> {
         let by_name = table.and_then(|table| self.by_name.get(&table).copied());
         let by_id = item.needs.iter().filter_map(|id| self.by_item.get(id).copied());
         let touches: BTreeSet<TableId> = by_id.chain(by_name).collect();
+        let bytes = table.and_then(|table| self.bytes.get(&table).copied()).unwrap_or(0);
         Task {
             touches: touches.into_iter().collect(),
             locks: item.kind != "INDEX",
-            weight: table
-                .and_then(|table| self.bytes.get(&table).copied())
-                .unwrap_or(0)
-                .saturating_mul(effort(item)),
+            weight: bytes.saturating_mul(effort::of(item)),
+            bytes,
             rows_of: table.filter(|_| is_of_columns(item)).and_then(|table| self.loaded.get(&table).copied()),
             ..Task::default()
         }
     }
-}
-
-/// How much longer an index takes than one in which rows only have to be sorted.
-fn effort(item: &Item) -> u64 {
-    match method(item) {
-        "gin" | "gist" | "spgist" => 8,
-        "hnsw" | "ivfflat" => 64,
-        _ => 1,
-    }
-}
-
-fn method(item: &Item) -> &str {
-    let said = item.sql.split_once(" USING ").map(|(_, rest)| rest);
-    said.and_then(|rest| rest.split_whitespace().next()).unwrap_or_default().trim_matches('"')
 }
 
 /// Whether it is an index of columns and nothing else. What calls a function may read other tables in it, which have to be
