@@ -6,6 +6,7 @@ mod builder;
 mod config;
 mod config_schema;
 mod dump;
+mod edge_check;
 mod event;
 mod export;
 mod hook;

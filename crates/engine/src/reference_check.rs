@@ -1,11 +1,15 @@
 //! Whether the references of one node resolve in another: on the pins of a dump, and in what a restore has staged.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use dumprestore_driver::{Cancel, Edge, Error, KeySink, Reference, Result, Source, Staging, Unresolved, Why};
+use dumprestore_driver::{Cancel, Edge, Error, KeySink, Reference, Result, Source, Staging, Unresolved};
 use tokio::sync::RwLock;
+use tokio::task::{JoinError, JoinHandle};
+
+use crate::edge_check::weight;
+pub(crate) use crate::edge_check::{EdgeCheck, Prints, Room};
 
 /// References are resolved in batches: a round trip for each would be slow, all at once could be too many.
 const BATCH: usize = 4096;
@@ -13,9 +17,6 @@ const BATCH: usize = 4096;
 const BATCH_BYTES: usize = 1 << 20;
 /// So many bytes of references are remembered at a time, so as not to resolve the same one twice.
 const REMEMBERED: usize = 6 << 20;
-/// So many bytes of unresolved references are kept, of all edges together; what is beyond them is counted. That is
-/// some 25,000 of ordinary length.
-const KEPT: usize = 8 << 20;
 
 /// One end of a reference: what is pinned, or what is staged.
 #[derive(Clone)]
@@ -40,81 +41,6 @@ impl LinkEnd {
     }
 }
 
-/// What the check of one edge on one cut found.
-#[derive(Debug, Default)]
-pub(crate) struct EdgeCheck {
-    /// References that were read.
-    pub(crate) read: u64,
-    /// Those that do not resolve, up to a bound.
-    pub(crate) unresolved: Vec<Unresolved>,
-    /// How many more do not resolve.
-    pub(crate) beyond: u64,
-}
-
-impl EdgeCheck {
-    /// What was found, all of it.
-    #[cfg(test)]
-    pub(crate) fn found(read: u64, unresolved: Vec<Unresolved>) -> Self {
-        Self { read, unresolved, beyond: 0 }
-    }
-
-    pub(crate) fn dangling(&self) -> u64 {
-        self.unresolved.len() as u64 + self.beyond
-    }
-
-    fn add(&mut self, unresolved: Vec<Unresolved>, room: &mut Room) {
-        for bad in unresolved {
-            if room.take(&bad) { self.unresolved.push(bad) } else { self.beyond += 1 }
-        }
-    }
-
-    /// Takes out what is to be asked about once more: not what no referent can mend.
-    pub(crate) fn take(&mut self, room: &mut Room) -> Vec<Reference> {
-        let taken = std::mem::take(&mut self.unresolved);
-        let (stays, taken): (Vec<_>, Vec<_>) =
-            taken.into_iter().partition(|bad| matches!(bad.why, Why::Malformed(_)));
-        self.unresolved = stays;
-        taken.iter().for_each(|bad| room.give_back(bad));
-        taken.into_iter().map(|bad| bad.reference).collect()
-    }
-
-    /// Puts the answers in the place of what was taken out.
-    pub(crate) fn put_back(&mut self, again: Vec<Unresolved>, room: &mut Room) {
-        self.add(again, room);
-    }
-}
-
-/// Room in memory for unresolved references, in bytes.
-#[derive(Debug)]
-pub(crate) struct Room(usize);
-
-impl Default for Room {
-    fn default() -> Self {
-        Self(KEPT)
-    }
-}
-
-impl Room {
-    fn take(&mut self, bad: &Unresolved) -> bool {
-        let left = self.0.checked_sub(weight(bad));
-        self.0 = left.unwrap_or(self.0);
-        left.is_some()
-    }
-
-    fn give_back(&mut self, bad: &Unresolved) {
-        self.0 += weight(bad);
-    }
-}
-
-fn weight(bad: &Unresolved) -> usize {
-    let text = match &bad.why {
-        Why::Unreadable(text) | Why::Malformed(text) => text.len(),
-        Why::Missing | Why::Differs(_) | Why::Unsettled => 0,
-    };
-    let part = bad.part.as_ref().map_or(0, |part| part.name.as_str().len());
-    size_of::<Unresolved>() + bad.reference.key.as_bytes().len() + text + part
-}
-
 /// Reads all references of an edge and has the referent resolve them.
 pub(crate) async fn check(
     edge: &Edge,
@@ -123,26 +49,113 @@ pub(crate) async fn check(
     room: &mut Room,
     cancel: &Cancel,
 ) -> Result<EdgeCheck> {
-    let (sender, receiver) = sync_channel(4);
-    let reading = {
-        let (edge, from, cancel) = (edge.clone(), from.clone(), cancel.clone());
-        tokio::task::spawn_blocking(move || read(&edge, &from, &cancel, sender))
-    };
-    let resolving = {
-        let (within, to, cancel) = (edge.within.clone(), to.clone(), cancel.clone());
-        let mut room = Room(room.0);
-        tokio::task::spawn_blocking(move || {
-            resolve_all(within.as_deref(), &to, &mut room, &cancel, &receiver).map(|check| (check, room))
-        })
-    };
-    let panicked = |error| Error::defect("a driver panicked").with_source(error);
-    let read = reading.await.map_err(panicked)?.map_err(|error| error.with_node(&edge.from));
-    let checked = resolving.await.map_err(panicked)?.map_err(|error| error.with_node(&edge.to));
-    // If resolving failed, reading did as well, for nobody listened: the first cause is the one to tell.
-    let (mut checked, left) = checked?;
-    *room = left;
-    checked.read = read?;
-    Ok(checked)
+    let (mut checking, mut check) = (Checking::begin(edge, from, to, cancel), EdgeCheck::default());
+    checking.go_on(&mut check, room, IfFull::Count).await?;
+    Ok(check)
+}
+
+/// What to do if there is no room for a reference that a late capture may mend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IfFull {
+    /// Count it, and go on.
+    Count,
+    /// Stop, for room to be made.
+    Stop,
+}
+
+/// How far a check has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// All references were read.
+    Done,
+    /// There is no room for the next one.
+    Full,
+}
+
+/// The check of an edge, under way. If it is given up, the reading ends by itself.
+pub(crate) struct Checking {
+    edge: Edge,
+    to: LinkEnd,
+    cancel: Cancel,
+    reading: JoinHandle<Result<u64>>,
+    batches: Arc<Mutex<Receiver<Batch>>>,
+    /// What the last batch has left.
+    answered: std::vec::IntoIter<Unresolved>,
+    /// What there was no room for.
+    waiting: Option<Unresolved>,
+}
+
+impl Checking {
+    /// Begins to read.
+    pub(crate) fn begin(edge: &Edge, from: &LinkEnd, to: &LinkEnd, cancel: &Cancel) -> Self {
+        let (sender, receiver) = sync_channel(4);
+        let reading = {
+            let (edge, from, cancel) = (edge.clone(), from.clone(), cancel.clone());
+            tokio::task::spawn_blocking(move || read(&edge, &from, &cancel, sender))
+        };
+        Self {
+            edge: edge.clone(),
+            to: to.clone(),
+            cancel: cancel.clone(),
+            reading,
+            batches: Arc::new(Mutex::new(receiver)),
+            answered: Vec::new().into_iter(),
+            waiting: None,
+        }
+    }
+
+    /// Goes on to the end, or for as long as there is room. To be called again only after [`Progress::Full`].
+    pub(crate) async fn go_on(
+        &mut self,
+        check: &mut EdgeCheck,
+        room: &mut Room,
+        if_full: IfFull,
+    ) -> Result<Progress> {
+        // Whether room was made for it or not: each turn gets further.
+        self.waiting.take().into_iter().for_each(|bad| check.add(bad, room));
+        loop {
+            for bad in self.answered.by_ref() {
+                if if_full == IfFull::Stop && room.is_full_for(&bad) {
+                    self.waiting = Some(bad);
+                    return Ok(Progress::Full);
+                }
+                check.add(bad, room);
+            }
+            match self.next_batch().await {
+                Ok(Some(answered)) => self.answered = answered.into_iter(),
+                Ok(None) => break,
+                Err(error) => {
+                    // Nobody listens any more: so the reading fails as well, and the first cause is the one to tell.
+                    self.batches = Arc::new(Mutex::new(sync_channel(0).1));
+                    let _ = (&mut self.reading).await;
+                    return Err(error.with_node(&self.edge.to));
+                }
+            }
+        }
+        let read = (&mut self.reading).await.map_err(panicked)?;
+        check.read = read.map_err(|error| error.with_node(&self.edge.from))?;
+        Ok(Progress::Done)
+    }
+
+    /// What does not resolve of the next batch; none after the last.
+    async fn next_batch(&self) -> Result<Option<Vec<Unresolved>>> {
+        let (batches, to, cancel) = (self.batches.clone(), self.to.clone(), self.cancel.clone());
+        let within = self.edge.within.clone();
+        let answering = tokio::task::spawn_blocking(move || {
+            let received = batches.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(batch) = received else { return Ok(None) };
+            cancel.check()?;
+            let mut unresolved = batch.malformed;
+            let runtime = tokio::runtime::Handle::current();
+            unresolved.extend(runtime.block_on(to.resolve(within.as_deref(), &batch.references))?);
+            Ok(Some(unresolved))
+        });
+        answering.await.map_err(panicked)?
+    }
+}
+
+fn panicked(error: JoinError) -> Error {
+    Error::defect("a driver panicked").with_source(error)
 }
 
 /// Asks the referent once more about single references.
@@ -156,7 +169,7 @@ pub(crate) async fn resolve_again(
         let runtime = tokio::runtime::Handle::current();
         runtime.block_on(to.resolve(within.as_deref(), &references))
     });
-    let answered = asked.await.map_err(|error| Error::defect("a driver panicked").with_source(error))?;
+    let answered = asked.await.map_err(panicked)?;
     answered.map_err(|error| error.with_node(&node))
 }
 
@@ -234,70 +247,9 @@ impl Batches {
     }
 }
 
-fn resolve_all(
-    within: Option<&str>,
-    to: &LinkEnd,
-    room: &mut Room,
-    cancel: &Cancel,
-    batches: &Receiver<Batch>,
-) -> Result<EdgeCheck> {
-    let runtime = tokio::runtime::Handle::current();
-    let mut check = EdgeCheck::default();
-    while let Ok(batch) = batches.recv() {
-        cancel.check()?;
-        check.add(batch.malformed, room);
-        check.add(runtime.block_on(to.resolve(within, &batch.references))?, room);
-    }
-    Ok(check)
-}
-
 #[cfg(test)]
 mod tests {
-    use dumprestore_driver::{Part, PartName};
-
     use super::*;
-
-    fn bad(at: usize, length: usize) -> Unresolved {
-        let key = format!("{at:0length$}");
-        let part = Part::new(PartName::new(format!("files/{key}")).unwrap());
-        Unresolved::new(Reference::to(key), Why::Missing).with_part(part)
-    }
-
-    #[test]
-    fn as_many_unresolved_references_are_kept_as_there_is_room_for_and_all_are_counted() {
-        for length in [10, 1000] {
-            let (mut room, mut checks) = (Room::default(), [EdgeCheck::default(), EdgeCheck::default()]);
-            for at in 0..30 {
-                let batch = (0..BATCH).map(|one| bad(at * BATCH + one, length)).collect();
-                checks[at % 2].add(batch, &mut room);
-            }
-            let held: usize = checks.iter().flat_map(|check| &check.unresolved).map(weight).sum();
-            assert!(held <= KEPT && held + 3 * length > KEPT * 9 / 10, "{held}");
-            assert_eq!(checks.iter().map(EdgeCheck::dangling).sum::<u64>(), 30 * BATCH as u64);
-            assert!(checks.iter().all(|check| check.beyond > 0));
-        }
-    }
-
-    #[test]
-    fn what_resolves_when_asked_once_more_makes_room() {
-        let (mut room, mut check) = (Room::default(), EdgeCheck::default());
-        check.add((0..30 * BATCH).map(|at| bad(at, 10)).collect(), &mut room);
-        let (kept, beyond) = (check.unresolved.len(), check.beyond);
-        assert_eq!(check.take(&mut room).len(), kept);
-        assert_eq!(room.0, KEPT);
-        check.put_back(vec![bad(0, 10)], &mut room);
-        assert_eq!(check.dangling(), 1 + beyond);
-    }
-
-    #[test]
-    fn what_no_referent_can_mend_is_not_asked_about_again() {
-        let (mut room, mut check) = (Room::default(), EdgeCheck::default());
-        let malformed = Unresolved::new(Reference::to("a"), Why::Malformed("no sha256".into()));
-        check.add(vec![malformed, bad(0, 10)], &mut room);
-        assert_eq!(check.take(&mut room).len(), 1);
-        check.put_back(Vec::new(), &mut room);
-        assert_eq!(check.dangling(), 1);
-    }
 
     #[test]
     fn batches_of_long_keys_are_short() {

@@ -12,7 +12,7 @@ use super::known::{Bad, Known, OWN_AFTER};
 use super::source::OpenNode;
 use crate::IfUncertified;
 use crate::event::Event;
-use crate::reference_check::{self, EdgeCheck, LinkEnd, Room};
+use crate::reference_check::{self, Checking, EdgeCheck, IfFull, LinkEnd, Progress, Room};
 use crate::run::coarse_now;
 
 /// A pass shorter than this is not worth another: what it missed, the certificate finds.
@@ -73,13 +73,14 @@ pub(super) async fn cut(run: &mut DumpRun<'_>) -> Result<Cutting> {
         run.phase("cut");
         let begun = Instant::now();
         let (from, to) = pin_all(run, mode).await?;
-        let checks = certify(run, mode).await;
+        let checks = certify(run, known.room(), mode).await;
         if mode == CutMode::Locked {
             unlock_all(run).await?;
         }
         let (mut checks, mut room) = checks?;
         if mode == CutMode::Locked {
-            capture_late(run, &mut checks, u64::MAX, &mut room).await?;
+            let mut all = u64::MAX;
+            capture_late(run, &mut checks, &mut all, &mut room).await?;
         }
         let attempt = tries.len() as u32 + 1;
         let verdict = judge(run, &checks, &mut known, attempt, mode);
@@ -169,34 +170,46 @@ async fn again(run: &mut DumpRun<'_>, after: Duration) -> Result<()> {
     capture_all(run).await.map(drop)
 }
 
-async fn certify(run: &mut DumpRun<'_>, mode: CutMode) -> Result<(Vec<EdgeCheck>, Room)> {
+async fn certify(run: &mut DumpRun<'_>, mut room: Room, mode: CutMode) -> Result<(Vec<EdgeCheck>, Room)> {
+    let mut checks = Vec::new();
     if run.edges.is_empty() {
-        return Ok((Vec::new(), Room::default()));
+        return Ok((checks, room));
     }
     run.phase("certify");
-    let (mut checks, mut room) = (Vec::new(), Room::default());
-    for edge in &run.edges {
+    let mut most = if mode == CutMode::Locked { LATE_UNDER_LOCK } else { u64::MAX };
+    for at in 0..run.edges.len() {
+        room.reserve_for(run.edges.len() - at - 1);
+        let edge = &run.edges[at];
         let (from, to) = (source(&run.nodes, &edge.from)?, source(&run.nodes, &edge.to)?);
-        checks.push(reference_check::check(edge, &from, &to, &mut room, &run.run.cancel).await?);
+        let mut checking = Checking::begin(edge, &from, &to, &run.run.cancel);
+        checks.push(EdgeCheck::default());
+        let mut if_full = IfFull::Stop;
+        while checking.go_on(&mut checks[at], &mut room, if_full).await? == Progress::Full {
+            capture_late(run, &mut checks, &mut most, &mut room).await?;
+            // What could not be mended would be captured again and again.
+            if !room.is_worth_going_on() {
+                if_full = IfFull::Count;
+            }
+        }
     }
-    let most = if mode == CutMode::Locked { LATE_UNDER_LOCK } else { u64::MAX };
-    capture_late(run, &mut checks, most, &mut room).await?;
+    capture_late(run, &mut checks, &mut most, &mut room).await?;
     Ok((checks, room))
 }
 
-/// Captures what a referent said would mend a reference, and asks again.
+/// Captures what a referent said would mend a reference, `most` bytes of it, and asks again. The checks are those of
+/// the first edges.
 async fn capture_late(
     run: &mut DumpRun<'_>,
     checks: &mut [EdgeCheck],
-    most: u64,
+    most: &mut u64,
     room: &mut Room,
 ) -> Result<()> {
     let mut late: BTreeMap<NodePath, Vec<Part>> = BTreeMap::new();
-    let mut bytes: u64 = 0;
     for (edge, check) in run.edges.iter().zip(checks.iter()) {
         let parts = check.unresolved.iter().filter_map(|bad| bad.part.clone()).filter(|part| {
-            bytes = bytes.saturating_add(part.size.unwrap_or(0));
-            bytes <= most
+            let left = most.checked_sub(part.size.unwrap_or(0));
+            *most = left.unwrap_or(0);
+            left.is_some()
         });
         late.entry(edge.to.clone()).or_default().extend(parts);
     }

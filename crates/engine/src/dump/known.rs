@@ -1,13 +1,9 @@
 //! What makes a link the application's own dangling link.
 
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::time::{Duration, Instant};
 
-use dumprestore_driver::{Unresolved, Why};
-
-use crate::reference_check::EdgeCheck;
+use crate::reference_check::{EdgeCheck, Prints, Room};
 
 /// A link that is bad for as long as this, with row and target unchanged, is the application's own. An application that
 /// overwrites a file and then its row has a bad link for a moment, which a busy machine can draw out.
@@ -16,8 +12,9 @@ pub(super) const OWN_AFTER: Duration = Duration::from_secs(1);
 /// Remembers since when each link is bad, over the cuts of a dump.
 #[derive(Default)]
 pub(super) struct Known {
-    hasher: RandomState,
-    since: HashMap<u64, Instant>,
+    prints: Prints,
+    /// By edge and print.
+    since: HashMap<(usize, u64), Instant>,
 }
 
 /// What the bad links of a cut are.
@@ -32,16 +29,23 @@ pub(super) enum Bad {
 }
 
 impl Known {
+    /// Room for what is to be judged.
+    pub(super) fn room(&self) -> Room {
+        Room::new(self.prints.clone())
+    }
+
     /// What the links are that are bad on the cut made at `now`. They are remembered; all others are forgotten.
     pub(super) fn judge(&mut self, checks: &[EdgeCheck], now: Instant) -> Bad {
         let before = std::mem::take(&mut self.since);
         let mut any_new = false;
-        for print in self.prints(checks) {
-            let since = match print {
-                Some(print) => *self.since.entry(print).or_insert(*before.get(&print).unwrap_or(&now)),
-                None => now,
-            };
-            any_new |= since == now;
+        for (edge, check) in checks.iter().enumerate() {
+            for print in check.prints(&self.prints) {
+                let since = match print.map(|print| (edge, print)) {
+                    Some(print) => *self.since.entry(print).or_insert(*before.get(&print).unwrap_or(&now)),
+                    None => now,
+                };
+                any_new |= since == now;
+            }
         }
         let youngest = self.since.values().max().map_or(Duration::MAX, |since| now - *since);
         match OWN_AFTER.checked_sub(youngest) {
@@ -50,35 +54,11 @@ impl Known {
             _ => Bad::Own,
         }
     }
-
-    /// One for each bad link that could be the application's own; none for one that can't.
-    fn prints(&self, checks: &[EdgeCheck]) -> Vec<Option<u64>> {
-        let each = |(edge, check): (usize, &EdgeCheck)| {
-            // What is beyond the bound can't be compared one by one; their number must do.
-            let beyond =
-                (check.beyond > 0).then(|| Some(self.hasher.hash_one((edge, "beyond", check.beyond))));
-            let kept = check.unresolved.iter().map(|bad| self.print(edge, bad));
-            kept.chain(beyond).collect::<Vec<_>>()
-        };
-        checks.iter().enumerate().flat_map(each).collect()
-    }
-
-    fn print(&self, edge: usize, bad: &Unresolved) -> Option<u64> {
-        let why = match &bad.why {
-            // The target is changing: it is not the same from cut to cut.
-            Why::Unsettled => return None,
-            Why::Missing => (0, None, None),
-            Why::Differs(found) => (1, Some(*found), None),
-            Why::Unreadable(why) => (2, None, Some(why.as_str())),
-            Why::Malformed(why) => (3, None, Some(why.as_str())),
-        };
-        Some(self.hasher.hash_one((edge, &bad.reference, why)))
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use dumprestore_driver::Reference;
+    use dumprestore_driver::{Reference, Unresolved, Why};
 
     use super::*;
 

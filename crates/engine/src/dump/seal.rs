@@ -72,7 +72,7 @@ fn edges(run: &DumpRun<'_>, checks: &[EdgeCheck]) -> Vec<archive::Edge> {
             let more = if short.len() < key.len() { "…" } else { "" };
             edge.dangling.add(format!("{short}{more} ({why})"));
         }
-        edge.dangling.total += check.beyond;
+        edge.dangling.total += check.beyond.count;
         edge
     });
     let unchecked = run.unchecked.iter().map(edge_of);
