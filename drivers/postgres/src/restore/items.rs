@@ -8,7 +8,7 @@ use crate::config::Policy;
 use crate::connect::{Connection, sqlstate};
 use crate::quote;
 
-/// As much of a statement as an error shows.
+/// As many characters of a statement as an error shows.
 const SHOWN: usize = 120;
 
 /// What of an item is left out.
@@ -139,10 +139,34 @@ pub(crate) fn described(item: &Item) -> String {
     }
 }
 
+/// What a statement says up to its first text: a text may be a password, as in the connection of a subscription, the
+/// options of a user mapping, or a call of `dblink`.
 fn beginning(statement: &str) -> String {
     let line = statement.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
-        None => line,
+    let end = line.char_indices().nth(SHOWN).map_or(line.len(), |(end, _)| end);
+    let end = line.find(['\'', '$']).map_or(end, |text| text.min(end));
+    match line.get(..end) {
+        Some(shown) if shown.len() < line.len() => format!("{}…", shown.trim_end()),
+        _ => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::beginning;
+
+    #[test]
+    fn of_a_statement_only_what_comes_before_its_first_text_is_shown() {
+        for (statement, shown) in [
+            ("CREATE  TABLE t\n();", "CREATE TABLE t ();"),
+            (
+                "CREATE SUBSCRIPTION s CONNECTION 'host=a password=b' PUBLICATION p;",
+                "CREATE SUBSCRIPTION s CONNECTION…",
+            ),
+            ("CREATE FUNCTION f() RETURNS int AS $_$ 'secret' $_$;", "CREATE FUNCTION f() RETURNS int AS…"),
+        ] {
+            assert_eq!(beginning(statement), shown);
+        }
+        assert_eq!(beginning(&"ü".repeat(121)), format!("{}…", "ü".repeat(120)));
     }
 }

@@ -26,6 +26,9 @@ const NEARLY: [&str; 6] = [
     "supabase_admin",
 ];
 
+/// Members of it may make subscriptions: a role of servers from 16 on.
+const SUBSCRIBERS: &str = "pg_create_subscription";
+
 /// Definitions, and roles, that this login could not make.
 pub(crate) async fn obstacles(
     session: &Connection,
@@ -33,7 +36,7 @@ pub(crate) async fn obstacles(
     policies: Policies,
     login: &Login,
 ) -> Result<Vec<Obstacle>> {
-    if login.is_superuser || is_nearly_one(session).await? {
+    if login.is_superuser || is_member_of(session, &NEARLY).await? {
         return Ok(Vec::new());
     }
     let wanted = contents.items.iter().filter(|item| policies.want(item));
@@ -48,15 +51,41 @@ pub(crate) async fn obstacles(
             "restore as a superuser, or leave them out",
         ));
     }
+    obstacles.extend(subscriptions(session, contents).await?);
     obstacles.extend(unmade_roles(session, contents, login).await?);
     Ok(obstacles)
 }
 
-async fn is_nearly_one(session: &Connection) -> Result<bool> {
+/// Whether the login is in any of these roles, of which the server may have none.
+async fn is_member_of(session: &Connection, roles: &[&str]) -> Result<bool> {
     let asked = "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = ANY ($1) \
         AND pg_catalog.pg_has_role(current_user, oid, 'MEMBER'))";
-    let row = session.query_one(asked, &[&&NEARLY[..]]).await;
+    let row = session.query_one(asked, &[&roles]).await;
     Ok(row.map_err(|error| session.fault(error, "can't see what the login may do"))?.get(0))
+}
+
+/// Subscriptions that this login, which is no superuser, could not make: any, without the role for it; with it those whose
+/// connection has no password.
+async fn subscriptions(session: &Connection, contents: &Contents) -> Result<Option<Obstacle>> {
+    let all = contents.items.iter().filter(|item| item.kind == "SUBSCRIPTION").collect::<Vec<_>>();
+    let may_subscribe = !all.is_empty() && is_member_of(session, &[SUBSCRIBERS]).await?;
+    let beyond = all.into_iter().filter(|item| !may_subscribe || is_without_password(&item.sql));
+    let beyond: Vec<&str> = beyond.map(|item| item.name.as_str()).collect();
+    let hint = match session.version() {
+        160_000.. => {
+            "restore as a superuser; or grant the login `pg_create_subscription`, which does if the connection has a \
+             password; or write a script with `extract --sql`, and take them out of it"
+        }
+        _ => "restore as a superuser; or write a script with `extract --sql`, and take them out of it",
+    };
+    Ok((!beyond.is_empty()).then(|| {
+        let shown = beyond.iter().take(SHOWN).copied().collect::<Vec<_>>().join("`, `");
+        Obstacle::new(format!("the login can't make the subscriptions `{shown}`"), hint)
+    }))
+}
+
+fn is_without_password(sql: &str) -> bool {
+    sql.contains("password_required = false") || !sql.contains("password")
 }
 
 async fn unmade_roles(session: &Connection, contents: &Contents, login: &Login) -> Result<Option<Obstacle>> {

@@ -11,6 +11,7 @@
 mod configuration;
 mod encodings;
 mod kinds;
+mod logins;
 mod needs;
 mod rich;
 mod roles;

@@ -1,0 +1,89 @@
+//! Logins that are no superusers, and archives that superusers made.
+
+use std::sync::Arc;
+
+use dumprestore_postgres::{Policy, PostgresConfig};
+use dumprestore_testkit::{PostgresServer, PostgresVersion, StoredNode};
+
+use crate::support::{config, dump, plan, told, try_restore};
+
+fn by(server: &PostgresServer, login: &str, database: &str) -> PostgresConfig {
+    PostgresConfig::new(format!("postgres://{login}@127.0.0.1:{}/{database}", server.port()))
+}
+
+async fn planned(archived: &Arc<StoredNode>, target: PostgresConfig) -> String {
+    plan(archived, target).await.err().map(|error| told(&error)).unwrap_or_default()
+}
+
+fn subscription(options: &str) -> String {
+    format!(
+        "CREATE SUBSCRIPTION feed CONNECTION 'host=p user=repl {options}' PUBLICATION p \
+         WITH (connect = false, slot_name = NONE)"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_the_login_can_t_make_is_found_by_the_plan() {
+    for (version, may) in [(PostgresVersion::V15, false), (PostgresVersion::V16, true)] {
+        let server = PostgresServer::start(version);
+        server.batch("postgres", "CREATE ROLE login LOGIN CREATEDB");
+        server.batch("postgres", "CREATE DATABASE one OWNER login");
+        server.batch("one", "ALTER SCHEMA public OWNER TO login");
+        server.batch("one", &subscription("password=Sesame"));
+        let folder = tempfile::tempdir().unwrap();
+        let archived = dump(config(&server, "one"), folder.path()).await;
+        let target = || {
+            let mut target = by(&server, "login", "two");
+            target.owners = Policy::None;
+            target
+        };
+        let said = planned(&archived, target()).await;
+        assert!(said.contains("can't make the subscriptions `feed`") && !said.contains("Sesame"), "{said}");
+        if may {
+            server.batch("postgres", "GRANT pg_create_subscription TO login");
+            assert_eq!(planned(&archived, target()).await, "");
+            try_restore(&archived, target()).await.unwrap_or_else(|error| panic!("{}", told(&error)));
+            server.batch("one", "DROP SUBSCRIPTION feed");
+            server.batch("one", &subscription(""));
+            let folder = tempfile::tempdir().unwrap();
+            let archived = dump(config(&server, "one"), folder.path()).await;
+            let said = planned(&archived, target()).await;
+            assert!(said.contains("can't make the subscriptions `feed`"), "{said}");
+        }
+    }
+}
+
+/// Such a login is not asked what it may do, and may not do everything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_definition_that_fails_does_not_tell_the_passwords_in_it() {
+    let server = PostgresServer::start(PostgresVersion::V15);
+    server.batch("postgres", "CREATE ROLE login LOGIN CREATEDB; CREATE ROLE rds_superuser ROLE login");
+    let connection = "'password=Sesame'";
+    for (definition, kind) in [
+        (subscription("password=Sesame"), "SUBSCRIPTION"),
+        (
+            "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER far FOREIGN DATA WRAPPER w OPTIONS (password 'Sesame');
+             REVOKE ALL ON FOREIGN DATA WRAPPER w FROM PUBLIC"
+                .to_owned(),
+            "FOREIGN DATA WRAPPER",
+        ),
+        (
+            format!(
+                "CREATE FUNCTION login(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS
+                    'BEGIN IF current_user <> ''postgres'' THEN RAISE ''no''; END IF; RETURN $1; END';
+                 CREATE TABLE t (a int); INSERT INTO t VALUES (1); CREATE INDEX i ON t (public.login({connection}))"
+            ),
+            "INDEX",
+        ),
+    ] {
+        let database = server.create_database();
+        server.batch(&database, &definition);
+        let folder = tempfile::tempdir().unwrap();
+        let archived = dump(config(&server, &database), folder.path()).await;
+        let mut target = by(&server, "login", &format!("{database}_copy"));
+        target.owners = Policy::None;
+        let Err(error) = try_restore(&archived, target).await else { panic!("{kind} was made") };
+        let said = format!("{} {error:?}", told(&error));
+        assert!(said.contains(kind) && !said.contains("Sesame"), "{said}");
+    }
+}
