@@ -44,6 +44,8 @@ impl Obstacle {
 pub(crate) struct Login {
     pub(crate) name: String,
     pub(crate) is_superuser: bool,
+    /// Or what hosted servers give out in place of one.
+    pub(crate) is_nearly_superuser: bool,
     pub(crate) may_create_databases: bool,
     pub(crate) may_create_roles: bool,
 }
@@ -57,6 +59,7 @@ impl Login {
         Ok(Self {
             name: row.get(0),
             is_superuser,
+            is_nearly_superuser: is_superuser || privileged::is_nearly_superuser(session).await?,
             may_create_databases: is_superuser || row.get(2),
             may_create_roles: is_superuser || row.get(3),
         })
@@ -208,7 +211,7 @@ async fn missing_extensions(
     let there = |name: &&str| found.iter().any(|row| row.get::<_, &str>(0) == *name);
     let missing = list(needed.iter().copied().filter(|name| !there(name)));
     let beyond = found.iter().filter(|row| row.get(1)).map(|row| row.get::<_, &str>(0));
-    let beyond = list(beyond.filter(|_| !login.is_superuser));
+    let beyond = list(beyond.filter(|_| !login.is_nearly_superuser));
     let mut obstacles = Vec::new();
     if !missing.is_empty() {
         obstacles.push(Obstacle::new(

@@ -87,3 +87,19 @@ async fn a_definition_that_fails_does_not_tell_the_passwords_in_it() {
         assert!(said.contains(kind) && !said.contains("Sesame"), "{said}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hosted_server_s_administrator_is_not_kept_from_making_extensions() {
+    let server = PostgresServer::start(PostgresVersion::V15);
+    server.batch("postgres", "CREATE ROLE login LOGIN CREATEDB; CREATE ROLE cloudsqlsuperuser");
+    server.batch("postgres", "CREATE DATABASE one OWNER login");
+    server.batch("one", "ALTER SCHEMA public OWNER TO login; CREATE EXTENSION file_fdw");
+    let folder = tempfile::tempdir().unwrap();
+    let archived = dump(config(&server, "one"), folder.path()).await;
+    let mut target = by(&server, "login", "two");
+    target.owners = Policy::None;
+    let said = planned(&archived, target.clone()).await;
+    assert!(said.contains("only a superuser can make the extensions `file_fdw`"), "{said}");
+    server.batch("postgres", "GRANT cloudsqlsuperuser TO login");
+    assert_eq!(planned(&archived, target).await, "");
+}
