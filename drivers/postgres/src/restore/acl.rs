@@ -81,12 +81,29 @@ pub(crate) fn statements(
     owner: &str,
     names: &[(char, &str)],
 ) -> Result<Vec<String>> {
+    statements_of_another(acl, owner, what, owner, names)
+}
+
+/// The same, of privileges that were read of something that belonged to `before`. `owner` takes its place, as the server
+/// does it where something changes hands: else they would have to be granted by who does not own it.
+pub(crate) fn statements_of_another(
+    acl: &[String],
+    before: &str,
+    what: &str,
+    owner: &str,
+    names: &[(char, &str)],
+) -> Result<Vec<String>> {
     let mut statements = vec![
         format!("REVOKE ALL ON {what} FROM PUBLIC"),
         format!("REVOKE ALL ON {what} FROM {}", quote::name(owner)),
     ];
     for item in acl {
-        let grant = Grant::parse(item)?;
+        let mut grant = Grant::parse(item)?;
+        for role in [&mut grant.grantee, &mut grant.grantor] {
+            if role == before {
+                owner.clone_into(role);
+            }
+        }
         let granted =
             [true, false].into_iter().filter_map(|may_grant| grant.statement(what, names, may_grant));
         if grant.grantor == owner {
@@ -129,6 +146,23 @@ mod tests {
             "GRANT CREATE ON DATABASE d TO \"r\"",
             "SET ROLE \"r\"",
             "GRANT CONNECT ON DATABASE d TO \"s\"",
+            "RESET ROLE",
+        ];
+        assert_eq!(made, expected);
+    }
+
+    #[test]
+    fn a_new_owner_takes_the_place_of_the_old_one() {
+        let acl = ["=c/old".to_owned(), "old=Tc/old".to_owned(), "r=c/old".to_owned(), "s=T/q".to_owned()];
+        let made = statements_of_another(&acl, "old", "DATABASE d", "new", OF_DATABASE).unwrap();
+        let expected = [
+            "REVOKE ALL ON DATABASE d FROM PUBLIC",
+            "REVOKE ALL ON DATABASE d FROM \"new\"",
+            "GRANT CONNECT ON DATABASE d TO PUBLIC",
+            "GRANT TEMPORARY, CONNECT ON DATABASE d TO \"new\"",
+            "GRANT CONNECT ON DATABASE d TO \"r\"",
+            "SET ROLE \"q\"",
+            "GRANT TEMPORARY ON DATABASE d TO \"s\"",
             "RESET ROLE",
         ];
         assert_eq!(made, expected);

@@ -76,7 +76,11 @@ pub(crate) fn roles_of(contents: &Contents, policies: Policies) -> Result<BTreeS
     if policies.privileges == Policy::Keep {
         for item in contents.database.acl.iter().flatten() {
             let grant = acl::Grant::parse(item)?;
-            needed.extend([grant.grantee, grant.grantor].into_iter().filter(|role| !role.is_empty()));
+            let roles = [grant.grantee, grant.grantor].into_iter().filter(|role| !role.is_empty());
+            // Without owners, whoever the database will belong to takes its owner's place.
+            let takes_place =
+                |role: &String| policies.owners == Policy::None && *role == contents.database.owner;
+            needed.extend(roles.filter(|role| !takes_place(role)));
         }
         needed.extend(contents.large_object_roles.granted.iter().cloned());
     }

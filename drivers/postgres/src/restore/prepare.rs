@@ -48,13 +48,14 @@ impl Restore {
         let live = Live::look(session, &self.names.live).await?;
         let archived = &contents.database;
         let staged = look_at_staged(session, &self.names.staged).await?;
-        let acl = match (self.policies.privileges, &live) {
-            (Policy::Keep, _) => archived.acl.as_ref(),
-            (Policy::None, Some(live)) => live.acl.as_ref(),
-            (Policy::None, None) => None,
+        let (acl, acl_owner) = match (self.policies.privileges, &live) {
+            (Policy::Keep, _) => (archived.acl.as_ref(), &archived.owner),
+            (Policy::None, Some(live)) => (live.acl.as_ref(), &live.owner),
+            (Policy::None, None) => (None, &staged.owner),
         };
-        let acl = acl.unwrap_or(&staged.default_acl);
-        let properties = Properties { name: &self.names.staged, owner: &staged.owner, archived, acl };
+        let (acl, acl_owner) = acl.map_or((&staged.default_acl, &staged.owner), |acl| (acl, acl_owner));
+        let properties =
+            Properties { name: &self.names.staged, owner: &staged.owner, archived, acl, acl_owner };
         for entry in properties.apply(session).await? {
             self.tell(entry);
         }

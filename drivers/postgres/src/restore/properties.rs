@@ -13,6 +13,8 @@ pub(crate) struct Properties<'a> {
     pub(crate) owner: &'a str,
     pub(crate) archived: &'a Database,
     pub(crate) acl: &'a [String],
+    /// Whom what these privileges are of belonged to.
+    pub(crate) acl_owner: &'a str,
 }
 
 impl Properties<'_> {
@@ -43,8 +45,10 @@ impl Properties<'_> {
         );
         run(session, &statement, "can't set the connection limit of the database").await?;
         // Until then nobody else can get in.
-        for statement in acl::statements(self.acl, &format!("DATABASE {name}"), self.owner, acl::OF_DATABASE)?
-        {
+        let what = format!("DATABASE {name}");
+        let statements =
+            acl::statements_of_another(self.acl, self.acl_owner, &what, self.owner, acl::OF_DATABASE)?;
+        for statement in statements {
             run(session, &statement, "can't set the privileges of the database").await?;
         }
         Ok(ledger)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dumprestore_postgres::{Policy, PostgresConfig};
 use dumprestore_testkit::{PostgresServer, PostgresVersion, StoredNode};
 
-use crate::support::{config, dump, plan, told, try_restore};
+use crate::support::{config, dump, plan, told, try_restore, try_restore_in_place};
 
 fn by(server: &PostgresServer, login: &str, database: &str) -> PostgresConfig {
     PostgresConfig::new(format!("postgres://{login}@127.0.0.1:{}/{database}", server.port()))
@@ -102,4 +102,54 @@ async fn a_hosted_server_s_administrator_is_not_kept_from_making_extensions() {
     assert!(said.contains("only a superuser can make the extensions `file_fdw`"), "{said}");
     server.batch("postgres", "GRANT cloudsqlsuperuser TO login");
     assert_eq!(planned(&archived, target).await, "");
+}
+
+/// Owner and privileges of a database.
+fn rights(server: &PostgresServer, database: &str) -> String {
+    let asked = "SELECT pg_get_userbyid(datdba) || ' ' || (SELECT string_agg(a::text, ' ' ORDER BY a::text) FROM \
+        unnest(datacl) a) FROM pg_database WHERE datname";
+    server.value("postgres", &format!("{asked} = '{database}'"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn privileges_of_a_database_survive_under_another_owner() {
+    let server = PostgresServer::start(PostgresVersion::V15);
+    server.batch(
+        "postgres",
+        "CREATE ROLE app; CREATE ROLE other; CREATE ROLE reader; CREATE ROLE login LOGIN CREATEDB",
+    );
+    server.batch("postgres", "CREATE DATABASE shop OWNER app");
+    server.batch(
+        "postgres",
+        "REVOKE ALL ON DATABASE shop FROM PUBLIC; GRANT CONNECT ON DATABASE shop TO reader",
+    );
+    server.batch("shop", "CREATE TABLE t (a int)");
+    let folder = tempfile::tempdir().unwrap();
+    let archived = dump(config(&server, "shop"), folder.path()).await;
+    let restore = async |login: &str, database: &str, owners, privileges| {
+        let mut target = by(&server, login, database);
+        (target.owners, target.privileges) = (owners, privileges);
+        try_restore(&archived, target).await.unwrap_or_else(|error| panic!("{}", told(&error)));
+        rights(&server, database)
+    };
+    let found = restore("login", "new", Policy::None, Policy::Keep).await;
+    assert_eq!(found, "login login=CTc/login reader=c/login");
+    server.batch("postgres", "CREATE DATABASE live OWNER other");
+    server.batch("postgres", "REVOKE TEMPORARY ON DATABASE live FROM PUBLIC");
+    let found = restore("postgres", "live", Policy::Keep, Policy::None).await;
+    assert_eq!(found, "app =c/app app=CTc/app");
+    server.batch("postgres", "ALTER DATABASE live OWNER TO other");
+    let found = restore("postgres", "live", Policy::None, Policy::Keep).await;
+    assert_eq!(found, "other other=CTc/other reader=c/other");
+    let mut target = by(&server, "login", "new");
+    target.owners = Policy::None;
+    let ledger =
+        try_restore_in_place(&archived, target).await.unwrap_or_else(|error| panic!("{}", told(&error)));
+    assert!(ledger.iter().all(|entry| !entry.degrades), "{ledger:?}");
+    assert_eq!(rights(&server, "new"), "login login=CTc/login reader=c/login");
+    // The archived owner need not be there.
+    server.batch("postgres", "DROP DATABASE shop");
+    server.batch("postgres", "DROP ROLE app");
+    let found = restore("login", "new", Policy::None, Policy::Keep).await;
+    assert_eq!(found, "login login=CTc/login reader=c/login");
 }

@@ -86,7 +86,13 @@ fn privileges(live: &Database, archived: &Database, owner: &str, name: &str) -> 
         }
     }
     match &archived.acl {
-        Some(acl) => statements.extend(acl::statements(acl, &what, owner, acl::OF_DATABASE)?),
+        Some(acl) => statements.extend(acl::statements_of_another(
+            acl,
+            &archived.owner,
+            &what,
+            owner,
+            acl::OF_DATABASE,
+        )?),
         None => {
             statements.push(format!("GRANT CONNECT, TEMPORARY ON {what} TO PUBLIC"));
             statements.push(format!("REVOKE CREATE ON {what} FROM PUBLIC"));
