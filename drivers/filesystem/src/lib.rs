@@ -23,6 +23,7 @@
 
 mod beneath;
 mod captures;
+mod census;
 mod changes;
 mod config;
 mod container;

@@ -53,6 +53,8 @@ pub(crate) enum Step {
     /// Extras stay, also those that are made from this moment on.
     KeepLate {
         since: Stamp,
+        /// When the inodes of all that was staged had been written down.
+        counted: Stamp,
     },
 }
 
@@ -62,7 +64,7 @@ enum Line {
     Flip { path: String, live: Option<u64>, staged: Option<u64> },
     Carry { path: String },
     Stamp { path: String, old: String, new: String },
-    KeepLate { since: Stamp },
+    KeepLate { since: Stamp, counted: Stamp },
 }
 
 impl Step {
@@ -81,7 +83,7 @@ impl Step {
             Step::Stamp { path, old, new } => {
                 Line::Stamp { path: escape(path), old: text(old)?, new: text(new)? }
             }
-            Step::KeepLate { since } => Line::KeepLate { since: *since },
+            Step::KeepLate { since, counted } => Line::KeepLate { since: *since, counted: *counted },
         };
         serde_json::to_vec(&line)
             .map_err(|error| Error::defect("can't write the plan of a swap").with_source(error))
@@ -98,7 +100,7 @@ impl Step {
                 old: Entry::from_line(old.as_bytes())?,
                 new: Entry::from_line(new.as_bytes())?,
             },
-            Line::KeepLate { since } => Step::KeepLate { since },
+            Line::KeepLate { since, counted } => Step::KeepLate { since, counted },
         })
     }
 }

@@ -13,6 +13,7 @@ use dumprestore_driver::{
 use rustix::fs::{CWD, Mode, OFlags, openat, renameat};
 use rustix::io::Errno;
 
+use crate::census::{self, CENSUS};
 use crate::container::{ABSENT, DROPPED, PLAN, Place, STAGED, ground_of, time_of};
 use crate::filter::Filter;
 use crate::held::{self, Held, has};
@@ -230,12 +231,15 @@ impl Work {
         if self.cx.extras != Extras::Keep {
             return self.plan(container);
         }
+        let moment = || {
+            let moment = late::moment(container);
+            moment.map_err(|error| self.place.error("can't tell the time of the file system", error))
+        };
         // Before what is there is looked at: what comes later is told by it.
-        let since = late::moment(container);
-        let since =
-            since.map_err(|error| self.place.error("can't tell the time of the file system", error))?;
+        let since = moment()?;
         let mut steps = self.plan(container)?;
-        steps.push(Step::KeepLate { since });
+        census::take(container, &mut self.place.staged_side(container), &self.cx.cancel)?;
+        steps.push(Step::KeepLate { since, counted: moment()? });
         Ok(steps)
     }
 
@@ -289,6 +293,7 @@ impl Work {
 
     fn remove_plan(&self, container: &OwnedFd) -> Result<()> {
         held::remove_file(container, PLAN)
+            .and_then(|()| held::remove_file(container, CENSUS))
             .map_err(|error| self.place.error("can't remove the plan of the swap", error))
     }
 

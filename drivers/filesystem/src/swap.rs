@@ -127,6 +127,8 @@ impl<'a> Swap<'a> {
             }
         }
         // What was made since the commit.
+        let late = self.late.take().map(|late| late.in_new_tree(&self.container)).transpose();
+        self.late = late.map_err(|error| self.fail(b"", error))?;
         self.sweep(Wins::Live)?;
         for step in &steps {
             if let Step::Stamp { path, old, new } = step {

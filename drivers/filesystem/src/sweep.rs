@@ -97,7 +97,7 @@ impl Swap<'_> {
             let is_plain = matches!(kind, FileType::RegularFile | FileType::Symlink);
             if !is_plain
                 || self.filter.part(&path, false, above) == Part::Foreign
-                || late.is_some_and(|late| late.may_be_in(&fd, name, &path))
+                || late.map_or(Ok(false), |late| late.may_be(&fd, name, &path))?
             {
                 names.push((path, kind));
             }
@@ -126,7 +126,9 @@ impl Swap<'_> {
     /// Whether the application made it since the swap was planned, and the other side has no such thing.
     fn is_late_extra(&mut self, path: &[u8]) -> io::Result<bool> {
         let Some(late) = &self.late else { return Ok(false) };
-        if !self.staged.stat(path)?.is_some_and(|stat| late.may_be(path, &stat)) {
+        let way = self.staged.way(path);
+        let (folder, name) = self.staged.beneath().parent(&way)?;
+        if !late.may_be(folder, name, path)? {
             return Ok(false);
         }
         match self.live.stat(path) {
@@ -236,7 +238,7 @@ fn name_aside(name: &OsStr, number: u32) -> Vec<u8> {
 }
 
 /// A folder without rights for its owner is lent them for the opening: what is in it is not to be lost.
-fn open_anyway(side: &mut Side, folder: &[u8]) -> io::Result<OwnedFd> {
+pub(crate) fn open_anyway(side: &mut Side, folder: &[u8]) -> io::Result<OwnedFd> {
     let opened = side.open_folder(folder);
     if !opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
         return opened;
