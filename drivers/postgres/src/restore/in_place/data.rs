@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dumprestore_driver::{Changes, Error, LedgerEntry, Result};
+use dumprestore_driver::{Changes, Error, Extras, LedgerEntry, Result};
 
 use super::super::items::Policies;
 use super::super::needs::{self, Login, Obstacle};
@@ -10,7 +10,7 @@ use super::super::server::Server;
 use super::choice::{Chosen, TableName};
 use super::relations::{self, Relation};
 use super::suspended::{ForeignKey, Suspended, disabled_keys, foreign_keys};
-use super::{after, clear, extensions, locks, lost_objects, plan, sequences};
+use super::{after, clear, emptied, extensions, extra_partitions, locks, lost_objects, plan, sequences};
 use crate::archived::{Contents, Table};
 use crate::catalog;
 use crate::connect::Connection;
@@ -35,10 +35,12 @@ impl Targets {
         let there = relations::all(session).await?;
         let mut into = BTreeMap::new();
         let mut names = BTreeSet::new();
+        let by_leaf = loaded_by_leaf(chosen);
         for table in loaded(chosen) {
             let own = (table.schema.clone(), table.name.clone());
-            let target = chosen.roots.get(&own).unwrap_or(&own).clone();
-            refuse_part_of_a_hash(table, chosen)?;
+            let root = chosen.roots.get(&own).filter(|root| !by_leaf.contains(root));
+            let target = root.unwrap_or(&own).clone();
+            refuse_part_of_a_hash(table, &target)?;
             let relation = there.iter().find(|relation| relation.name == target).filter(|r| r.is_table());
             let Some(relation) = relation else { return Err(missing(&target)) };
             refuse_missing_columns(table, relation)?;
@@ -92,16 +94,21 @@ fn missing(name: &TableName) -> Error {
         .with_hint("make it; or restore it with its definition, without `--data-only`")
 }
 
+/// Partitioned tables that have a partition whose rows the dump is without. Emptied as a whole, they would lose those: so
+/// the other partitions are emptied and loaded one by one.
+fn loaded_by_leaf(chosen: &Chosen) -> BTreeSet<&TableName> {
+    let without = chosen.contents.tables.iter().filter(|table| table.without_data);
+    without.filter_map(|table| chosen.roots.get(&(table.schema.clone(), table.name.clone()))).collect()
+}
+
 /// Where a row of it belongs may be another partition by now, which keeps its rows.
-fn refuse_part_of_a_hash(table: &Table, chosen: &Chosen) -> Result<()> {
+fn refuse_part_of_a_hash(table: &Table, target: &TableName) -> Result<()> {
     match &table.load_through {
-        Some((schema, root)) if !chosen.tables.contains(&(schema.clone(), root.clone())) => {
-            Err(Error::unsupported(format!(
-                "the rows of `{}.{}` are only restored with all those of `{schema}.{root}`",
-                table.schema, table.name
-            ))
-            .with_hint("choose the partitioned table"))
-        }
+        Some(root) if root != target => Err(Error::unsupported(format!(
+            "the rows of `{}.{}` are only restored with all those of `{}.{}`",
+            table.schema, table.name, root.0, root.1
+        ))
+        .with_hint("choose the partitioned table, in an archive that has the rows of all its partitions")),
         _ => Ok(()),
     }
 }
@@ -120,8 +127,39 @@ fn refuse_missing_columns(table: &Table, relation: &Relation) -> Result<()> {
     }
 }
 
+/// Rows that go, and are not the archive's to replace.
+struct Lost {
+    /// Partitions that the archive does not have.
+    extras: Vec<String>,
+    /// Partitions whose rows it is without.
+    without: Vec<String>,
+}
+
+impl Lost {
+    async fn look(session: &Connection, chosen: &Chosen, targets: &Targets) -> Result<Self> {
+        let ours = |relation: &&Relation| chosen.tables.contains(&relation.name);
+        let (ours, extras): (Vec<&Relation>, Vec<&Relation>) = targets.all.iter().partition(ours);
+        let is_without = |one: &&Relation| extra_partitions::is_without_rows(chosen, &one.name);
+        let without: Vec<&Relation> = ours.into_iter().filter(is_without).collect();
+        Ok(Self {
+            without: emptied::with_rows(session, &without).await?,
+            extras: emptied::with_rows(session, &extras).await?,
+        })
+    }
+
+    fn obstacles(&self, extras: Extras) -> Vec<Obstacle> {
+        let without = extra_partitions::without_rows(&self.without);
+        without.into_iter().chain(extra_partitions::emptied(&self.extras, extras)).collect()
+    }
+}
+
 /// What a restore of these rows would change, and what is in its way.
-pub(super) async fn changes(session: &Connection, chosen: &Chosen, policies: Policies) -> Result<Changes> {
+pub(super) async fn changes(
+    session: &Connection,
+    chosen: &Chosen,
+    policies: Policies,
+    extras: Extras,
+) -> Result<Changes> {
     chosen.refuse_without_rows()?;
     let targets = Targets::look(session, chosen).await?;
     let login = Login::look(session).await?;
@@ -130,8 +168,16 @@ pub(super) async fn changes(session: &Connection, chosen: &Chosen, policies: Pol
     obstacles.extend(targets.obstacles());
     obstacles.extend(plan::others_large_objects(session, &login).await?.filter(|_| chosen.large_objects));
     Obstacle::refuse(obstacles)?;
+    let lost = Lost::look(session, chosen, &targets).await?;
+    Obstacle::refuse(lost.obstacles(extras))?;
     let mut changes = Changes::of("tables");
     changes.replace = loaded(chosen).count() as u64;
+    if !lost.extras.is_empty() {
+        changes
+            .notes
+            .push("of partitions that the archive does not have, only the rows are removed".to_owned());
+    }
+    lost.extras.into_iter().for_each(|label| changes.count_removed(|| label));
     changes.notes.push("triggers do not fire; foreign keys are checked once all rows are in".to_owned());
     if !targets.others.is_empty() {
         let others: Vec<String> = targets.others.iter().map(Relation::label).collect();
@@ -148,13 +194,19 @@ pub(super) async fn changes(session: &Connection, chosen: &Chosen, policies: Pol
 }
 
 /// Empties the tables, and has nothing act on what is loaded into them.
-pub(super) async fn begin(server: &Server, session: &Connection, chosen: &mut Chosen) -> Result<Suspended> {
+pub(super) async fn begin(
+    server: &Server,
+    session: &Connection,
+    chosen: &mut Chosen,
+    extras: Extras,
+) -> Result<Suspended> {
     let before = Targets::look(session, chosen).await?;
     let tables = before.emptied.iter().chain(&before.others).filter(|r| r.is_table());
     locks::lock(server, session, &tables.map(Relation::quoted).collect::<Vec<_>>()).await?;
     // Since the plan, and before the locks, it may have changed.
     let targets = Targets::look(session, chosen).await?;
     Obstacle::refuse(targets.obstacles())?;
+    Obstacle::refuse(Lost::look(session, chosen, &targets).await?.obstacles(extras))?;
     let Targets { into, emptied, all, keys, .. } = targets;
     let suspended = Suspended::begin(session, keys, all).await?;
     if !emptied.is_empty() {

@@ -1,6 +1,8 @@
 //! What a restore of definitions alone would remove, with nothing in its place. It is refused: who asks for definitions
 //! does not expect to lose rows.
 
+use std::borrow::Borrow;
+
 use dumprestore_driver::{Error, Result};
 
 use super::relations::{self, Relation};
@@ -24,9 +26,13 @@ pub(super) async fn refuse_data(session: &Connection) -> Result<()> {
     refuse(tables, found.get(0))
 }
 
-async fn with_rows(session: &Connection, relations: &[Relation]) -> Result<Vec<String>> {
+/// Those of them that have rows of their own, by name.
+pub(super) async fn with_rows(
+    session: &Connection,
+    relations: &[impl Borrow<Relation> + Sync],
+) -> Result<Vec<String>> {
     let mut found = Vec::new();
-    for relation in relations.iter().filter(|relation| relation.kind == 'r') {
+    for relation in relations.iter().map(Borrow::borrow).filter(|relation| relation.kind == 'r') {
         let asked = format!("SELECT EXISTS (SELECT FROM ONLY {})", relation.quoted());
         let answer = session.query_one(&asked, &[]).await;
         let answer = answer.map_err(|error| session.fault(error, "can't look whether a table has rows"))?;

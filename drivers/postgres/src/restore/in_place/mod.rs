@@ -6,7 +6,9 @@
 //! - `whole.rs` restores a whole database: `holdings.rs` is what it holds, `clear.rs` drops that, `extensions.rs` is what
 //!   stays, `after.rs` and `database.rs` come after the rows.
 //! - `choice.rs`: what of the archive is meant. `tables.rs` replaces some tables, if nothing else depends on them
-//!   (`dependents.rs`), and definitions alone replace no rows (`emptied.rs`); `data.rs` the rows of tables, with foreign keys and triggers `suspended.rs` meanwhile.
+//!   (`dependents.rs`), and definitions alone replace no rows (`emptied.rs`); `data.rs` the rows of tables, with foreign
+//!   keys and triggers `suspended.rs` meanwhile. What partitions have that the archive does not is in
+//!   `extra_partitions.rs`.
 //! - `plan.rs`: what it would change, what it costs, and what is in its way.
 //!
 //! Until the commit nobody else sees anything of it, but has to wait. After it there is no way back.
@@ -20,6 +22,7 @@ mod dependents;
 mod emptied;
 mod entry;
 mod extensions;
+mod extra_partitions;
 mod holdings;
 mod locks;
 mod lost_objects;
@@ -159,7 +162,7 @@ impl InPlace {
             Scope::Database => whole::begin(server, &session, chosen, policies).await?,
             Scope::Tables => tables::begin(server, &session, chosen, policies, self.extras).await?,
             Scope::Rows => {
-                suspended = data::begin(server, &session, chosen).await?;
+                suspended = data::begin(server, &session, chosen, self.extras).await?;
                 Vec::new()
             }
         });

@@ -40,7 +40,7 @@ pub(super) async fn changes(
             whole(&plan, &session, cx, chosen.with_data).await
         }
         Scope::Tables => tables::changes(&session, &chosen, policies, cx.extras).await,
-        Scope::Rows => data::changes(&session, &chosen, policies).await,
+        Scope::Rows => data::changes(&session, &chosen, policies, cx.extras).await,
     };
     session.close().await;
     changes

@@ -11,7 +11,7 @@ use super::super::server::Server;
 use super::choice::{Chosen, TableName};
 use super::dependents::{Published, dependents};
 use super::relations::{self, Relation};
-use super::{after, emptied, locks, lost_objects, plan};
+use super::{after, emptied, extra_partitions, locks, lost_objects, plan};
 use crate::archived::{Contents, Item, Section};
 use crate::catalog;
 use crate::config::Policy;
@@ -23,10 +23,12 @@ struct Doomed {
     replaced: Vec<Relation>,
     /// They fit what was chosen, and the archive does not have them.
     extras: Vec<Relation>,
+    /// Partitions of what is dropped that the archive does not have: they go with it, whatever they are called.
+    partitions: Vec<Relation>,
 }
 
 impl Doomed {
-    async fn look(session: &Connection, chosen: &Chosen) -> Result<Self> {
+    async fn look(session: &Connection, chosen: &Chosen, extras: Extras) -> Result<Self> {
         let all = relations::all(session).await?;
         let is_meant = |relation: &Relation| {
             let (schema, name) = &relation.name;
@@ -38,8 +40,11 @@ impl Doomed {
         let of_replaced: Vec<u32> = replaced.iter().map(|relation| relation.oid).collect();
         let parts = relations::with_partitions(session, &of_replaced).await?;
         let goes = |relation: &Relation| parts.iter().any(|part| part.oid == relation.oid);
-        let extras = others.into_iter().filter(|relation| is_meant(relation) && !goes(relation)).collect();
-        Ok(Self { replaced, extras })
+        let meant = others.into_iter().filter(|relation| is_meant(relation) && !goes(relation)).collect();
+        let mut doomed = Self { replaced, extras: meant, partitions: Vec::new() };
+        let dropped = doomed.dropped(extras).map(|relation| relation.oid).collect::<Vec<_>>();
+        doomed.partitions = extra_partitions::of(session, &dropped, chosen).await?;
+        Ok(doomed)
     }
 
     fn dropped(&self, extras: Extras) -> impl Iterator<Item = &Relation> {
@@ -62,6 +67,7 @@ impl Doomed {
             ));
         }
         obstacles.extend(plan::not_owned(self.dropped(extras)));
+        obstacles.extend(extra_partitions::dropped(&self.partitions, extras));
         let oids: Vec<u32> = self.dropped(extras).map(|relation| relation.oid).collect();
         let published = Published::look(session).await?.by(&chosen.contents);
         obstacles.extend(dependents(session, &oids, &published).await?);
@@ -88,7 +94,7 @@ pub(super) async fn changes(
     chosen.refuse_without_rows()?;
     refuse_partitions_alone(chosen)?;
     refuse_missing_schemas(session, chosen).await?;
-    let doomed = Doomed::look(session, chosen).await?;
+    let doomed = Doomed::look(session, chosen, extras).await?;
     let login = Login::look(session).await?;
     let live = catalog::database(session).await?;
     let needed = plan::within(&chosen.contents, live, &login);
@@ -100,7 +106,8 @@ pub(super) async fn changes(
     let mut changes = Changes::of("tables");
     changes.replace = chosen.tables.iter().filter(|table| there.contains(table)).count() as u64;
     changes.create = chosen.tables.len() as u64 - changes.replace;
-    doomed.extras.iter().for_each(|relation| changes.count_removed(|| relation.label()));
+    let removed = doomed.extras.iter().chain(&doomed.partitions);
+    removed.for_each(|relation| changes.count_removed(|| relation.label()));
     changes.notes.push(
         "the tables are dropped and made again: indexes, triggers, policies and privileges are then the archive's"
             .to_owned(),
@@ -147,12 +154,12 @@ pub(super) async fn begin(
     policies: Policies,
     extras: Extras,
 ) -> Result<Vec<LedgerEntry>> {
-    let before = Doomed::look(session, chosen).await?;
+    let before = Doomed::look(session, chosen, extras).await?;
     let names = |doomed: &Doomed| doomed.dropped(extras).map(Relation::quoted).collect::<Vec<_>>();
     let outermost = before.dropped(extras).filter(|relation| relation.is_table() && !relation.is_partition);
     locks::lock(server, session, &outermost.map(Relation::quoted).collect::<Vec<_>>()).await?;
     // Since the plan, and before the locks, something may have come to depend on them.
-    let doomed = Doomed::look(session, chosen).await?;
+    let doomed = Doomed::look(session, chosen, extras).await?;
     Obstacle::refuse(doomed.obstacles(session, chosen, extras).await?)?;
     doomed.refuse_rows(session, chosen, extras).await?;
     let dropped = names(&doomed);
