@@ -221,7 +221,8 @@ async fn clients_go_on_while_it_waits_for_a_lock() {
     place.fails(&archived, &whole()).await;
     stop.store(true, Ordering::Relaxed);
     let (waited, all) = application.await.unwrap();
-    assert!(waited < all / 2, "it waited for {waited:?} of {all:?}");
+    // It is only in the second half of `lock_timeout` that locks are insisted on.
+    assert!(waited < all * 2 / 3, "it waited for {waited:?} of {all:?}");
     report.batch_execute("COMMIT").await.unwrap();
 }
 
