@@ -393,3 +393,34 @@ async fn a_foreign_key_that_somebody_has_disabled_is_not_put_into_action() {
     assert_eq!(place.content(), before);
     place.restore(&archived, &rows(&["notes"])).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sequences_that_belong_to_no_column_are_told_where_they_are_behind() {
+    let place = Place::new(
+        server(),
+        "CREATE SEQUENCE numbers; CREATE SEQUENCE more; CREATE SEQUENCE round CYCLE;
+        CREATE TABLE t (id bigint DEFAULT nextval('numbers') PRIMARY KEY, other bigint, r bigint DEFAULT nextval('round'),
+            own serial);
+        ALTER TABLE t ALTER other SET DEFAULT nextval('more'); CREATE TABLE mine (a integer DEFAULT nextval('more'));
+        INSERT INTO t SELECT FROM generate_series(1, 5)",
+    );
+    let archived = place.dump().await;
+    for selection in [Selection::of(["t"]), rows(&["t"])] {
+        place.batch("TRUNCATE t; SELECT setval('numbers', 1), setval('more', 9), setval('round', 1)");
+        let changes = place.changes(&archived, &selection).await.unwrap();
+        let is_told =
+            |note: &&String| note.starts_with("sequence `public.numbers`: it stands at 1, behind 5");
+        assert!(changes.notes.iter().any(|note| is_told(&note)), "{changes:?}");
+        let ledger = place.restore(&archived, &selection).await.unwrap();
+        let [behind] = ledger.as_slice() else { panic!("{ledger:?}") };
+        assert!(behind.degrades && behind.what == "sequence `public.numbers`", "{behind:?}");
+        let (_, remedy) = behind.why.split_once('`').unwrap();
+        place.batch(remedy.trim_end_matches('`'));
+        place.batch("INSERT INTO t DEFAULT VALUES");
+        assert!(place.changes(&archived, &selection).await.unwrap().notes.iter().all(|note| !is_told(&note)));
+    }
+    // With all rows it is set.
+    place.batch("TRUNCATE t; SELECT setval('numbers', 1)");
+    assert!(place.restore(&archived, &rows(&[])).await.unwrap().is_empty());
+    place.batch("INSERT INTO t DEFAULT VALUES");
+}

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use dumprestore_driver::{ArchivedNode, Content, Error, Result, Selection};
 
 use super::super::LARGE_OBJECTS;
-use crate::archived::{Contents, Item, LargeObjectRoles};
+use crate::archived::{Contents, Item, LargeObjectRoles, Sequence};
 use crate::closest::closest;
 use crate::pattern::Pattern;
 
@@ -35,6 +35,8 @@ pub(crate) struct Chosen {
     pub(super) roots: BTreeMap<TableName, TableName>,
     /// What the user wrote. Empty, if all tables are meant.
     pub(super) patterns: Vec<Pattern>,
+    /// Sequences that defaults of these tables take values from, and that are not restored, as no column owns them.
+    pub(super) lent_sequences: Vec<Sequence>,
     pub(crate) large_objects: bool,
     /// Whether the archive has large objects, and they are not restored.
     pub(super) leaves_large_objects: bool,
@@ -64,6 +66,8 @@ impl Chosen {
         let chosen = hierarchy.chosen(&contents, &patterns)?;
         let tables: BTreeSet<TableName> = chosen.iter().map(|id| hierarchy.name(*id)).collect();
         let roots = hierarchy.roots(&chosen);
+        let lends = with_data && !patterns.is_empty();
+        let lent_sequences = if lends { lent_sequences(&contents, &chosen, &tables) } else { Vec::new() };
         match scope {
             Scope::Database => {}
             Scope::Tables => contents = belonging(contents, &chosen, &tables),
@@ -79,7 +83,17 @@ impl Chosen {
         if !large_objects {
             contents.large_object_roles = LargeObjectRoles::default();
         }
-        Ok(Self { scope, contents, tables, roots, patterns, large_objects, leaves_large_objects, with_data })
+        Ok(Self {
+            scope,
+            contents,
+            tables,
+            roots,
+            patterns,
+            lent_sequences,
+            large_objects,
+            leaves_large_objects,
+            with_data,
+        })
     }
 
     /// A dump without the rows of a table that is named has nothing to replace them with.
@@ -249,4 +263,18 @@ fn owned_sequences(items: &[Item], tables: &HashSet<i32>) -> HashSet<i32> {
     let owned = items.iter().filter(|item| item.kind == "SEQUENCE OWNED BY").filter(needs_table);
     let owned = owned.flat_map(|item| item.needs.iter().copied()).filter(|id| sequences.contains(id));
     of_identity.map(|item| item.id).chain(owned).collect()
+}
+
+/// Sequences that these tables take values from by default, and that belong to none of them.
+fn lent_sequences(contents: &Contents, chosen: &HashSet<i32>, tables: &BTreeSet<TableName>) -> Vec<Sequence> {
+    let owned = owned_sequences(&contents.items, chosen);
+    let takes = |item: &&Item| {
+        let is_default = || item.table.as_ref().is_some_and(|table| tables.contains(table));
+        chosen.contains(&item.id) || item.kind == "DEFAULT" && is_default()
+    };
+    let needed = contents.items.iter().filter(takes).flat_map(|item| &item.needs);
+    let lent: HashSet<i32> = needed.copied().filter(|id| !owned.contains(id)).collect();
+    let lent = names(&contents.items, &lent, "SEQUENCE");
+    let is_lent = |sequence: &&Sequence| is_among(&lent, &sequence.schema, &sequence.name);
+    contents.sequences.iter().filter(is_lent).cloned().collect()
 }

@@ -187,6 +187,7 @@ pub(super) async fn changes(
     if !left.is_empty() {
         changes.notes.push(format!("left alone, as the dump is without their rows: `{}`", left.join("`, `")));
     }
+    changes.notes.extend(plan::sequences_behind(session, chosen).await?);
     changes.notes.extend(chosen.leaves_large_objects.then(|| lost_objects::STAY.to_owned()));
     changes.notes.extend(plan::costs());
     changes.needs_bytes = Some(loaded(chosen).map(|table| table.bytes).sum());
@@ -243,6 +244,7 @@ pub(super) async fn complete(
     let contents = &chosen.contents;
     let (there, mut ledger) = sequences::there(session, &contents.sequences).await?;
     sequences::rewind(session, &there).await?;
+    ledger.extend(sequences::behind(session, &chosen.lent_sequences).await?);
     suspended.end(session).await?;
     let views = relations::all(session).await?;
     let is_there = |schema: &String, name: &String| {

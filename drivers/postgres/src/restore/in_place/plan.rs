@@ -13,7 +13,7 @@ use super::super::{policies_of, read_contents, server_of};
 use super::choice::{Chosen, Scope};
 use super::holdings::{Holding, Holdings};
 use super::relations::Relation;
-use super::{data, database, emptied, tables};
+use super::{data, database, emptied, sequences, tables};
 use crate::archived::{Contents, Database};
 use crate::catalog;
 use crate::config::Setup;
@@ -96,6 +96,12 @@ pub(super) fn costs() -> [String; 3] {
         "no old state can be kept as `:previous`, and hooks before the swap get no URL",
     ]
     .map(str::to_owned)
+}
+
+/// Sequences that the tables take values from, and that would have to be set by hand.
+pub(super) async fn sequences_behind(session: &Connection, chosen: &Chosen) -> Result<Vec<String>> {
+    let told = sequences::behind(session, &chosen.lent_sequences).await?;
+    Ok(told.into_iter().map(|entry| format!("{}: {}", entry.what, entry.why)).collect())
 }
 
 /// What the archive needs of a database that is there already.

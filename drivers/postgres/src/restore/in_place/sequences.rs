@@ -1,7 +1,10 @@
 //! Sequences, set so that a rollback sets them back: `setval` alone is of no transaction.
 
+use std::cmp::Ordering;
+
 use dumprestore_driver::{LedgerEntry, Result};
 
+use super::super::prepare;
 use super::relations;
 use crate::archived::Sequence;
 use crate::connect::Connection;
@@ -65,4 +68,79 @@ pub(super) async fn there(
     let ledger = gone.into_iter().map(told).collect();
     members.extend(there.into_iter().cloned());
     Ok((members, ledger))
+}
+
+/// What there is to say of sequences that are not restored, and that restored tables take values from: those that stand
+/// behind where they stood in the dump give values that its rows have.
+pub(super) async fn behind(session: &Connection, lent: &[Sequence]) -> Result<Vec<LedgerEntry>> {
+    let mut told = Vec::new();
+    for sequence in lent {
+        told.extend(why_behind(session, sequence).await?.map(|why| {
+            LedgerEntry::degrading(format!("sequence `{}.{}`", sequence.schema, sequence.name), why)
+        }));
+    }
+    Ok(told)
+}
+
+async fn why_behind(session: &Connection, sequence: &Sequence) -> Result<Option<String>> {
+    let failed = |error| session.fault(error, "can't read where a sequence stands");
+    let asked = "SELECT s.seqincrement < 0, pg_catalog.has_schema_privilege(n.oid, 'USAGE') \
+            AND pg_catalog.has_sequence_privilege(c.oid, 'SELECT') \
+        FROM pg_catalog.pg_sequence s JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid \
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+        WHERE n.nspname = $1 AND c.relname = $2 AND NOT s.seqcycle";
+    let found = session.query_opt(asked, &[&sequence.schema, &sequence.name]).await.map_err(failed)?;
+    // One that is gone gives no values, and one that goes round gives them again anyway.
+    let Some(found) = found else { return Ok(None) };
+    let name = quote::qualified(&sequence.schema, &sequence.name);
+    let must = format!(
+        "it is not restored with the tables that take values from it: set it with `{}`",
+        prepare::of_sequence(sequence)
+    );
+    if !found.get::<_, bool>(1) {
+        return Ok(Some(format!(
+            "the login may not see whether it is behind where it was in the dump, and {must}"
+        )));
+    }
+    let stands = format!("SELECT last_value, is_called FROM {name}");
+    let row = session.query_one(&stands, &[]).await.map_err(failed)?;
+    let (now, then) = ((row.get(0), row.get(1)), (sequence.last_value, sequence.is_called));
+    let is_behind = is_behind(now, then, found.get(0));
+    Ok(is_behind.then(|| {
+        format!(
+            "it stands at {}, behind {} of the dump, may give values that restored rows have, and {must}",
+            now.0, then.0
+        )
+    }))
+}
+
+/// Whether a sequence that stands at `now`, its last value and whether that was given, has to give values again that it
+/// had given `then`.
+fn is_behind(now: (i64, bool), then: (i64, bool), descends: bool) -> bool {
+    match now.0.cmp(&then.0) {
+        Ordering::Less => !descends,
+        Ordering::Equal => then.1 && !now.1,
+        Ordering::Greater => descends,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_behind;
+
+    #[test]
+    fn what_has_to_give_values_again_is_behind() {
+        for (now, then, descends, expected) in [
+            ((1, true), (5, true), false, true),
+            ((5, true), (5, true), false, false),
+            ((5, false), (5, true), false, true),
+            ((5, true), (5, false), false, false),
+            ((6, false), (5, true), false, false),
+            ((-1, true), (-5, true), true, true),
+            ((-6, true), (-5, true), true, false),
+            ((-5, false), (-5, true), true, true),
+        ] {
+            assert_eq!(is_behind(now, then, descends), expected, "{now:?} {then:?}");
+        }
+    }
 }

@@ -11,7 +11,7 @@ use super::super::server::Server;
 use super::choice::{Chosen, TableName};
 use super::dependents::{Published, dependents};
 use super::relations::{self, Relation};
-use super::{after, emptied, extra_partitions, locks, lost_objects, plan};
+use super::{after, emptied, extra_partitions, locks, lost_objects, plan, sequences};
 use crate::archived::{Contents, Item, Section};
 use crate::catalog;
 use crate::config::Policy;
@@ -115,6 +115,7 @@ pub(super) async fn changes(
     if !chosen.with_data {
         changes.notes.push(plan::SEQUENCES_ANEW.to_owned());
     }
+    changes.notes.extend(plan::sequences_behind(session, chosen).await?);
     changes.notes.extend(chosen.leaves_large_objects.then(|| lost_objects::STAY.to_owned()));
     changes.notes.extend(plan::costs());
     changes.needs_bytes = Some(chosen.contents.tables.iter().map(|table| table.bytes).sum());
@@ -206,7 +207,9 @@ pub(super) async fn complete(
     }
     let last = contents.items.iter().filter(|item| item.section == Section::Last);
     after::make(session, &last.collect::<Vec<_>>(), contents, policies).await?;
-    after::analyze(session, contents).await
+    let mut ledger = sequences::behind(session, &chosen.lent_sequences).await?;
+    ledger.extend(after::analyze(session, contents).await?);
+    Ok(ledger)
 }
 
 /// What `ALTER DEFAULT PRIVILEGES` gave to the new tables is not what they had.
