@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::secret_ranges;
+
 /// What stands for a secret.
 const BLOT: &str = "***";
 /// A shorter value is blotted out only where it stands by itself: else half of any text would go.
@@ -12,7 +14,8 @@ const FLAGS: [&str; 8] = ["0", "1", "on", "off", "yes", "no", "y", "n"];
 /// Takes secrets out of text. `Debug` hides them.
 ///
 /// Besides each value as a whole, its lines are secrets (a key of many lines may be printed line by line), and so is
-/// the password of a URL, as it stands there and decoded: programs print the address with another scheme.
+/// what looks like a password in it ([`secret_ranges`]): programs print the address with another scheme, or the
+/// password alone. Each is found as it stands there and decoded, and however a URL may spell it.
 #[derive(Clone, Default)]
 pub struct Blotter {
     /// The longest first: one may be the beginning of another.
@@ -25,7 +28,7 @@ impl Blotter {
         let mut secrets = BTreeSet::new();
         for value in values {
             let whole = std::iter::once(value).chain(value.trim().lines().map(str::trim));
-            for value in whole.chain(url_passwords(value)) {
+            for value in whole.chain(url_passwords(value)).chain(assigned(value)) {
                 secrets.insert(value.to_owned());
                 secrets.insert(decoded(value));
             }
@@ -38,17 +41,15 @@ impl Blotter {
         Self { secrets }
     }
 
-    /// How long the longest secret is, in bytes: text that is cut must be cut that much later than it is shown.
+    /// How long the longest secret is, in bytes, if each of its bytes is spelt as a URL may: text that is cut must be
+    /// cut that much later than it is shown.
     pub fn longest(&self) -> usize {
-        self.secrets.first().map_or(0, String::len)
+        self.secrets.first().map_or(0, |secret| secret.len() * 3)
     }
 
     /// The text without them.
     pub fn blot_out(&self, text: &str) -> String {
-        self.secrets.iter().fold(text.to_owned(), |text, secret| match secret.len() {
-            ..SHORT => blot_out_alone(&text, secret),
-            _ => text.replace(secret.as_str(), BLOT),
-        })
+        self.secrets.iter().fold(text.to_owned(), |text, secret| blot_out(&text, secret))
     }
 }
 
@@ -58,18 +59,61 @@ impl std::fmt::Debug for Blotter {
     }
 }
 
-/// Replaces a short secret where it is no part of a longer word.
-fn blot_out_alone(text: &str, secret: &str) -> String {
+/// Replaces a secret; a short one only where it is no part of a longer word.
+fn blot_out(text: &str, secret: &str) -> String {
     let is_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    let (mut clean, mut rest) = (String::with_capacity(text.len()), text);
-    while let Some(at) = rest.find(secret) {
-        let (before, after) = (&rest[..at], &rest[at + secret.len()..]);
-        clean.push_str(before);
-        let alone = !is_word(clean.chars().next_back()) && !is_word(after.chars().next());
-        clean.push_str(if alone { BLOT } else { secret });
-        rest = after;
+    let (mut clean, mut rest, mut at) = (String::with_capacity(text.len()), text, 0);
+    while at < rest.len() {
+        let found = rest.get(at..).and_then(|from| Some((from, spelt(from.as_bytes(), secret.as_bytes())?)));
+        let found = found.filter(|(from, length)| {
+            let before = rest[..at].chars().next_back().or(clean.chars().next_back());
+            let after = from.get(*length..).and_then(|after| after.chars().next());
+            secret.len() >= SHORT || !(is_word(before) || is_word(after))
+        });
+        match found {
+            // Characters begin and end together with their spelling.
+            Some((from, length)) => {
+                clean.push_str(&rest[..at]);
+                clean.push_str(BLOT);
+                rest = from.get(length..).unwrap_or_default();
+                at = 0;
+            }
+            None => at += 1,
+        }
     }
     clean + rest
+}
+
+/// How many bytes of `text` spell the secret that it begins with, if it does: each byte as it is or as in a URL.
+/// Programs differ in what they encode.
+fn spelt(text: &[u8], secret: &[u8]) -> Option<usize> {
+    // A secret may look encoded itself.
+    let plain = || text.starts_with(secret).then_some(secret.len());
+    spelt_as_in_url(text, secret).or_else(plain)
+}
+
+fn spelt_as_in_url(text: &[u8], secret: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    for byte in secret {
+        let digits = text.get(at + 1..at + 3).filter(|_| text.get(at) == Some(&b'%'));
+        at += match text.get(at)? {
+            _ if digits.and_then(|digits| hex::decode(digits).ok()).is_some_and(|found| found == [*byte]) => {
+                3
+            }
+            found if found == byte || (found, byte) == (&b'+', &b' ') => 1,
+            _ => return None,
+        };
+    }
+    Some(at)
+}
+
+/// What looks like a password, and that without its quotes and without what may follow it.
+fn assigned(text: &str) -> impl Iterator<Item = &str> {
+    secret_ranges(text).into_iter().flat_map(|range| {
+        let (from, value) = (&text[range.start..], &text[range]);
+        let quoted = ['"', '\''].into_iter().find_map(|quote| from.strip_prefix(quote)?.split(quote).next());
+        [Some(value), quoted.or_else(|| value.split([';', ',', '"', '\'']).next())].into_iter().flatten()
+    })
 }
 
 /// What may be the password of a URL: passwords hold `/`, `#` and `@` if somebody forgot to encode them, and an address
@@ -129,6 +173,38 @@ mod tests {
             assert_eq!(blotter.blot_out(text), clean);
         }
         assert!(!format!("{blotter:?}").contains("s3c"));
+    }
+
+    #[test]
+    fn a_password_is_found_by_itself_wherever_it_was_told() {
+        let blotter = Blotter::new([
+            "host=db user=a password=hunter22 dbname=d",
+            "pg://h/d?sslmode=off&password=hunter33&x=y",
+            "Server=db;Password=hunter44;Database=shop",
+            "host=db password='hunter 55'",
+        ]);
+        let text = "hunter22, 'hunter33', hunter44; hunter 55";
+        assert_eq!(blotter.blot_out(text), "***, '***', ***; ***");
+        assert_eq!(blotter.blot_out("host=db sslmode=off shop"), "host=db sslmode=off shop");
+    }
+
+    #[test]
+    fn a_secret_is_found_however_a_url_spells_it() {
+        let blotter = Blotter::new(["p@ss/word", "grüße an", "100%2", "%41"]);
+        for text in [
+            "p%40ss%2Fword",
+            "p%40ss%2fword",
+            "p%40ss/word",
+            "%70%40%73%73%2F%77%6F%72%64",
+            "gr%C3%BC%c3%9fe%20an",
+            "gr%c3%bcße+an",
+            "100%252",
+            "100%2",
+            "%41",
+        ] {
+            assert_eq!(blotter.blot_out(&format!("pg://a:{text}@db ü%")), "pg://a:***@db ü%");
+            assert!(text.len() <= blotter.longest());
+        }
     }
 
     #[test]

@@ -37,6 +37,7 @@ mod name;
 mod one_stream;
 mod part;
 mod secret;
+mod secret_ranges;
 mod selection;
 
 pub use blotter::Blotter;
@@ -54,6 +55,7 @@ pub use part::{
     PartWriter, Receipt, part_stream,
 };
 pub use secret::{Revealed, Secret};
+pub use secret_ranges::{looks_secret, secret_ranges};
 pub use selection::{Content, Placement, Selection};
 
 pub use async_trait::async_trait;

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use dumprestore_driver::{Blotter, NodePath};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, BufReader};
 
-use crate::config::secret_ranges;
 use crate::event::Event;
 use crate::{HookPoint, Observer};
 
@@ -21,14 +20,10 @@ const LINE_TOLD: usize = 400;
 pub(crate) struct Scrubber(Blotter);
 
 impl Scrubber {
-    /// Of these values, and of what looks like a password in them.
+    /// Of these values.
     pub(crate) fn new(values: impl IntoIterator<Item = String>) -> Self {
         let values: Vec<String> = values.into_iter().collect();
-        let within = |value: &'_ String| {
-            secret_ranges(value).into_iter().map(|range| value[range].to_owned()).collect()
-        };
-        let passwords: Vec<String> = values.iter().flat_map::<Vec<String>, _>(within).collect();
-        Self(Blotter::new(values.iter().chain(&passwords).map(String::as_str)))
+        Self(Blotter::new(values.iter().map(String::as_str)))
     }
 
     /// How many bytes of a line are needed to tell its beginning: a secret that is cut off is no longer found.

@@ -127,6 +127,16 @@ async fn what_a_dump_says_is_no_data_and_stands_in_the_ledger_without_secrets() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_password_in_what_a_command_was_told_is_not_told_on() {
+    let node = Node::new(json!({
+        "dump": sh("echo 'login with hunter22 failed; pg://a:p%40ss%2Fword@db/d is no better' >&2; exit 1"),
+        "env": { "DSN": "host=db user=a password=hunter22", "DB_PASSWORD": "p@ss/word" },
+    }));
+    let error = node.dump().await.unwrap_err();
+    insta::assert_snapshot!(error, @"the dump command failed (exit status: 1) (program: sh, it said: login with *** failed; pg://a:***@db/d is no better)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_torrent_of_words_neither_blocks_a_dump_nor_is_kept() {
     let node = Node::new(json!({
         "dump": sh("i=0; while [ $i -lt 20000 ]; do echo \"word $i of many, none of them of use\" >&2; i=$((i+1)); done; exit 1"),
@@ -229,7 +239,7 @@ fn a_restore_that_is_killed_with_us() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let folder = Path::new(&folder);
-        let script = "head -c 100000 > new; echo half > marker; cat >> new; mv new data";
+        let script = "head -c 100000 > new; echo half > marker; sleep 1; cat >> new; mv new data";
         let driver = build(json!({ "dump": ["true"], "restore": ["sh", "-c", script] }), folder).unwrap();
         let faults = Arc::new(Faulty::never());
         let archived = Arc::new(StoredNode::open(&folder.join("archive")).with_chunk(1_000));
@@ -254,7 +264,8 @@ async fn a_restore_command_dies_with_us() {
     // It alone: the command is in a group of its own, as it is under any `kill -9`.
     rustix::process::kill_process(id, rustix::process::Signal::KILL).unwrap();
     process.wait();
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    // For longer than the command would take.
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
     assert!(!node.path("data").exists(), "half of a dump was made final");
 }
 

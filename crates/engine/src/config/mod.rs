@@ -18,8 +18,6 @@ mod secrets;
 mod set_keys;
 mod value;
 
-pub(crate) use secrets::secret_ranges;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
