@@ -181,7 +181,8 @@ pub(crate) struct Table {
     /// The partitioned table to load it through, where rows may belong to other partitions after a restore.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) load_through: Option<(String, String)>,
-    /// The encoding of its rows. `None` is UTF-8; else `SQL_ASCII`, bytes that nobody has looked at.
+    /// The encoding of its rows, which is that of the database: as the server calls it. `None` is UTF-8. `SQL_ASCII` are
+    /// bytes that nobody has looked at. Older archives have all others than these in UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) encoding: Option<String>,
     /// Whether its rows were left out by `exclude_data`.

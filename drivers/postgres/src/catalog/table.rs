@@ -22,7 +22,7 @@ pub(crate) struct TableDetail {
     pub(crate) load_through: Option<(String, String)>,
     /// Which rows an extension says are the user's: `WHERE …`, or empty for all.
     pub(crate) condition: String,
-    /// The encoding to read its rows in, if it can't be UTF-8.
+    /// The encoding to read its rows in: that of the database, if it is not UTF-8.
     pub(crate) encoding: Option<String>,
 }
 
@@ -35,16 +35,18 @@ pub(crate) async fn table_details(
     add_columns(connection, oids, &mut details).await?;
     add_roots(connection, oids, &mut details).await?;
     add_conditions(connection, &mut details).await?;
-    let encoding = raw_encoding(connection).await?;
+    let encoding = own_encoding(connection).await?;
     details.values_mut().for_each(|detail| detail.encoding.clone_from(&encoding));
     Ok(details)
 }
 
-/// In a database that knows nothing of encodings, rows are bytes: read as UTF-8, those that are not would be errors.
-async fn raw_encoding(connection: &Connection) -> Result<Option<String>> {
+/// Rows are read as the server keeps them. Not every character of another encoding has an equivalent in UTF-8: byte 81 of
+/// `WIN1252`, or what a map of the server's leaves out of `EUC_JP`. In a database that knows nothing of encodings they
+/// are bytes.
+async fn own_encoding(connection: &Connection) -> Result<Option<String>> {
     let sql = "SELECT pg_catalog.current_setting('server_encoding')";
     let rows = rows(connection, "can't read the encoding of the database", sql, &[]).await?;
-    Ok(rows.first().map(|row| row.get(0)).filter(|encoding| encoding == "SQL_ASCII"))
+    Ok(rows.first().map(|row| row.get(0)).filter(|encoding| encoding != "UTF8"))
 }
 
 async fn sizes(connection: &Connection, oids: &[u32]) -> Result<HashMap<u32, TableDetail>> {

@@ -124,6 +124,7 @@ pub(crate) async fn obstacles(
         found.extend(missing_tablespaces(session, contents).await?);
     }
     found.extend(missing_locale(session, &contents.database).await?);
+    found.extend(missing_conversion(session, contents).await?);
     Ok(found)
 }
 
@@ -284,6 +285,29 @@ async fn missing_locale(session: &Connection, database: &Database) -> Result<Opt
             "restore into a server that was built with it",
         )
     }))
+}
+
+/// Rows are archived in the encoding of their database. In another, in place, the server converts them, if it can.
+async fn missing_conversion(session: &Connection, contents: &Contents) -> Result<Option<Obstacle>> {
+    const BYTES: &str = "SQL_ASCII";
+    let into = contents.database.encoding.as_str();
+    let tables = contents.tables.iter().filter(|table| !table.parts.is_empty());
+    let encodings: BTreeSet<&str> = tables.filter_map(|table| table.encoding.as_deref()).collect();
+    for from in encodings.into_iter().filter(|from| *from != into && *from != BYTES && into != BYTES) {
+        let asked = "SELECT EXISTS (SELECT FROM pg_catalog.pg_conversion WHERE condefault \
+            AND conforencoding = pg_catalog.pg_char_to_encoding($1::text::name) \
+            AND contoencoding = pg_catalog.pg_char_to_encoding($2::text::name))";
+        let row = session.query_one(asked, &[&from, &into]).await.map_err(|error| looked(session, error))?;
+        if !row.get::<_, bool>(0) {
+            return Ok(Some(Obstacle::new(
+                format!(
+                    "the server can't convert rows of the encoding `{from}` to `{into}`, that of the database"
+                ),
+                "restore without `--in-place`, or into a database of the same encoding, or of `UTF8`",
+            )));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether the server's machine has it: known from databases and collations, else tried, and taken back.

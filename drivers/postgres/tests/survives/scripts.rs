@@ -1,8 +1,8 @@
 //! As one SQL script, run by `psql`.
 
 use std::fs::File;
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
 
 use dumprestore_driver::{DriverConfig, Selection};
 use dumprestore_postgres::PostgresConfig;
@@ -13,25 +13,30 @@ use crate::support::{config, content, dump, same};
 
 /// Makes a database as the head of the script says, and runs it there.
 fn run(archived: &StoredNode, server: &PostgresServer, database: &str, copy: &str, folder: &Path) {
-    let path = folder.join("script.sql");
-    let mut out = File::create(&path).unwrap();
-    PostgresConfig::export_sql(archived, &Selection::default(), &mut out).unwrap();
+    let path = write(archived, folder);
     let script = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
     let made = script.lines().find_map(|line| line.strip_prefix("-- CREATE DATABASE ")).unwrap();
     server.batch(
         "postgres",
         &format!("CREATE DATABASE {}", made.replacen(&format!("\"{database}\""), copy, 1)),
     );
-    let output = PostgresVersion::V18
-        .programs()
-        .command("psql")
-        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", copy, "-h"])
-        .arg(server.folder())
-        .args(["-p", &server.port().to_string(), "-f", "-"])
-        .stdin(Stdio::from(File::open(&path).unwrap()))
-        .output()
-        .unwrap();
+    let output = psql(server, copy, &path);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+pub fn write(archived: &StoredNode, folder: &Path) -> PathBuf {
+    let path = folder.join("script.sql");
+    let mut out = File::create(&path).unwrap();
+    PostgresConfig::export_sql(archived, &Selection::default(), &mut out).unwrap();
+    path
+}
+
+pub fn psql(server: &PostgresServer, database: &str, script: &Path) -> Output {
+    let mut psql = PostgresVersion::V18.programs().command("psql");
+    psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database, "-h"])
+        .arg(server.folder())
+        .args(["-p", &server.port().to_string(), "-f", "-"]);
+    psql.stdin(Stdio::from(File::open(script).unwrap())).output().unwrap()
 }
 
 async fn every_kind_survives(version: PostgresVersion) {
