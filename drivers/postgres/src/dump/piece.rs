@@ -38,7 +38,8 @@ pub(crate) fn pieces_of_table(
     let ranges = match (detail.is_heap, by_range) {
         // Without a page now it had none at the pin: since then our lock has kept it from being cut.
         (true, _) if detail.heap_bytes == 0 => return Ok(Vec::new()),
-        (true, true) => ranges(detail),
+        // A condition of an extension ends as it likes: nothing can be added to it.
+        (true, true) if detail.condition.is_empty() => ranges(detail),
         _ => vec![Range::default()],
     };
     let bytes = detail.bytes / ranges.len() as u64;
@@ -147,6 +148,39 @@ mod tests {
         fn every_name_makes_a_name_of_a_part(schema in "[^\0]{1,20}", table in "[^\0]{1,20}") {
             part_name(&schema, &table, 1).unwrap();
         }
+    }
+
+    #[test]
+    fn a_table_of_which_only_some_rows_are_the_users_is_one_part_however_large_it_is() {
+        let detail = TableDetail {
+            heap_bytes: 10 * PART_BYTES,
+            bytes: 10 * PART_BYTES,
+            is_heap: true,
+            columns: vec!["a".to_owned()],
+            condition: "WHERE NOT b OR c".to_owned(),
+            ..TableDetail::default()
+        };
+        let relation = Relation {
+            oid: 1,
+            schema: "s".to_owned(),
+            name: "t".to_owned(),
+            kind: 'r',
+            persistence: 'p',
+            of_extension: true,
+            populated: true,
+            partition_of: None,
+        };
+        let read = |detail: &TableDetail| {
+            let pieces = pieces_of_table(&relation, detail, true).unwrap();
+            let copies = pieces.into_iter().map(|(_, _, piece)| match piece {
+                Piece::Rows { copy, .. } => copy,
+                Piece::LargeObjects { .. } => panic!("a table has rows"),
+            });
+            copies.collect::<Vec<_>>()
+        };
+        let copy = r#"COPY (SELECT "a" FROM ONLY "s"."t" WHERE NOT b OR c) TO STDOUT"#;
+        assert_eq!(read(&detail), [copy]);
+        assert_eq!(read(&TableDetail { condition: String::new(), ..detail }).len(), 10);
     }
 
     #[test]

@@ -14,6 +14,9 @@ const SCRIPT: &str = "
     SELECT pg_extension_config_dump('entries', '');
     SELECT pg_extension_config_dump('entries_id_seq', '');
     CREATE TABLE scratch (a int);
+    CREATE TABLE large (a integer PRIMARY KEY, is_own boolean, filling text) WITH (fillfactor = 10);
+    INSERT INTO large SELECT n, true, repeat('x', 900) FROM generate_series(1, 4000) n;
+    SELECT pg_extension_config_dump('large', 'WHERE NOT is_own OR is_own IS NULL');
     CREATE FUNCTION configured() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM settings';";
 
 /// A server that has such an extension.
@@ -41,12 +44,21 @@ async fn rows_of_configuration_tables_survive_beside_those_of_the_extension() {
          REVOKE EXECUTE ON FUNCTION configured() FROM PUBLIC; GRANT SELECT ON settings TO pg_monitor;
          CREATE TABLE refers (name text REFERENCES settings); INSERT INTO refers VALUES ('mine'), ('default')",
     );
+    // More than goes into one part.
+    server.batch(
+        &database,
+        "INSERT INTO \"ext %\".large SELECT n, NULLIF(n % 2 = 0, true), repeat('y', 900) FROM generate_series(4001, 4800) n",
+    );
+    let size = server.value(&database, "SELECT pg_table_size('\"ext %\".large')");
+    assert!(size.parse::<u64>().unwrap() > 33 << 20, "{size}");
     let archived = dump(config(&server, &database), folder.path()).await;
     let copy = format!("{database}_copy");
     restore(&archived, &server, &copy).await;
     same(&content(&server, &copy), &content(&server, &database));
     let all = "SELECT string_agg(name, ',' ORDER BY name) FROM \"ext %\".settings";
     assert_eq!(server.value(&copy, all), "default,mine,yours");
+    let sum = "SELECT md5(string_agg(l::text, ',' ORDER BY a)) FROM \"ext %\".large l";
+    assert_eq!(server.value(&copy, sum), server.value(&database, sum));
     let stands = "SELECT last_value FROM \"ext %\".entries_id_seq";
     assert_eq!(server.value(&copy, stands), "3");
 }
