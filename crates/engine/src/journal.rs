@@ -1,7 +1,8 @@
 //! The journal of a restore: what a later process needs to end what this one began.
 //!
 //! One JSON object per line; the first says which restore it is. Every record is on disk before the step that it
-//! tells of begins, so a line that is cut off tells of a step that never began.
+//! tells of begins, so a line that is cut off tells of a step that never began. The room that it needs is taken when it
+//! begins: a disk that is full later does not stop it.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -10,6 +11,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use dumprestore_driver::{Error, NodePath, OldState, Result, Token, Undo};
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 /// Which restore a journal is of.
@@ -72,7 +75,14 @@ pub(crate) struct Journal {
     file: File,
     /// How long it is, up to the last record that is whole and on disk.
     length: u64,
+    /// Whether more than that may be on disk: a record that could neither be written nor be cut off.
+    torn: bool,
 }
+
+/// As much room as a journal takes at its beginning, apart from its nodes.
+const ROOM: u64 = 64 * 1024;
+/// As much room as it takes for each node: some ten records, each with a token.
+const ROOM_PER_NODE: u64 = 32 * 1024;
 
 /// A journal that an earlier process left.
 #[derive(Debug)]
@@ -102,8 +112,9 @@ impl Journal {
     }
 
     fn begin(path: PathBuf, file: File, header: &Header) -> Result<Self> {
-        let mut journal = Self { path, file, length: 0 };
-        if let Err(error) = journal.append(header).and_then(|()| journal.sync_folder()) {
+        let mut journal = Self { path, file, length: 0, torn: false };
+        let begun = journal.take_room(header.nodes.len()).and_then(|()| journal.append(header));
+        if let Err(error) = begun.and_then(|()| journal.sync_folder()) {
             // It would tell of a restore that never began. If it can't be removed, `open` does so.
             let _removed = journal.remove();
             return Err(error);
@@ -120,7 +131,7 @@ impl Journal {
         };
         let lines = whole_lines(&file).map_err(|error| failed(&path, error))?;
         let length = lines.iter().map(|line| line.len() as u64).sum();
-        let journal = Self { path, file, length };
+        let journal = Self { path, file, length, torn: false };
         let Some((first, records)) = lines.split_first() else {
             journal.remove()?;
             return Ok(None);
@@ -192,18 +203,47 @@ impl Journal {
         &self.path
     }
 
+    /// Whether a record may be on disk although writing it failed.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.torn
+    }
+
+    /// A full disk is found out here, where nothing is begun, and not between two commits.
+    fn take_room(&self, nodes: usize) -> Result<()> {
+        let room = ROOM + ROOM_PER_NODE * nodes as u64;
+        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, room) {
+            Err(error @ (Errno::NOSPC | Errno::DQUOT)) => Err(failed(&self.path, error.into())),
+            // Not every file system can.
+            _ => Ok(()),
+        }
+    }
+
     fn append(&mut self, line: &impl Serialize) -> Result<()> {
         let mut text = serde_json::to_vec(line).map_err(|error| failed(&self.path, error.into()))?;
         text.push(b'\n');
-        if let Err(error) = self.file.write_all(&text).and_then(|()| self.file.sync_data()) {
-            // What is not surely on disk must not be there at all: neither half a line, to which the next record
-            // would be glued, nor a record whose step was not taken. If that fails as well, the file is cut off where
-            // it is read, and `rolling_back` outweighs what stands before it.
-            let _cut = self.file.set_len(self.length).and_then(|()| self.file.sync_data());
+        if let Err(error) = self.write(&text) {
+            // What is not surely on disk must not be there at all: neither half a line, nor a record whose step was
+            // not taken.
+            self.torn = self.cut().is_err();
             return Err(failed(&self.path, error));
         }
         self.length += text.len() as u64;
         Ok(())
+    }
+
+    fn write(&mut self, text: &[u8]) -> std::io::Result<()> {
+        if self.torn {
+            // This record would be glued to half of another.
+            self.cut()?;
+            self.torn = false;
+        }
+        self.file.write_all(text)?;
+        self.file.sync_data()
+    }
+
+    fn cut(&self) -> std::io::Result<()> {
+        self.file.set_len(self.length)?;
+        self.file.sync_data()
     }
 
     fn sync_folder(&self) -> Result<()> {
@@ -229,6 +269,8 @@ impl Left {
             }
             Record::RolledBack { node } => {
                 self.tokens.remove(&node);
+                // A node that has gone back: the others can't go forward any more, whatever else is noted.
+                self.take(Record::RollingBack);
             }
         }
     }
@@ -317,6 +359,48 @@ mod tests {
         let error = Journal::begin(path.clone(), file, &header()).unwrap_err();
         assert!(error.to_string().contains("journal"), "{error}");
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_record_that_can_be_neither_written_nor_cut_off_is_told_of_and_cut_off_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = path(folder.path(), "shop");
+        let mut journal = Journal::create(path.clone(), &header()).unwrap();
+        journal.step(&node(), "commit", 1.into()).unwrap();
+        // Writing fails halfway, and so does what should mend it.
+        let whole = std::mem::replace(&mut journal.file, File::open("/dev/full").unwrap());
+        journal.all_committed().unwrap_err();
+        assert!(journal.is_torn());
+        journal.rolling_back().unwrap_err();
+        std::fs::write(&path, [&std::fs::read(&path).unwrap(), &b"\"all_comm"[..]].concat()).unwrap();
+        journal.file = whole;
+        journal.rolling_back().unwrap();
+        assert!(!journal.is_torn());
+        let left = Journal::open(path).unwrap().unwrap();
+        assert!(left.rolling_back && !left.all_committed);
+    }
+
+    #[test]
+    fn a_record_that_has_no_room_is_cut_off_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = path(folder.path(), "shop");
+        let mut journal = Journal::create(path.clone(), &header()).unwrap();
+        let before = std::fs::metadata(&path).unwrap();
+        assert!(std::os::unix::fs::MetadataExt::blocks(&before) * 512 >= ROOM, "no room was taken");
+        journal.file = OpenOptions::new().read(true).open(&path).unwrap();
+        journal.all_committed().unwrap_err();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), before.len());
+    }
+
+    #[test]
+    fn a_node_that_was_rolled_back_lets_nothing_go_forward() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = path(folder.path(), "shop");
+        let mut journal = Journal::create(path.clone(), &header()).unwrap();
+        journal.all_committed().unwrap();
+        journal.rolled_back(&node()).unwrap();
+        let left = Journal::open(path).unwrap().unwrap();
+        assert!(left.rolling_back && !left.all_committed);
     }
 
     #[test]

@@ -7,7 +7,6 @@ mod vault;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dumprestore::driver::{OneStream, OneStreamDriver, PartReader, PartWriter, Result, async_trait};
 use dumprestore::{
     BackupSet, Destination, DumpOptions, ErrorKind, Event, NodeBuilder, OpenArchive, Placement,
     RecoverOutcome, RestoreFrom, RestoreOptions, RestoreOutcome,
@@ -215,32 +214,6 @@ async fn what_is_kept_on_another_server_is_not_dropped_by_way_of_this_one() {
     assert!(!kept());
 }
 
-/// A box of the vault, written as one stream, and never undone.
-struct Tape(&'static str);
-
-#[async_trait]
-impl OneStream for Tape {
-    const KIND: &'static str = "tape";
-
-    fn target(&self) -> String {
-        self.0.to_owned()
-    }
-
-    async fn dump(&self, out: &mut PartWriter<'_>) -> Result<()> {
-        let written = std::io::Write::write_all(out, held(self.0).as_bytes());
-        written.map_err(|error| dumprestore::Error::io("can't write the tape", error))
-    }
-
-    async fn restore(&self, from: &mut PartReader<'_>) -> Result<()> {
-        let mut text = String::new();
-        let read = std::io::Read::read_to_string(from, &mut text);
-        read.map_err(|error| dumprestore::Error::io("can't read the tape", error))?;
-        let (name, value) = text.split_once('=').unwrap();
-        fill(self.0, &[(name, value)]);
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn a_stream_that_was_wholly_restored_when_the_crash_came_takes_the_others_along() {
     for (step, outcome, others) in
@@ -251,7 +224,7 @@ async fn a_stream_that_was_wholly_restored_when_the_crash_came_takes_the_others_
             BackupSet::builder("bank")
                 .base(folder.path())
                 .node(NodeBuilder::new("box").driver(vault::driver("boxed")))
-                .node(NodeBuilder::new("tape").driver(OneStreamDriver::boxed(Tape("taped")).unwrap()))
+                .node(NodeBuilder::new("tape").driver(vault::tape("taped")))
                 .build()
                 .unwrap()
         };

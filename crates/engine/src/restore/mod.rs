@@ -6,6 +6,7 @@ mod options;
 mod plan;
 mod previous;
 mod recover;
+mod rollback;
 mod safety_dump;
 mod transaction;
 mod verify;

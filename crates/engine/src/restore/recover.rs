@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::choose::driver_of;
 use super::previous::{self, KeptNode};
-use super::transaction::end_rollback;
+use super::rollback::{StuckNode, end_rollback, unwritten};
 use crate::Observer;
 use crate::event::{Event, warn};
 use crate::journal::{self, HeaderNode, Journal, Left};
@@ -79,49 +79,85 @@ pub(crate) async fn recover_left(set: &BackupSet, run: &Run) -> Result<Option<Re
     }
     let Some(mut left) = Journal::open(journal::path(set.state_dir(), set.name()))? else { return Ok(None) };
     let (earlier, archive) = (left.header.run.clone(), left.header.archive.clone());
-    if !left.all_committed && has_taken_effect(set, &left).await? {
-        // From here on it is as if the crash had come a moment later.
-        left.journal.all_committed()?;
-        left.all_committed = true;
-    }
-    let outcome = if left.all_committed { RecoverOutcome::Finished } else { RecoverOutcome::RolledBack };
-    match outcome {
-        RecoverOutcome::Finished => finish(set, left, run).await?,
-        RecoverOutcome::RolledBack => roll_back(set, left).await?,
-    }
+    let outcome = match direction(set, &left).await? {
+        Direction::Forward => {
+            if !left.all_committed {
+                // From here on it is as if the crash had come a moment later.
+                left.journal.all_committed().map_err(|error| unwritten(UNFINISHED, &error))?;
+            }
+            finish(set, left, run).await?;
+            RecoverOutcome::Finished
+        }
+        back => {
+            let noted = if left.rolling_back { Ok(()) } else { left.journal.rolling_back() };
+            if let (Err(error), Direction::Unknown) = (noted, back) {
+                return Err(unwritten(
+                    "an interrupted restore can't be undone before the journal is told so",
+                    &error,
+                ));
+            }
+            roll_back(set, left).await?;
+            RecoverOutcome::RolledBack
+        }
+    };
     run.observer.event(&Event::Recovered { run: earlier.clone(), outcome: outcome.as_str() });
     Ok(Some(Recovered { run: earlier, archive, outcome }))
 }
 
-/// Whether every node has committed although the journal does not say so. Only asked where there is no way back from
-/// a commit: such a node is committed last, so that what became of its commit decides for the whole set.
-async fn has_taken_effect(set: &BackupSet, left: &Left) -> Result<bool> {
+const UNFINISHED: &str =
+    "an interrupted restore is committed, and can't be finished before the journal is told so";
+
+/// Where an interrupted restore is to go.
+enum Direction {
+    Forward,
+    /// However often it is asked.
+    Back,
+    /// Back, but whoever asks again could hear something else.
+    Unknown,
+}
+
+/// Where the journal leads, and where that does not decide, the last commit: a node from whose commit there is no way
+/// back is committed last, so that what became of its commit decides for the whole set.
+async fn direction(set: &BackupSet, left: &Left) -> Result<Direction> {
     let nodes = &left.header.nodes;
-    let Some((last, others)) = nodes.split_last() else { return Ok(false) };
-    if left.rolling_back || undo_of(set, last) == Undo::AfterCommit {
-        return Ok(false);
+    if left.all_committed {
+        return Ok(Direction::Forward);
+    }
+    let Some(last) = nodes.last().filter(|last| undo_of(set, last) != Undo::AfterCommit) else {
+        return Ok(Direction::Back);
+    };
+    if left.rolling_back {
+        return Ok(Direction::Back);
     }
     let was_begun = |node: &HeaderNode, step: &str| left.steps.get(&node.node).is_some_and(|at| at == step);
     // The first `finish` is journalled once the last commit is through.
     if nodes.iter().any(|node| was_begun(node, "finish")) {
-        return Ok(true);
+        return Ok(Direction::Forward);
     }
-    if !others.iter().chain([last]).all(|node| was_begun(node, "commit")) {
-        return Ok(false);
-    }
-    let Some(token) = left.tokens.get(&last.node) else { return Ok(false) };
-    last_took_effect(set, left, &last.node, token).await.map_err(|error| {
+    let token = left.tokens.get(&last.node).filter(|_| nodes.iter().all(|node| was_begun(node, "commit")));
+    let Some(token) = token else { return Ok(Direction::Back) };
+    match last_took_effect(set, left, &last.node, token).await {
+        Ok(Some(true)) => Ok(Direction::Forward),
+        Ok(Some(false)) => Ok(Direction::Back),
+        Ok(None) => Ok(Direction::Unknown),
         // Going back or forward without knowing could leave one node new and the others old.
-        Error::stuck(format!("it can't be told whether an interrupted restore was committed: {error}"))
-            .with_node(&last.node)
-            .with_hint(then_recover(error.hint()))
-    })
+        Err(error) => Err(Error::stuck(format!(
+            "it can't be told whether an interrupted restore was committed: {error}"
+        ))
+        .with_node(&last.node)
+        .with_hint(then_recover(error.hint()))),
+    }
 }
 
-async fn last_took_effect(set: &BackupSet, left: &Left, node: &NodePath, token: &Token) -> Result<bool> {
+async fn last_took_effect(
+    set: &BackupSet,
+    left: &Left,
+    node: &NodePath,
+    token: &Token,
+) -> Result<Option<bool>> {
     let driver = driver_for(set, left, node)?;
     let mut staging = driver.resume(token, StageContext::new(&left.header.run)).await?;
-    Ok(staging.took_effect().await? == Some(true))
+    staging.took_effect().await
 }
 
 fn undo_of(set: &BackupSet, node: &HeaderNode) -> Undo {
@@ -165,7 +201,9 @@ async fn finish(set: &BackupSet, mut left: Left, run: &Run) -> Result<()> {
 }
 
 async fn finish_node(set: &BackupSet, left: &mut Left, node: &NodePath, run: &Run) -> Result<Option<Token>> {
-    let Some(token) = left.tokens.get(node).cloned() else { return Ok(None) };
+    let token = left.tokens.get(node).cloned();
+    let token =
+        token.ok_or_else(|| Error::stuck("the journal says that it is committed, and nothing more"))?;
     let driver = driver_for(set, left, node)?;
     let mut staging = driver.resume(&token, StageContext::new(&left.header.run)).await?;
     // The token may be from before its commit, which is through: committing what is committed does nothing.
@@ -182,8 +220,10 @@ async fn roll_back(set: &BackupSet, mut left: Left) -> Result<()> {
     let mut stuck = Vec::new();
     for node in left.header.nodes.clone().iter().rev() {
         let Some(token) = left.tokens.get(&node.node).cloned() else { continue };
-        if let Err(error) = roll_back_node(set, &mut left, &node.node, &token).await {
-            stuck.push((undo_of(set, node), error.with_node(&node.node)));
+        match roll_back_node(set, &left, node, &token).await {
+            // It is rolled back, whether or not that can be noted: once more is as good as once.
+            Ok(()) => drop(left.journal.rolled_back(&node.node)),
+            Err(one) => stuck.push(one),
         }
     }
     end_rollback(left.journal, stuck)
@@ -191,14 +231,20 @@ async fn roll_back(set: &BackupSet, mut left: Left) -> Result<()> {
 
 async fn roll_back_node(
     set: &BackupSet,
-    left: &mut Left,
-    node: &NodePath,
-    token: &dumprestore_driver::Token,
-) -> Result<()> {
-    let driver = driver_for(set, left, node)?;
-    let mut staging = driver.resume(token, StageContext::new(&left.header.run)).await?;
-    staging.rollback().await?;
-    left.journal.rolled_back(node)
+    left: &Left,
+    node: &HeaderNode,
+    token: &Token,
+) -> Result<(), StuckNode> {
+    let undo = undo_of(set, node);
+    let resumed = match driver_for(set, left, &node.node) {
+        Ok(driver) => driver.resume(token, StageContext::new(&left.header.run)).await,
+        Err(error) => Err(error),
+    };
+    let mut staging = resumed.map_err(|error| StuckNode::out_of_reach(undo, error.with_node(&node.node)))?;
+    match staging.rollback().await {
+        Ok(()) => Ok(()),
+        Err(error) => Err(StuckNode::find(undo, &mut *staging, error.with_node(&node.node)).await),
+    }
 }
 
 fn driver_for(set: &BackupSet, left: &Left, node: &NodePath) -> Result<Arc<dyn Driver>> {

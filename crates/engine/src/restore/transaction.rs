@@ -14,6 +14,7 @@ use tokio::sync::RwLock;
 
 use super::choose::{Chosen, Origin};
 use super::previous::KeptNode;
+use super::rollback::{StuckNode, end_rollback, unwritten};
 use crate::archived::Section;
 use crate::event::Event;
 use crate::journal::{Header, HeaderNode, Journal};
@@ -55,11 +56,13 @@ pub(super) struct Finished {
 /// A restore under way.
 pub(super) struct Transaction {
     pub(super) steps: Vec<Step>,
-    /// Whether it can't be told if the last commit took effect: then the way back could leave a mix, and so could the
-    /// way forward. The journal stays, and `recover` asks again.
+    /// Whether a rollback could leave a mix: it can't be told if the last commit took effect, or it did, and can't be
+    /// undone. The journal stays, and `recover` goes on.
     pub(super) undecided: bool,
     run: Run,
     journal: Journal,
+    /// Whether `recover` could go forward by what may be on disk: then no rollback may begin that is not noted there.
+    points_forward: bool,
 }
 
 impl Transaction {
@@ -79,7 +82,7 @@ impl Transaction {
             steps.push(Step::stage(chosen, cx, lanes).await.map_err(|error| error.with_node(&node))?);
         }
         let journal = Journal::create(journal, &header)?;
-        Ok(Self { steps, undecided: false, run: run.clone(), journal })
+        Ok(Self { steps, undecided: false, run: run.clone(), journal, points_forward: false })
     }
 
     /// Loads and prepares all that can be undone. The live data stay as they are.
@@ -121,23 +124,43 @@ impl Transaction {
         self.phase("commit");
         for at in 0..self.undoable() {
             self.run.cancel.check()?;
-            if let Err(error) = self.advance(at, "commit", "committed").await {
-                self.settle_commit(at, error).await?;
-            }
+            self.commit_node(at).await?;
         }
         for at in self.undoable()..self.steps.len() {
-            self.run.cancel.check()?;
             self.begin(at).await?;
             self.journal_step(at, "load").await?;
             self.steps[at].load(&self.run).await?;
             self.advance(at, "prepare", "prepared").await?;
-            self.advance(at, "commit", "committed").await?;
+            self.commit_node(at).await?;
         }
+        let noted = self.note_all_committed().await;
+        noted.map_err(|error| self.settle_unnoted(error))
+    }
+
+    async fn commit_node(&mut self, at: usize) -> Result<()> {
+        match self.advance(at, "commit", "committed").await {
+            Ok(()) => Ok(()),
+            Err(error) => self.settle_commit(at, error).await,
+        }
+    }
+
+    async fn note_all_committed(&mut self) -> Result<()> {
         // Finishing needs to know that, and how, each of them has committed.
         for at in 0..self.steps.len() {
             self.journal_step(at, "finish").await?;
         }
-        self.journal.all_committed()
+        let written = self.journal.all_committed();
+        self.pointing_forward(written)
+    }
+
+    /// All nodes have committed, and that can't be noted. Where the last of them can't be undone, there is no way back
+    /// any more: nothing is touched, and `recover` finds out as after a crash.
+    fn settle_unnoted(&mut self, error: Error) -> Error {
+        if self.steps.last().is_none_or(|last| last.undo == Undo::AfterCommit) {
+            return error;
+        }
+        self.undecided = true;
+        unwritten("everything is restored, but the journal can't be told so", &error)
     }
 
     /// A commit has failed. Where there is no way back from it, it may have taken effect all the same: an answer can
@@ -161,6 +184,11 @@ impl Transaction {
                     .with_context("looking failed", unknown)
                     .with_context("journal", self.journal.path().display())
                     .with_hint("remove the cause; then run `dumprestore recover`"))
+            }
+            Ok(Some(false)) if is_last => {
+                // Whoever asks again hears the same.
+                self.points_forward = false;
+                Err(error)
             }
             Ok(_) | Err(_) => Err(error),
         }
@@ -199,22 +227,29 @@ impl Transaction {
     /// Puts everything back, in the opposite order, and goes on past a node that fails.
     ///
     /// # Errors
-    /// [`ErrorKind::Stuck`] with all that is stuck. The journal then stays, for `recover`.
+    /// [`ErrorKind::Stuck`] with all that is stuck, or if the journal may lead forward and can't be told otherwise:
+    /// nothing is touched then. Both times the journal stays, for `recover`.
     pub(super) async fn roll_back(mut self) -> Result<()> {
+        let noted = self.journal.rolling_back();
+        if let (Err(error), true) = (noted, self.points_forward) {
+            let what = "the restore can't be undone before the journal is told so";
+            return Err(unwritten(what, &error));
+        }
         self.phase("roll back");
-        // It outweighs `all_committed`, which may be on disk although writing it failed. Without it nothing is lost:
-        // this process goes on, and another would read a journal that says no more than what is true.
-        let _noted = self.journal.rolling_back();
         let mut stuck = Vec::new();
         for step in self.steps.iter().rev().filter(|step| step.begun) {
-            match step.staging.write().await.rollback().await {
+            let mut staging = step.staging.write().await;
+            match staging.rollback().await {
                 Ok(()) => {
                     // Spares `recover` a step if the rest is killed. Without it, it is rolled back once more, which
                     // is as good as once: a full disk must not make a rollback look as if it had failed.
                     let _spared = self.journal.rolled_back(&step.node);
                     told(&self.run, &step.node, "rolled_back");
                 }
-                Err(error) => stuck.push((step.undo, error.with_node(&step.node))),
+                Err(error) => {
+                    let error = error.with_node(&step.node);
+                    stuck.push(StuckNode::find(step.undo, &mut **staging, error).await);
+                }
             }
         }
         end_rollback(self.journal, stuck)
@@ -250,8 +285,17 @@ impl Transaction {
     }
 
     async fn journal_step(&mut self, at: usize, verb: &str) -> Result<()> {
-        let token = self.steps[at].staging.read().await.journal();
-        self.journal.step(&self.steps[at].node, verb, token)
+        let step = &self.steps[at];
+        let decides = verb == "commit" && at + 1 == self.steps.len() && step.undo != Undo::AfterCommit;
+        let token = step.staging.read().await.journal();
+        let written = self.journal.step(&step.node, verb, token);
+        if decides { self.pointing_forward(written) } else { written }
+    }
+
+    /// A record was written from which `recover` may go forward; or it was not, and may be on disk all the same.
+    fn pointing_forward(&mut self, written: Result<()>) -> Result<()> {
+        self.points_forward |= written.is_ok() || self.journal.is_torn();
+        written
     }
 
     fn phase(&self, phase: &'static str) {
@@ -261,29 +305,6 @@ impl Transaction {
 
 fn told(run: &Run, node: &NodePath, step: &'static str) {
     run.observer.event(&Event::Step { node: node.clone(), step });
-}
-
-/// Ends the journal of a rollback, unless something is stuck that another try could free.
-pub(super) fn end_rollback(journal: Journal, stuck: Vec<(Undo, Error)>) -> Result<()> {
-    // What can never be undone won't be by another try: it is reported, and that is all.
-    let hopeless = stuck.iter().all(|(undo, _)| *undo == Undo::Never);
-    let journal_path = journal.path().display().to_string();
-    let removed = if hopeless { journal.remove() } else { Ok(()) };
-    let mut errors = stuck.into_iter().map(|(_, error)| error);
-    let Some(first) = errors.next() else { return removed };
-    let also: Vec<String> = errors.map(|error| error.to_string()).collect();
-    let hint = match (hopeless, first.hint()) {
-        (false, hint) => super::recover::then_recover(hint),
-        (true, hint) => hint.unwrap_or("remove the cause").to_owned(),
-    };
-    let mut error = Error::stuck(format!("the restore could not be wholly undone: {first}")).with_hint(hint);
-    if !hopeless {
-        error = error.with_context("journal", journal_path);
-    }
-    for one in also {
-        error = error.with_context("also", one);
-    }
-    Err(error)
 }
 
 impl Step {

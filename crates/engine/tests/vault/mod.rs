@@ -1,9 +1,10 @@
 //! A server in memory, with boxes of named things at addresses such as `vault://user:password@host/box`, and its
 //! driver: one that restores beside and in place, whole and in part, and keeps its password to itself.
-#![allow(dead_code, unreachable_pub, reason = "no test uses all of it")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "no test uses all of it")]
 #![allow(clippy::unwrap_used, reason = "a fixture that fails ends the test")]
 
 mod staging;
+mod tape;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -20,6 +21,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use staging::VaultStaging;
+pub use tape::{jammed, tape};
 
 /// The password of every box.
 pub const PASSWORD: &str = "correct-horse-battery-staple";
@@ -275,9 +277,18 @@ fn restored(content: Content, live: Option<&String>, archived: String) -> Option
     }
 }
 
-/// A driver without a configuration.
+/// A driver without a configuration, which can do no more than to restore the whole box beside.
 pub fn driver(name: &str) -> Arc<dyn Driver> {
+    Arc::new(Vault { plain: true, ..vault(name) })
+}
+
+/// A driver without a configuration, which can restore in place, with what happens at its commit.
+pub fn in_place_driver(name: &str, hangs: &str) -> Arc<dyn Driver> {
+    Arc::new(Vault { hangs: hangs.to_owned(), ..vault(name) })
+}
+
+fn vault(name: &str) -> Vault {
     let target = format!("vault://clerk@host/{name}");
     let (password, name) = (PASSWORD.to_owned(), name.to_owned());
-    Arc::new(Vault { target, password, name, hangs: String::new(), plain: true })
+    Vault { target, password, name, hangs: String::new(), plain: false }
 }

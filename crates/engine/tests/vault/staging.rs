@@ -110,7 +110,7 @@ impl Staging for VaultStaging {
         }
         self.hang("after commit").await;
         match self.vault.hangs.as_str() {
-            "answer lost" | "server lost" => Err(Error::environment("the connection was lost")),
+            "answer lost" | "server lost" | "forgotten" => Err(Error::environment("the connection was lost")),
             _ => Ok(()),
         }
     }
@@ -118,6 +118,10 @@ impl Staging for VaultStaging {
     async fn took_effect(&mut self) -> Result<Option<bool>> {
         if self.vault.hangs == "server lost" {
             return Err(Error::environment("the server is down"));
+        }
+        // The server is there, and no longer knows.
+        if self.vault.hangs == "forgotten" {
+            return Ok(None);
         }
         Ok(Some(server().committed.contains(&self.key)))
     }
