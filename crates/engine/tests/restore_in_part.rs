@@ -63,7 +63,7 @@ async fn a_selection_that_makes_no_sense_is_refused_before_anything_is_touched()
         (&["dd:a"], Content::All, ErrorKind::Config, "no node `dd`"),
         (&["shop:a"], Content::All, ErrorKind::Config, "more than one node"),
         (&["files:a"], Content::All, ErrorKind::Unsupported, "whole or not at all"),
-        (&["files"], Content::DataOnly, ErrorKind::Unsupported, "whole or not at all"),
+        (&["files"], Content::DataOnly, ErrorKind::Unsupported, "no schema apart from its data"),
         (&[], Content::SchemaOnly, ErrorKind::Unsupported, "files: "),
     ] {
         let from = RestoreFrom::Archive(archive.clone());
