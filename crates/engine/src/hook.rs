@@ -128,20 +128,20 @@ impl HookScope<'_> {
             // Reaps it; that it was killed is known.
             let _ = child.wait().await;
         }
-        let status = match ended? {
-            Ended::Exit(status) => {
-                status.map_err(|error| failed("can't be waited for".to_owned()).with_source(error))?
-            }
-            Ended::TimedOut(after) => return Err(failed(format!("was killed after {after:?}"))),
-        };
+        let ended = ended?;
         // What is not said by then is not waited for; what was said is known.
         let _ = tokio::time::timeout(LAST_WORDS, lines).await;
-        if status.success() {
-            return Ok(());
-        }
+        let what = match ended {
+            Ended::Exit(Err(error)) => {
+                return Err(failed("can't be waited for".to_owned()).with_source(error));
+            }
+            Ended::Exit(Ok(status)) if status.success() => return Ok(()),
+            Ended::Exit(Ok(status)) => format!("failed ({status})"),
+            Ended::TimedOut(after) => format!("was killed after {after:?}"),
+        };
         let (out, err) = (last_out.so_far(), last_err.so_far());
         let told = if err.is_empty() { out } else { err };
-        let error = failed(format!("failed ({status})"));
+        let error = failed(what);
         Err(if told.is_empty() { error } else { error.with_context("it said", told.join(" | ")) })
     }
 

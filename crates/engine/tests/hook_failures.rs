@@ -6,6 +6,7 @@ mod vault;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use dumprestore::{
     BackupSet, Destination, DumpOptions, Error, Event, Hook, HookPoint, Hooks, NodeBuilder, OpenArchive,
@@ -79,4 +80,15 @@ async fn why_a_hook_failed_is_told_although_a_child_of_it_goes_on() {
     let set = set(folder.path(), "hook-children", Hooks::new().with(HookPoint::BeforeDump, hook));
     let error = dump(&set, folder.path(), DumpOptions::default()).await.unwrap_err();
     assert!(error.to_string().contains("the disk is full"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_hook_said_is_told_although_it_was_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    vault::fill("hook-killed", &[("a", "1")]);
+    let hook = shell("echo waiting for table orders >&2; sleep 60").with_timeout(Duration::from_secs(1));
+    let set = set(folder.path(), "hook-killed", Hooks::new().with(HookPoint::BeforeDump, hook));
+    let error = dump(&set, folder.path(), DumpOptions::default()).await.unwrap_err();
+    let told = error.to_string();
+    assert!(told.contains("was killed after 1s") && told.contains("waiting for table orders"), "{told}");
 }
