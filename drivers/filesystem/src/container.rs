@@ -135,6 +135,29 @@ impl Place {
         self.ground.map_or(Ok(()), |ground| ground.check(around))
     }
 
+    /// Checks, of a token of a previous state, that this can be taken.
+    ///
+    /// # Errors
+    /// If it is gone; or if it can't be seen, for the folder around it is another one, or none.
+    pub(crate) fn check_previous(&self) -> Result<()> {
+        if self.previous.symlink_metadata().is_ok() {
+            return Ok(());
+        }
+        if self.check_ground().is_err() {
+            let around = self.previous.parent().unwrap_or(&self.previous);
+            return Err(Error::environment(
+                "the folder in which the previous state was kept is not there, or is another one",
+            )
+            .with_context("folder", around.display())
+            .with_hint(
+                "is the volume mounted? mount it; if that folder was removed for good, restore from an archive",
+            ));
+        }
+        Err(Error::environment("the previous state is gone")
+            .with_context("path", self.previous.display())
+            .with_hint("restore from an archive"))
+    }
+
     /// The staged folder; after the swap, the old one.
     pub(crate) fn staged(&self) -> PathBuf {
         self.container.join(STAGED)

@@ -145,8 +145,12 @@ impl Driver for Filesystem {
     }
 
     async fn stage_previous(&self, kept: &Token, cx: StageContext) -> Result<Box<dyn Staging>> {
-        let place = place_of_previous(kept, &cx.run)?;
-        Ok(Box::new(Restore::new(place, self.filter.clone(), cx, Origin::Previous)))
+        let kept = kept.clone();
+        self.away(move |this| {
+            let place = place_of_previous(&kept, &cx.run)?;
+            Ok(Box::new(Restore::new(place, this.filter.clone(), cx, Origin::Previous)) as Box<dyn Staging>)
+        })
+        .await
     }
 
     async fn discard_previous(&self, kept: &Token) -> Result<()> {

@@ -172,9 +172,7 @@ impl Work {
         match renameat(CWD, &self.place.previous, CWD, &self.place.container) {
             Ok(()) => self.place.set_root_time(self.place.root_time),
             Err(Errno::NOENT) if self.find()?.is_some() => Ok(()),
-            Err(Errno::NOENT) => Err(Error::environment("the previous state is gone")
-                .with_context("path", self.place.previous.display())
-                .with_hint("restore from an archive")),
+            Err(Errno::NOENT) => self.place.check_previous(),
             Err(error) => Err(self.place.error("can't take the previous state", error)),
         }
     }
@@ -397,8 +395,12 @@ impl Work {
 }
 
 /// Where a token says that a previous state lies, as the place of its restore in the run of that name.
+///
+/// # Errors
+/// If it is not there.
 pub(crate) fn place_of_previous(kept: &Token, run: &str) -> Result<Place> {
     let kept = Place::from_token(kept)?;
+    kept.check_previous()?;
     let container = kept.previous.with_file_name(container_name(&kept.previous, run));
     let (root_time, new_time) = match kept.inside {
         true => (time_of(&kept.root), time_of(&kept.previous.join(STAGED))),

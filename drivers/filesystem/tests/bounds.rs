@@ -232,3 +232,48 @@ async fn on_a_volume_that_is_not_mounted_a_restore_is_neither_undone_nor_done() 
         shell(&unmount);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_previous_state_on_a_volume_that_is_not_mounted_is_not_called_gone() {
+    if !with_own_mounts("a_previous_state_on_a_volume_that_is_not_mounted_is_not_called_gone") {
+        return;
+    }
+    let archive = archive_of(|case| {
+        case.build().file("a", "archived");
+    })
+    .await;
+    // The folder on the volume, and the volume itself.
+    for is_root in [false, true] {
+        let (mut case, mount) = on_a_volume();
+        let volume = case.root.parent().unwrap().to_owned();
+        let unmount = format!("umount {}", volume.display());
+        if is_root {
+            case.root = volume;
+        }
+        shell(&mount);
+        case.build().folder("").file("a", "live").settle();
+        let before = case.fingerprint();
+        let mut restore = case.stage(&archive, json!({}), Extras::Remove).await.unwrap();
+        restore.commit().await.unwrap();
+        let kept = restore.staging.finish(OldState::Keep).await.unwrap().unwrap();
+        drop(restore);
+        let driver = case.driver(json!({}));
+        let previous = || driver.stage_previous(&kept, StageContext::new(case.run()));
+        shell(&unmount);
+        let error = previous().await.err().unwrap();
+        assert_eq!(error.kind(), dumprestore_driver::ErrorKind::Environment, "{error}");
+        assert!(error.hint().unwrap().contains("mounted"), "{error}");
+        shell(&mount);
+        let mut again = previous().await.unwrap();
+        again.begin().await.unwrap();
+        again.prepare().await.unwrap();
+        again.commit().await.unwrap();
+        again.finish(OldState::Drop).await.unwrap();
+        drop(again);
+        assert_eq!(case.fingerprint(), before);
+        let error = previous().await.err().unwrap();
+        assert!(error.hint().unwrap().contains("from an archive"), "{error}");
+        assert!(!error.to_string().contains("mounted"), "{error}");
+        shell(&unmount);
+    }
+}

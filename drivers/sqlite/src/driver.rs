@@ -134,9 +134,12 @@ impl Driver for SqliteDriver {
     }
 
     async fn stage_previous(&self, kept: &Token, cx: StageContext) -> Result<Box<dyn Staging>> {
-        let kept = Kept::parse(kept)?;
-        let entry = Entry::of_kept(&self.setup.path, &cx.run, kept)?;
-        Ok(Box::new(Restore::new(&self.setup, entry, Origin::Planned, cx, None)))
+        let (kept, setup) = (Kept::parse(kept)?, self.setup.clone());
+        let restore = blocking(move || {
+            let entry = Entry::of_kept(&setup.path, &cx.run, kept)?;
+            Ok(Restore::new(&setup, entry, Origin::Planned, cx, None))
+        });
+        Ok(Box::new(restore.await?))
     }
 
     async fn discard_previous(&self, kept: &Token) -> Result<()> {

@@ -129,7 +129,10 @@ impl Entry {
         Ok(Self { owner: owner_in(facts), ..entry })
     }
 
+    /// # Errors
+    /// If what is kept is not there.
     pub(crate) fn of_kept(path: &Path, run: &str, kept: Kept) -> Result<Self> {
+        kept.check()?;
         let entry = Self::new(path, run, kept.form, Some(kept.path), kept.wal, kept.mode)?;
         Ok(Self { owner: kept.owner, ..entry })
     }
@@ -232,6 +235,35 @@ impl Kept {
 
     pub(crate) fn token(&self) -> Token {
         serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// Checks that it can be restored.
+    ///
+    /// # Errors
+    /// If it is gone; or if it can't be seen, for its folder is another one, or none.
+    fn check(&self) -> Result<()> {
+        let path = self.path.path()?;
+        if self.form != Form::Absent && path.symlink_metadata().is_ok() {
+            return Ok(());
+        }
+        // That there was no file is kept in none: then its folder alone tells.
+        if let (Some(ground), Some(folder)) = (self.ground, path.parent())
+            && ground.check(folder).is_err()
+        {
+            return Err(Error::environment(
+                "the folder in which the previous state was kept is not there, or is another one",
+            )
+            .with_context("folder", folder.display())
+            .with_hint(
+                "is the volume mounted? mount it; if that folder was removed for good, restore from an archive",
+            ));
+        }
+        match self.form {
+            Form::Absent => Ok(()),
+            _ => Err(Error::environment("the previous state is gone")
+                .with_context("file", path.display())
+                .with_hint("restore from an archive")),
+        }
     }
 
     /// Removes it. Twice is once.

@@ -339,3 +339,34 @@ async fn an_old_state_whose_folder_is_not_there_is_not_forgotten() {
         assert_eq!(place.names(), ["shop.db"]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_state_whose_folder_is_not_there_is_not_called_gone() {
+    for (journal, is_absent) in
+        Journal::BOTH.into_iter().flat_map(|journal| [(journal, false), (journal, true)])
+    {
+        let (place, dumped, _, _) = changed(journal, Seed::Ordinary).await;
+        if is_absent {
+            for suffix in ["", "-wal", "-shm"] {
+                let _removed = std::fs::remove_file(support::with_suffix(&place.path, suffix));
+            }
+        }
+        let kept = place.restore_and_keep(&dumped).await;
+        let restored = support::fingerprint(&place.path);
+        let (folder, away) = (place.path.parent().unwrap(), place.root().join("away"));
+        std::fs::rename(folder, &away).unwrap();
+        let error = place.driver.stage_previous(&kept, place.context()).await.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Environment, "{error}");
+        assert!(error.hint().unwrap().contains("mounted"), "{error}");
+        std::fs::rename(&away, folder).unwrap();
+        let mut staging = place.driver.stage_previous(&kept, place.context()).await.unwrap();
+        staging.begin().await.unwrap();
+        staging.rollback().await.unwrap();
+        assert_eq!(support::fingerprint(&place.path), restored);
+        if !is_absent {
+            place.driver.discard_previous(&kept).await.unwrap();
+            let error = place.driver.stage_previous(&kept, place.context()).await.err().unwrap();
+            assert!(error.hint().unwrap().contains("from an archive"), "{error}");
+        }
+    }
+}
