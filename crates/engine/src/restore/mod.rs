@@ -311,13 +311,13 @@ impl Restoring<'_> {
     ) -> RestoreReport {
         let old = if keep { dumprestore_driver::OldState::Keep } else { dumprestore_driver::OldState::Drop };
         let mut kept_previous = false;
+        let restored = transaction.restored();
         let kept = |nodes: Vec<previous::KeptNode>| {
             kept_previous = !nodes.is_empty();
-            if kept_previous { previous::write(self.set, nodes) } else { Ok(()) }
+            previous::note(self.set, &self.run.name, &restored, nodes)
         };
         let Finished { errors: unfinished, ledgers } = transaction.finish(old, &self.label(), kept).await;
         report.kept_previous = kept_previous && unfinished.is_empty();
-        let noted = if keep { Ok(()) } else { self.note_passed_over(&report) };
         for (node, ledger) in report.nodes.iter_mut().zip(ledgers) {
             node.ledger = ledger;
         }
@@ -325,22 +325,11 @@ impl Restoring<'_> {
         let hint = "the data are restored; `dumprestore recover` cleans up what is left".to_owned();
         let unfinished = unfinished.into_iter().map(|error| (error, Some(hint.clone())));
         let after = self.hooks(nodes, BTreeMap::new()).run(HookPoint::AfterRestore).await.err();
-        for (error, hint) in unfinished.chain(noted.err().into_iter().chain(after).map(|error| (error, None)))
-        {
+        for (error, hint) in unfinished.chain(after.map(|error| (error, None))) {
             warn(&*self.run.observer, error.node(), format!("the data are restored, but {error}"), hint);
             report.outcome = report.outcome.max(RestoreOutcome::Degraded);
         }
         report
-    }
-
-    /// What an earlier restore has kept is older from here on than its name says.
-    fn note_passed_over(&self, report: &RestoreReport) -> Result<()> {
-        let drivers = report.nodes.iter().map(|node| choose::driver_of(self.set, &node.node));
-        let drivers: Vec<_> = drivers.collect::<Result<_>>()?;
-        let nodes = report.nodes.iter().zip(&drivers);
-        let restored: Vec<_> =
-            nodes.map(|(node, driver)| (&node.node, driver.kind(), &*node.target)).collect();
-        previous::mark_passed_over(self.set, &restored, &self.run.name)
     }
 
     fn report(&self, transaction: &Transaction) -> RestoreReport {

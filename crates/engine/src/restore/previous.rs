@@ -92,37 +92,29 @@ pub(crate) fn read(set: &BackupSet) -> Result<Option<Kept>> {
     Ok(Some(kept))
 }
 
-/// Writes down what is kept, durably. What an older restore kept in places that this one did not touch stays.
-pub(crate) fn write(set: &BackupSet, mut nodes: Vec<KeptNode>) -> Result<()> {
-    if let Some(older) = read(set)? {
-        let same =
-            |a: &KeptNode, b: &KeptNode| (&a.node, &a.driver, &a.target) == (&b.node, &b.driver, &b.target);
-        let untouched = older.nodes.into_iter().filter(|old| !nodes.iter().any(|new| same(old, new)));
-        let untouched: Vec<_> = untouched.collect();
-        nodes.extend(untouched);
-    }
-    store(&path(set), &Kept { nodes })
-}
+/// A node that a run has restored, with its driver and target.
+pub(crate) type Restored = (NodePath, String, String);
 
-/// Notes that `run` restored these nodes, each with its driver and target, and kept nothing: what is kept of them is
-/// no longer what was there before the last restore.
-pub(crate) fn mark_passed_over(
-    set: &BackupSet,
-    restored: &[(&NodePath, &str, &str)],
-    run: &str,
-) -> Result<()> {
-    let Some(mut kept) = read(set)? else { return Ok(()) };
-    let mut is_any = false;
-    for node in &mut kept.nodes {
-        if restored.contains(&(&node.node, &node.driver, &node.target)) {
-            node.passed_over_by = Some(run.to_owned());
-            is_any = true;
+/// Writes down, durably and at once, what `run` has kept of the nodes that it restored. What an older restore kept of
+/// the others is no longer what was there before the last restore, and marked so. It stays as it is in places that this
+/// run did not touch.
+pub(crate) fn note(set: &BackupSet, run: &str, restored: &[Restored], kept: Vec<KeptNode>) -> Result<()> {
+    let older = read(set)?.unwrap_or(Kept { nodes: Vec::new() });
+    let mut nodes = kept;
+    for mut old in older.nodes.clone() {
+        let same = |node: &NodePath, driver: &str, target: &str| {
+            (&old.node, &*old.driver, &*old.target) == (node, driver, target)
+        };
+        if nodes.iter().any(|new| same(&new.node, &new.driver, &new.target)) {
+            continue;
         }
+        if restored.iter().any(|(node, driver, target)| same(node, driver, target)) {
+            old.passed_over_by = Some(run.to_owned());
+        }
+        nodes.push(old);
     }
-    if !is_any {
-        return Ok(());
-    }
-    store(&path(set), &kept)
+    let now = Kept { nodes };
+    if now == older { Ok(()) } else { store(&path(set), &now) }
 }
 
 fn store(path: &Path, kept: &Kept) -> Result<()> {

@@ -190,13 +190,13 @@ async fn finish(set: &BackupSet, mut left: Left, run: &Run) -> Result<()> {
         let message = format!("an interrupted restore is committed, and could not be finished: {first}");
         return Err(Error::stuck(message).with_hint(then_recover(first.hint())));
     }
-    if left.header.keep {
-        previous::write(set, kept)?;
-    } else {
-        let targets: Vec<_> =
-            left.header.nodes.iter().map(|node| (&node.node, &*node.driver, &*node.target)).collect();
-        previous::mark_passed_over(set, &targets, &left.header.run)?;
-    }
+    let restored: Vec<_> = left
+        .header
+        .nodes
+        .iter()
+        .map(|node| (node.node.clone(), node.driver.clone(), node.target.clone()))
+        .collect();
+    previous::note(set, &left.header.run, &restored, kept)?;
     left.journal.remove()
 }
 

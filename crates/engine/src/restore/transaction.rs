@@ -13,7 +13,7 @@ use futures_util::TryFutureExt;
 use tokio::sync::RwLock;
 
 use super::choose::{Chosen, Origin};
-use super::previous::KeptNode;
+use super::previous::{KeptNode, Restored};
 use super::rollback::{StuckNode, end_rollback, unwritten};
 use crate::archived::Section;
 use crate::event::Event;
@@ -195,7 +195,7 @@ impl Transaction {
     }
 
     /// Drops or keeps the old state of every node, goes on past one that fails, and ends the journal if none did.
-    /// What is kept is written down by `keep` before the journal goes.
+    /// What is kept, if anything, is written down by `keep` before the journal goes: without it, nobody would do so.
     pub(super) async fn finish(
         mut self,
         old: OldState,
@@ -253,6 +253,12 @@ impl Transaction {
             }
         }
         end_rollback(self.journal, stuck)
+    }
+
+    /// Which nodes this restores, and where.
+    pub(super) fn restored(&self) -> Vec<Restored> {
+        let steps = self.steps.iter();
+        steps.map(|step| (step.node.clone(), step.driver.clone(), step.target.clone())).collect()
     }
 
     /// How many steps can be undone: they come first.
