@@ -212,6 +212,9 @@ impl Restore {
 
     async fn load(&self, part: &ArchivedPart, from: &mut PartReader<'_>) -> Result<()> {
         let contents = self.contents()?;
+        if let Some(post_data) = &self.post_data {
+            post_data.check()?;
+        }
         let lane = self.lanes.take().await?;
         let table = self.tables.get(part.name.as_str()).and_then(|at| Some((*at, contents.tables.get(*at)?)));
         match table {

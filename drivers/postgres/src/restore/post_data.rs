@@ -7,7 +7,7 @@ use dumprestore_driver::{Error, Result};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::effort;
 use super::items::{self, Policies};
@@ -31,8 +31,32 @@ const LESS_MEMORY: &str = "SELECT pg_catalog.set_config(name, '32MB', false) FRO
 pub(crate) struct PostData {
     /// Tells of tables whose rows are in, until all are.
     loaded: Option<UnboundedSender<usize>>,
+    making: Mutex<Making>,
+}
+
+/// What is made in the background.
+enum Making {
     /// One task, which is stopped if this is dropped.
-    making: JoinSet<Result<()>>,
+    UnderWay(JoinSet<Result<()>>),
+    Made,
+    /// Why has been told.
+    Failed,
+}
+
+impl Making {
+    /// The task has ended, so.
+    fn end(&mut self, ended: std::result::Result<Result<()>, JoinError>) -> Result<()> {
+        let made = ended
+            .unwrap_or_else(|error| Err(Error::defect("the `postgres` driver panicked").with_source(error)));
+        *self = if made.is_ok() { Self::Made } else { Self::Failed };
+        made
+    }
+}
+
+fn failed() -> Error {
+    Error::environment(
+        "an index, or whatever else comes after the rows, could not be made: that was told already",
+    )
 }
 
 impl PostData {
@@ -45,28 +69,47 @@ impl PostData {
         let (loaded, told) = unbounded_channel();
         let mut making = JoinSet::new();
         making.spawn(async move { make(&lanes, at_once, &contents, policies, told).await });
-        Self { loaded: Some(loaded), making }
+        Self { loaded: Some(loaded), making: Mutex::new(Making::UnderWay(making)) }
+    }
+
+    /// Fails if something of it has: the rows that are still to come would be loaded for nothing.
+    pub(crate) fn check(&self) -> Result<()> {
+        let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *making {
+            Making::UnderWay(tasks) => match tasks.try_join_next() {
+                Some(ended) => making.end(ended),
+                None => Ok(()),
+            },
+            Making::Made => Ok(()),
+            Making::Failed => Err(failed()),
+        }
     }
 
     /// All rows of the table at this place are in.
     pub(crate) fn loaded(&self, table: usize) {
-        // If nobody hears it, the end tells why.
+        // If nobody hears it, the next check tells why.
         let _heard = self.loaded.as_ref().map(|loaded| loaded.send(table));
     }
 
     /// All rows are in. Waits until everything is made.
     pub(crate) async fn finish(&mut self) -> Result<()> {
         self.loaded = None;
-        match self.making.join_next().await {
-            Some(Ok(made)) => made,
-            Some(Err(error)) => Err(Error::defect("the `postgres` driver panicked").with_source(error)),
-            None => Ok(()),
+        let making = self.making.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match making {
+            Making::UnderWay(tasks) => match tasks.join_next().await {
+                Some(ended) => making.end(ended),
+                None => Err(failed()),
+            },
+            Making::Made => Ok(()),
+            Making::Failed => Err(failed()),
         }
     }
 
     /// Stops, and waits until no session is in use any more.
     pub(crate) async fn stop(&mut self) {
-        self.making.shutdown().await;
+        if let Making::UnderWay(tasks) = self.making.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            tasks.shutdown().await;
+        }
     }
 }
 

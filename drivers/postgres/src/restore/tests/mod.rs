@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::PostgresConfig;
 
+mod early;
 mod faults;
 mod left;
 mod plan;
