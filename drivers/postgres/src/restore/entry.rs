@@ -76,6 +76,9 @@ pub(crate) struct Entry {
     pub(crate) staged: Staged,
     /// Known once all is prepared.
     pub(crate) old: Option<Old>,
+    /// `CONNECTION LIMIT` of what was made, from the swap on. Known once all is prepared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) limit: Option<i32>,
 }
 
 const VERSION: u32 = 1;
@@ -90,6 +93,7 @@ impl Entry {
             step: Step::Planned,
             staged,
             old: None,
+            limit: None,
         }
     }
 

@@ -142,6 +142,7 @@ impl Restore {
                 from: live.name.clone(),
                 to: self.names.aside.clone(),
                 open: None,
+                limit: None,
             }),
             _ => {
                 return Err(Error::environment(
@@ -171,6 +172,7 @@ impl Restore {
             from: staged.name.clone(),
             to: self.names.live.clone(),
             open: (staged.open != open).then_some(open),
+            limit: self.entry.limit,
         });
         Ok(renames)
     }
@@ -191,6 +193,7 @@ impl Restore {
                 from: staged.name.clone(),
                 to: self.resting_name().to_owned(),
                 open: is_kept.then_some(false),
+                limit: None,
             });
         }
         if let Some(aside) = now.old.as_ref().filter(|database| database.name == self.names.aside) {
@@ -199,6 +202,7 @@ impl Restore {
                 from: aside.name.clone(),
                 to: self.names.live.clone(),
                 open: (aside.open != old.open()).then_some(old.open()),
+                limit: None,
             });
         }
         Ok(renames)
@@ -234,7 +238,7 @@ impl Restore {
             let aside = super::databases::there(now.old, "old")?;
             let to = self.names.kept.clone();
             if aside.name != to || aside.open {
-                let rename = Rename { oid: aside.oid, from: aside.name, to, open: Some(false) };
+                let rename = Rename { oid: aside.oid, from: aside.name, to, open: Some(false), limit: None };
                 swap(&self.server, &[rename]).await?;
             }
         }

@@ -252,6 +252,7 @@ impl Restore {
         }
         let old = unless_cancelled(&self.cancel, self.make_ready()).await?;
         self.entry.old = Some(old);
+        self.entry.limit = self.contents.as_ref().map(|contents| contents.database.connection_limit);
         self.entry.step = Step::Prepared;
         Ok(())
     }
@@ -269,6 +270,7 @@ impl Restore {
             self.describe(&session, contents).await?;
             // That was put on disk, and with it all that was loaded, if the server has run through.
             self.lanes.check().await?;
+            self.lanes.close().await;
             self.tell_lost_large_objects(&session, contents).await?;
         }
         let old = self.look_at_live(&session).await?;

@@ -7,7 +7,8 @@ use crate::archived::{Database, Setting};
 use crate::connect::{Connection, sqlstate};
 use crate::quote;
 
-/// What the database that is called `name` gets.
+/// What the database that is called `name` gets. Its connection limit comes with the swap: before, it would count our own
+/// sessions, and keep out those of hooks.
 pub(crate) struct Properties<'a> {
     pub(crate) name: &'a str,
     pub(crate) owner: &'a str,
@@ -39,11 +40,8 @@ impl Properties<'_> {
             let done = run(session, &of_setting(setting, &name), "can't set a setting of the database").await;
             note(&mut ledger, described(setting), done)?;
         }
-        let statement = format!(
-            "ALTER DATABASE {name} CONNECTION LIMIT = {} IS_TEMPLATE = {}",
-            self.archived.connection_limit, self.archived.is_template
-        );
-        run(session, &statement, "can't set the connection limit of the database").await?;
+        let statement = format!("ALTER DATABASE {name} IS_TEMPLATE {}", self.archived.is_template);
+        run(session, &statement, "can't make the database a template").await?;
         // Until then nobody else can get in.
         let what = format!("DATABASE {name}");
         let statements =

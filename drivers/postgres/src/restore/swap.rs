@@ -3,7 +3,7 @@
 //! The server locks a database that is renamed, and lets nobody in until the transaction has ended; and it waits for
 //! some seconds for the sessions that are in it. So the rename is begun first, and the sessions are ended from another
 //! session meanwhile: who comes back at once waits before the lock, and finds the new database, or none at all. Nothing
-//! but the names changes, so a crash leaves the old state or the new one.
+//! but the names and who is let in changes, so a crash leaves the old state or the new one.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -26,6 +26,8 @@ pub(crate) struct Rename {
     pub(crate) to: String,
     /// Whether it lets anybody in from then on. `None`: as before.
     pub(crate) open: Option<bool>,
+    /// How many sessions it lets in from then on. `None`: as before.
+    pub(crate) limit: Option<i32>,
 }
 
 impl Rename {
@@ -35,7 +37,10 @@ impl Rename {
         let open = self
             .open
             .map(|open| format!("ALTER DATABASE {} ALLOW_CONNECTIONS {open}", quote::name(&self.to)));
-        (self.from != self.to).then_some(rename).into_iter().chain(open)
+        let limit = self
+            .limit
+            .map(|limit| format!("ALTER DATABASE {} CONNECTION LIMIT {limit}", quote::name(&self.to)));
+        (self.from != self.to).then_some(rename).into_iter().chain(open).chain(limit)
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use super::*;
+use crate::connect::connect;
 
 const OLD: &str = "old";
 const NEW: &str = "t,u";
@@ -268,4 +269,35 @@ async fn a_crowd_that_comes_back_at_once_does_not_stop_the_swap() {
     let counts: Vec<_> = crowd.into_iter().map(|client| client.join().unwrap()).collect();
     println!("entered, refused: {counts:?}");
     assert_eq!(server.value(&database, "SELECT count(*) FROM s.t"), "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_connection_limit_holds_from_the_swap_on() {
+    let server = PostgresServer::shared(PostgresVersion::V15);
+    server.batch("postgres", "CREATE ROLE limited LOGIN CREATEDB");
+    let database = live(server);
+    server.drop_database(&database);
+    let mut contents = contents();
+    contents["database"]["owner"] = json!("limited");
+    contents["database"]["acl"] = Value::Null;
+    contents["database"]["connection_limit"] = json!(1);
+    let mut setup = setup(server, &database);
+    setup.target.user = "limited".to_owned();
+    let restore = staged(&setup, &archive(&contents)).await;
+    // As many as a hook may want.
+    let target = setup.target.with_database(&restore.names.staged);
+    let first = connect(&target, "hook").await.unwrap();
+    let second = connect(&target, "hook").await.unwrap();
+    for session in [first, second] {
+        session.close().await;
+    }
+    // What comes after a crash knows of it as well.
+    let token = restore.journal();
+    drop(restore);
+    let mut restore = Restore::of_token(&setup, &token, StageContext::new(run())).unwrap();
+    restore.commit().await.unwrap();
+    let limit = format!("SELECT datconnlimit FROM pg_database WHERE datname = '{database}'");
+    assert_eq!(server.value("postgres", &limit), "1");
+    Staging::finish(&mut restore, OldState::Drop).await.unwrap();
+    assert_eq!(server.value("postgres", &limit), "1");
 }
