@@ -5,8 +5,10 @@
 mod vault;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use dumprestore::driver::Content;
 use dumprestore::{
     BackupSet, Destination, DumpOptions, ErrorKind, Event, NodeBuilder, OpenArchive, Placement,
     RecoverOutcome, RestoreFrom, RestoreOptions, RestoreOutcome,
@@ -36,11 +38,43 @@ async fn a_node_is_restored_in_place_and_the_plan_says_what_that_costs() {
     assert!(text.contains("undo until its commit only: after that, the old data are lost"), "{text}");
     assert!(text.contains("removed: `new\\u{1b}`"), "{text}");
     assert_eq!(plan.steps[0].placement, Placement::InPlace);
-    let report = dumprestore::rehearse(&set, archive.clone(), &in_place(&["db"])).await.unwrap();
-    assert_eq!((report.outcome, held("in-place").as_str()), (RestoreOutcome::Ok, "a=9 new\u{1b}=3"));
     let report = dumprestore::restore(&set, &from(&archive), &in_place(&["db"])).await.unwrap();
     assert_eq!((report.outcome, held("in-place").as_str()), (RestoreOutcome::Ok, "a=1 owned=2"));
     assert_eq!(report.nodes[0].ledger.len(), 1);
+}
+
+#[tokio::test]
+async fn what_would_be_restored_in_place_is_not_rehearsed() {
+    let folder = tempfile::tempdir().unwrap();
+    let nodes = node("db", "rehearsed", "") + &node("files", "rehearsed too", "");
+    let set = set(folder.path(), &nodes, &[]).unwrap();
+    ["rehearsed", "rehearsed too"].iter().for_each(|name| fill(name, &[("a", "1")]));
+    let archive = dump(&set, folder.path()).await;
+    let mut thing = RestoreOptions::default();
+    thing.only = vec!["db:a".to_owned()];
+    let mut schema = RestoreOptions::default();
+    schema.only = vec!["db".to_owned()];
+    schema.content = Content::SchemaOnly;
+    for (options, hint) in [
+        (in_place(&["db"]), "leave out `--in-place`"),
+        (in_place(&[]), "leave out `--in-place`"),
+        (thing, "with `--only db`"),
+        (schema, "with `--only db`"),
+    ] {
+        let begun = Arc::new(AtomicBool::new(false));
+        let (seen, mut options) = (begun.clone(), options);
+        options.observer = Arc::new(move |event: &Event| {
+            seen.fetch_or(matches!(event, Event::Phase { .. }), Ordering::Relaxed);
+        });
+        let error = dumprestore::rehearse(&set, archive.clone(), &options).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("can't be rehearsed"), "{error}");
+        assert!(error.hint().unwrap().contains(hint), "{error:?}");
+        assert!(!begun.load(Ordering::Relaxed), "something was begun");
+    }
+    let mut whole = RestoreOptions::default();
+    whole.only = vec!["db".to_owned()];
+    dumprestore::rehearse(&set, archive, &whole).await.unwrap();
 }
 
 #[tokio::test]

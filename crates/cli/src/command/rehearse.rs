@@ -16,7 +16,7 @@ Examples:
   dumprestore rehearse latest          prove that the newest archive can be restored here
   dumprestore rehearse shop.zip --only db
 
-Stages, loads, prepares and checks as a restore does, and then always rolls back. It needs the room of a restore, and runs no hooks.";
+Stages, loads, prepares and checks as a restore does, and then always rolls back. It needs the room of a restore, and runs no hooks. What would be restored in place is refused, for it would lock the live data, and what can't be undone is left out.";
 
 /// Restore beside the live data, check, and roll back: a real restore test
 #[derive(Debug, Args)]

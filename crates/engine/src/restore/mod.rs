@@ -14,7 +14,7 @@ mod verify;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use dumprestore_driver::{Error, NodePath, Result, Secret};
+use dumprestore_driver::{Error, NodePath, Placement, Result, Secret};
 
 pub use options::{OpenArchive, RestoreOptions, RestoreOutcome, RestoreReport, RestoredNode};
 pub use plan::{PlannedNode, RestorePlan};
@@ -82,7 +82,8 @@ pub async fn restore(set: &BackupSet, from: &RestoreFrom, options: &RestoreOptio
 /// with no visible effect. What can't be undone is left out.
 ///
 /// # Errors
-/// What a restore would fail with before its first commit.
+/// What a restore would fail with before its first commit. [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if
+/// a node would be restored in place, because that is asked for or because a part of it can't be restored otherwise.
 pub async fn rehearse(
     set: &BackupSet,
     archive: OpenArchive,
@@ -176,6 +177,7 @@ impl Restoring<'_> {
     /// Whatever happens, the last hooks run: a restore that is refused is a failure as well. A rehearsal runs none.
     async fn perform(&self) -> Result<RestoreReport> {
         if self.aim == Aim::Rehearse {
+            self.refuse_in_place()?;
             self.verify().await?;
             let (chosen, plan) = self.plan().await?;
             return self.rehearse(chosen, plan).await;
@@ -231,6 +233,22 @@ impl Restoring<'_> {
             }
             RestoreFrom::Previous => Ok(()),
         }
+    }
+
+    /// In place, a rehearsal would do to the live data what nobody was asked about: lock them, and load into them.
+    fn refuse_in_place(&self) -> Result<()> {
+        let RestoreFrom::Archive(archive) = self.from else { return Ok(()) };
+        let (chosen, _) = choose::choose(self.set, archive, self.options)?;
+        let Some(node) = chosen.iter().find(|chosen| chosen.terms.placement == Placement::InPlace) else {
+            return Ok(());
+        };
+        let hint = match node.selection.is_whole() {
+            true => "leave out `--in-place`: a rehearsal restores beside the live data".to_owned(),
+            false => format!("rehearse the whole node, with `--only {}`", node.node),
+        };
+        let refusal =
+            Error::unsupported("what is restored in place can't be rehearsed: it would lock the live data");
+        Err(refusal.with_node(&node.node).with_hint(hint))
     }
 
     async fn rehearse(&self, chosen: Vec<Chosen>, plan: RestorePlan) -> Result<RestoreReport> {
