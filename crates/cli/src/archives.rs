@@ -128,38 +128,40 @@ pub(crate) fn utc(moment: OffsetDateTime) -> String {
 
 /// Opens the archive of that path, or the `latest` of the configured set.
 pub(crate) fn open(session: &Session, name: &Path) -> Result<OpenArchive> {
-    if name == Path::new(LATEST) { latest(session, &session.load()?) } else { OpenArchive::open(name) }
+    if name == Path::new(LATEST) {
+        open_for(session, &session.load()?, name)
+    } else {
+        OpenArchive::open(name)
+    }
 }
 
 /// The same, with the set at hand.
 pub(crate) fn open_for(session: &Session, set: &BackupSet, name: &Path) -> Result<OpenArchive> {
-    if name == Path::new(LATEST) { latest(session, set) } else { OpenArchive::open(name) }
+    let (archive, passed_over) = find(session, set, name)?;
+    if let Some(passed_over) = passed_over {
+        session.console.warn(passed_over, None);
+    }
+    Ok(archive)
 }
 
-/// The archive of this set that was sealed last, as its manifest says.
+/// The same, and what is to be told of a newer archive that `latest` does not mean.
+pub(crate) fn find(session: &Session, set: &BackupSet, name: &Path) -> Result<(OpenArchive, Option<String>)> {
+    if name == Path::new(LATEST) { latest(session, set) } else { Ok((OpenArchive::open(name)?, None)) }
+}
+
+/// The archive of this set that was sealed last, as its manifest says. One that holds a part of the set only, made with
+/// `--only`, is not meant as long as there is a whole one, and is told of if it is newer.
 ///
 /// # Errors
 /// If a file beside it was written later and can't be used, whatever its name: it may be the archive that is meant, and
 /// an older state is never restored without somebody having asked for it by name.
-fn latest(session: &Session, set: &BackupSet) -> Result<OpenArchive> {
+fn latest(session: &Session, set: &BackupSet) -> Result<(OpenArchive, Option<String>)> {
     let folder = match usual(set) {
-        Usual::File(path) => return OpenArchive::open(&path),
+        Usual::File(path) => return Ok((OpenArchive::open(&path)?, None)),
         Usual::Folder(folder) => folder,
     };
-    // One that holds a part of the set only, made with `--only`, is not meant as long as there is a whole one.
-    let mut newest: Option<(OpenArchive, PathBuf)> = None;
-    let mut unusable = Vec::new();
-    for path in zips(&folder)? {
-        match OpenArchive::open(&path) {
-            Err(error) if error.kind() != ErrorKind::Archive => return Err(error),
-            Err(error) => unusable.push((path, error)),
-            Ok(archive) if archive.archive().manifest().set != set.name() => {}
-            Ok(archive) if newest.as_ref().is_none_or(|(newest, _)| is_newer(set, &archive, newest)) => {
-                newest = Some((archive, path))
-            }
-            Ok(_) => {}
-        }
-    }
+    let Found { whole, part, unusable } = look_through(set, &folder)?;
+    let (newest, part) = if whole.is_some() { (whole, part) } else { (part, None) };
     for (path, error) in unusable {
         if newest.as_ref().is_none_or(|newest| may_be_newer(&path, newest)) {
             return Err(error.with_hint(
@@ -168,11 +170,51 @@ fn latest(session: &Session, set: &BackupSet) -> Result<OpenArchive> {
         }
         session.console.warn(format_args!("passed over, for it can't be used: {error}"), None);
     }
-    newest.map(|(archive, _)| archive).ok_or_else(|| {
+    let (archive, _) = newest.ok_or_else(|| {
         Error::config(format!("there is no archive of the set `{}`", set.name()))
             .with_context("folder", folder.display())
             .with_hint("name the archive's file instead of `latest`")
-    })
+    })?;
+    let passed_over = part.filter(|(part, _)| is_newer(part, &archive)).map(|(part, _)| passed_over(&part));
+    Ok((archive, passed_over))
+}
+
+/// The archives of a set in a folder.
+#[derive(Default)]
+struct Found {
+    /// The newest of those that hold all nodes.
+    whole: Option<(OpenArchive, PathBuf)>,
+    /// The newest of all others.
+    part: Option<(OpenArchive, PathBuf)>,
+    unusable: Vec<(PathBuf, Error)>,
+}
+
+fn look_through(set: &BackupSet, folder: &Path) -> Result<Found> {
+    let mut found = Found::default();
+    for path in zips(folder)? {
+        match OpenArchive::open(&path) {
+            Err(error) if error.kind() != ErrorKind::Archive => return Err(error),
+            Err(error) => found.unusable.push((path, error)),
+            Ok(archive) if archive.archive().manifest().set != set.name() => {}
+            Ok(archive) => {
+                let newest = if is_complete(&archive, set) { &mut found.whole } else { &mut found.part };
+                if newest.as_ref().is_none_or(|(newest, _)| is_newer(&archive, newest)) {
+                    *newest = Some((archive, path));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn passed_over(part: &OpenArchive) -> String {
+    let nodes: Vec<_> =
+        part.archive().manifest().nodes.iter().map(|node| format!("`{}`", node.path)).collect();
+    format!(
+        "`latest` means the newest archive of the whole set: {} is newer, and holds {} only",
+        describe(part),
+        nodes.join(", ")
+    )
 }
 
 /// Whether an archive holds all nodes of the set.
@@ -193,12 +235,12 @@ fn written(path: &Path) -> Option<std::time::SystemTime> {
     path.metadata().and_then(|meta| meta.modified()).ok()
 }
 
-fn is_newer(set: &BackupSet, a: &OpenArchive, b: &OpenArchive) -> bool {
-    let rank = |archive: &OpenArchive| {
+fn is_newer(a: &OpenArchive, b: &OpenArchive) -> bool {
+    let sealed = |archive: &OpenArchive| {
         let manifest = archive.archive().manifest();
-        (is_complete(archive, set), manifest.sealed, manifest.run.clone())
+        (manifest.sealed, manifest.run.clone())
     };
-    rank(a) > rank(b)
+    sealed(a) > sealed(b)
 }
 
 fn zips(folder: &Path) -> Result<Vec<PathBuf>> {

@@ -86,6 +86,31 @@ fn latest_never_means_an_older_one_because_a_newer_one_is_damaged() {
 }
 
 #[test]
+fn a_newer_archive_of_a_part_of_the_set_is_told_of() {
+    let shop = Shop::new();
+    let part = archive_of(&shop.must(&["dump", "--only", "db"]));
+    let alone = shop.must(&["inspect", "latest"]);
+    assert!(alone.stdout.contains(&format!("archive    {part},")), "{}", alone.stdout);
+    let whole = archive_of(&shop.must(&["dump"]));
+    assert!(!shop.must(&["inspect", "latest"]).stderr.contains("only"));
+    let newer = archive_of(&shop.must(&["dump", "--only", "db"]));
+    let told =
+        |text: &str| text.matches(&newer).count() == 1 && text.contains(" is newer, and holds `db` only");
+    for command in ["inspect", "verify", "rehearse"] {
+        let ran = shop.must(&[command, "latest"]);
+        assert!(told(&ran.stderr), "{command}: {}", ran.stderr);
+    }
+    let dry = shop.must(&["restore", "latest", "--dry-run"]);
+    assert!(told(&dry.stdout) && dry.stdout.contains(&whole), "{}", dry.stdout);
+    for quiet in [&[][..], &["--quiet"]] {
+        let ran = shop.must(&[&["restore", "latest", "--yes"][..], quiet].concat());
+        assert!(told(&ran.stderr), "{quiet:?}: {}", ran.stderr);
+    }
+    let json = shop.must(&["restore", "latest", "--yes", "--json"]);
+    assert!(told(&json.stdout), "{}", json.stdout);
+}
+
+#[test]
 fn a_dump_that_could_not_begin_leaves_nothing() {
     let shop = Shop::new();
     shop.must(&["dump"]);

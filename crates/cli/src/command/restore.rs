@@ -135,17 +135,19 @@ impl Restore {
     pub(crate) async fn run(self, session: &Session) -> Result<Ended> {
         let cancel = crate::interrupt::watch(&session.console, crate::interrupt::Second::Waits)?;
         let set = session.load_with(&self.choice.map)?;
-        let from = if self.archive.as_os_str() == PREVIOUS {
-            RestoreFrom::Previous
+        let (from, passed_over) = if self.archive.as_os_str() == PREVIOUS {
+            (RestoreFrom::Previous, None)
         } else {
-            RestoreFrom::Archive(archives::open_for(session, &set, &self.archive)?)
+            let (archive, passed_over) = archives::find(session, &set, &self.archive)?;
+            (RestoreFrom::Archive(archive), passed_over)
         };
         let mut options = self.choice.options(session);
         options.reversible = self.reversible;
         options.cancel = cancel;
         if self.dry_run {
             warn_if_interrupted(session, &set);
-            let plan = dumprestore::plan_restore(&set, &from, &options).await?;
+            let mut plan = dumprestore::plan_restore(&set, &from, &options).await?;
+            plan.warnings.extend(passed_over);
             session.console.print(about(&from, &plan))?;
             session.console.print(&plan)?;
             return session.ended(Exit::Ok, &json!({ "dry_run": true, "plan": plan }));
@@ -155,7 +157,14 @@ impl Restore {
         dumprestore::recover(&set, session.observer()).await?;
         options.safety_dump = self.safety_dump(&set)?;
         options.safety_dump_best_effort = self.best_effort;
-        let plan = dumprestore::plan_restore(&set, &from, &options).await?;
+        let mut plan = dumprestore::plan_restore(&set, &from, &options).await?;
+        if let Some(passed_over) = passed_over {
+            // The run does not know of it.
+            if !self.shows_plan(session) {
+                session.console.warn(&passed_over, None);
+            }
+            plan.warnings.push(passed_over);
+        }
         if !self.confirmed(session, &from, &plan, &options.cancel).await? {
             session.console.note("nothing was changed");
             return session.ended(Exit::Failed, &json!({ "confirmed": false, "plan": plan }));
@@ -174,6 +183,11 @@ impl Restore {
         }
     }
 
+    /// Whether somebody sees the plan: who is asked does.
+    fn shows_plan(&self, session: &Session) -> bool {
+        !self.yes || session.console.shows_notes()
+    }
+
     /// Shows the plan, and asks.
     async fn confirmed(
         &self,
@@ -184,8 +198,10 @@ impl Restore {
     ) -> Result<bool> {
         let console = &session.console;
         let shown = format!("{}\n{}", about(from, plan), plan.to_string().trim_end());
-        // They stand in the plan; the run tells them again.
-        plan.warnings.iter().for_each(|warning| console.already_told(warning));
+        if self.shows_plan(session) {
+            // They stand in it; the run tells them again.
+            plan.warnings.iter().for_each(|warning| console.already_told(warning));
+        }
         if self.yes {
             console.note(shown);
             return Ok(true);

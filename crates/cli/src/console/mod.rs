@@ -112,6 +112,11 @@ impl Console {
         to_stdout(&format!("{}\n", text.trim_end_matches('\n')))
     }
 
+    /// Whether [`note`](Self::note) shows anything.
+    pub(crate) fn shows_notes(&self) -> bool {
+        !self.is_json() && self.verbosity >= Verbosity::Normal
+    }
+
     /// What is going on, for people.
     pub(crate) fn note(&self, text: impl Display) {
         if self.verbosity >= Verbosity::Normal {
