@@ -54,8 +54,8 @@ fn what_a_driver_cannot_do_is_refused_by_node_before_anything_is_touched() {
         (&["--in-place"][..], "can't be restored in place"),
         (&["--in-place=db"], "db: this node can't be restored in place"),
         (&["--only", "db:product"], "db: this node is restored whole or not at all"),
-        (&["--schema-only"], "restored whole or not at all"),
-        (&["--only", "db", "--data-only"], "db: this node is restored whole or not at all"),
+        (&["--schema-only"], "has no schema apart from its data"),
+        (&["--only", "db", "--data-only"], "db: this node has no schema apart from its data"),
     ] {
         for command in [&["restore", "shop.zip", "--yes"][..], &["rehearse", "shop.zip"]] {
             let ran = shop.run(&[command, arguments].concat());
@@ -66,6 +66,26 @@ fn what_a_driver_cannot_do_is_refused_by_node_before_anything_is_touched() {
     assert_eq!(shop.state(), broken);
     let both = shop.run(&["restore", "shop.zip", "--schema-only", "--data-only"]);
     assert_eq!(both.code, 2);
+}
+
+#[test]
+fn what_lies_at_a_mapped_target_goes_only_if_that_is_said_and_other_nodes_are_as_ever() {
+    let shop = Shop::new();
+    shop.must(&["dump", "-q", "-o", "shop.zip"]);
+    std::fs::write(shop.path("uploads/extra.jpg"), "extra").unwrap();
+    let elsewhere = ["restore", "shop.zip", "--yes", "--map", "db=copy.db"];
+    shop.must(&elsewhere);
+    assert!(!shop.path("uploads/extra.jpg").exists());
+
+    let copy = rusqlite::Connection::open(shop.path("copy.db")).unwrap();
+    copy.execute_batch("CREATE TABLE later (x)").unwrap();
+    drop(copy);
+    for more in [&[][..], &["--only", "db"]] {
+        let refused = shop.run(&[&elsewhere[..], more].concat());
+        assert_eq!(refused.code, 1, "{}", refused.transcript());
+        assert!(refused.stderr.contains("(tables: later)"), "{}", refused.transcript());
+    }
+    shop.must(&[&elsewhere[..], &["--extras", "remove"]].concat());
 }
 
 #[test]

@@ -81,7 +81,7 @@ pub(crate) struct Choice {
     /// Restore a node to another place; may be given several times
     #[arg(long, value_name = "NODE=TARGET")]
     pub(crate) map: Vec<Target>,
-    /// What becomes of things that a target has and the archive does not: `remove`, but `keep` where the dump was degraded, if nothing is said
+    /// What becomes of things that a target has and the archive does not: if nothing is said `remove`, but `keep` where files could not be dumped, and `fail` at a target of `--map`
     #[arg(long, value_name = "POLICY")]
     pub(crate) extras: Option<ExtrasPolicy>,
     /// Take an archive of a set of another name
@@ -113,9 +113,11 @@ impl Choice {
             ExtrasPolicy::Remove => Extras::Remove,
         });
         options.other_set = self.other_set;
-        // A place that was named by hand is not one that a restore has made: nothing there goes unasked.
-        if self.extras.is_none() && !self.map.is_empty() {
-            options.extras = Some(Extras::Fail);
+        // A place that was named by hand is not one that a restore has made: nothing there goes unasked. Values that
+        // name no place were refused when the set was loaded.
+        if self.extras.is_none() {
+            let mapped = self.map.iter().filter_map(|target| target.parts().ok());
+            options.extras_of = mapped.map(|(node, _)| (node, Extras::Fail)).collect();
         }
         options.observer = session.observer();
         options

@@ -1,5 +1,6 @@
 //! What a restore is asked to do, and what came of it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,8 +22,11 @@ pub struct RestoreOptions {
     /// Selectors of the nodes that are restored in place; an empty list means all nodes that are restored.
     pub in_place: Option<Vec<String>>,
     /// What becomes of things that a target has and the archive does not. If nothing is said they are removed, but
-    /// kept in nodes that are degraded in the archive: what a dump could not read must not be lost to its restore.
+    /// kept in captured nodes that are degraded in the archive: what a dump could not read must not be lost to its
+    /// restore.
     pub extras: Option<Extras>,
+    /// What becomes of those of single nodes, whatever `extras` says.
+    pub extras_of: BTreeMap<NodePath, Extras>,
     /// Whether an archive of a set of another name may be restored.
     pub other_set: bool,
     /// Whether the old state of the whole set is kept as `:previous`.
@@ -45,6 +49,7 @@ impl Default for RestoreOptions {
             content: Content::All,
             in_place: None,
             extras: None,
+            extras_of: BTreeMap::new(),
             other_set: false,
             reversible: false,
             safety_dump: None,

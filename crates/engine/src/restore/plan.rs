@@ -127,7 +127,8 @@ fn irrevocable(steps: &[PlannedNode]) -> Option<String> {
     (nodes.len() > 1).then(|| {
         let nodes = listed(nodes.iter().map(|step| &step.node));
         format!(
-            "{nodes} can't be undone once they are committed: if one fails then, those before it stay new"
+            "{nodes} can't be undone once they are committed: if one fails then, those before it stay new, and once one \
+             is committed, a wish to stop is not heard"
         )
     })
 }
@@ -191,7 +192,8 @@ pub(super) fn stage_context(run: &Run, chosen: &Chosen, options: &RestoreOptions
 fn extras(chosen: &Chosen, options: &RestoreOptions) -> Extras {
     // What is pinned is dumped whole or not at all: it is only a captured node that can lack what could not be read.
     let lacks_some = chosen.degraded && chosen.driver.capabilities().view == View::Captured;
-    options.extras.unwrap_or(if lacks_some { Extras::Keep } else { Extras::Remove })
+    let said = options.extras_of.get(&chosen.node).copied().or(options.extras);
+    said.unwrap_or(if lacks_some { Extras::Keep } else { Extras::Remove })
 }
 
 /// Two nodes must not restore into one target, and no restore may replace the archive or the journal it depends on.
