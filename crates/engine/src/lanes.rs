@@ -37,6 +37,11 @@ impl Lanes {
         Self { count, ..self.clone() }
     }
 
+    /// The same, ended by `cancel`.
+    pub(crate) fn stopped_by(&self, cancel: &Cancel) -> Self {
+        Self { cancel: cancel.clone(), ..self.clone() }
+    }
+
     /// Does `work` on every item, on as many lanes as there are, and gives back what it made. With one lane, the
     /// items are worked on in their order. The first error ends all lanes.
     pub(crate) async fn run<S, I, T, W>(&self, items: S, work: W) -> Result<Vec<T>>

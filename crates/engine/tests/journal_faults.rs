@@ -248,12 +248,11 @@ async fn a_commit_that_stays_because_another_failed_is_told_once_and_not_for_eve
     let scene = Scene::new(&[AFTER, BEFORE, NEVER]).await;
     let observer = |event: &Event| {
         if matches!(event, Event::Step { node, step: "committed" } if node.as_str() == BEFORE) {
-            // What the tape is restored from is no longer what it was.
-            *vault::jammed() = true;
+            *vault::tapes() = vault::Running::Not;
         }
     };
     let error = scene.restore("", observer).await.unwrap_err();
-    *vault::jammed() = false;
+    *vault::tapes() = vault::Running::Well;
     assert_eq!(error.kind(), ErrorKind::Stuck);
     assert!(error.to_string().contains("before: "), "{error}");
     assert_eq!((held(AFTER).as_str(), held(BEFORE).as_str()), ("a=9", "a=1"));

@@ -2,12 +2,14 @@
 
 mod check;
 mod choose;
+mod load;
 mod options;
 mod plan;
 mod previous;
 mod recover;
 mod rollback;
 mod safety_dump;
+mod stop;
 mod transaction;
 mod verify;
 
@@ -261,10 +263,11 @@ impl Restoring<'_> {
             return Err(Error::unsupported(format!("nothing of {} can be rehearsed", plan.from)));
         }
         let mut transaction = self.stage(tried, false).await?;
-        let checked = match transaction.load_and_prepare().await {
-            Ok(()) => self.check(&transaction).await,
-            Err(error) => Err(error),
-        };
+        let checked = transaction.heed_until_commit().during(async {
+            transaction.load_and_prepare().await?;
+            self.check(&transaction).await
+        });
+        let checked = checked.await;
         let report = self.report(&transaction);
         transaction.roll_back().await?;
         Ok(self.with_dangling(report, checked?))
@@ -287,10 +290,14 @@ impl Restoring<'_> {
     }
 
     async fn try_swap(&self, transaction: &mut Transaction, nodes: &[NodePath]) -> Result<u64> {
-        transaction.load_and_prepare().await?;
-        let dangling = self.check(transaction).await?;
-        let staged = transaction.addresses().await;
-        self.hooks(nodes, staged).run(HookPoint::PreSwap).await?;
+        let staged = transaction.heed_until_commit().during(async {
+            transaction.load_and_prepare().await?;
+            let dangling = self.check(transaction).await?;
+            let staged = transaction.addresses().await;
+            self.hooks(nodes, staged).run(HookPoint::PreSwap).await?;
+            Ok(dangling)
+        });
+        let dangling = staged.await?;
         self.run.cancel.check()?;
         transaction.commit().await?;
         Ok(dangling)

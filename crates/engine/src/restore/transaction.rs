@@ -1,29 +1,26 @@
 //! All or nothing: the steps of a restore, each journalled before it is taken, and the way back.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use dumprestore_driver::{
-    ArchivedNode, ArchivedPart, Cancel, Error, LedgerEntry, NodePath, OldState, PartReader, Result, Secret,
-    StageContext, Staging, Undo,
+    Cancel, Error, LedgerEntry, NodePath, OldState, Result, Secret, StageContext, Staging, Undo,
 };
 use futures_util::TryFutureExt;
 use tokio::sync::RwLock;
 
 use super::choose::{Chosen, Origin};
+use super::load::Load;
 use super::previous::{KeptNode, Restored};
 use super::rollback::{StuckNode, end_rollback, unwritten};
+use super::stop::{Heed, StopAll};
+use crate::Observer;
 use crate::archived::Section;
-use crate::event::Event;
+use crate::event::{Event, warn};
 use crate::journal::{Header, HeaderNode, Journal};
 use crate::lanes::{Lanes, first_cause};
-use crate::meter::Meter;
 use crate::run::Run;
-
-/// How long a driver has to end a load by itself once the run is to stop.
-const GRACE: Duration = Duration::from_secs(15);
 
 /// A staging that lanes share. The engine takes it whole only between phases.
 pub(super) type SharedStaging = Arc<RwLock<Box<dyn Staging>>>;
@@ -43,6 +40,8 @@ pub(super) struct Step {
     pub(super) ledger: Vec<LedgerEntry>,
     section: Option<Arc<Section>>,
     lanes: Lanes,
+    /// Ends what its driver is at, before its commit.
+    stop: Cancel,
     begun: bool,
 }
 
@@ -63,6 +62,10 @@ pub(super) struct Transaction {
     journal: Journal,
     /// Whether `recover` could go forward by what may be on disk: then no rollback may begin that is not noted there.
     points_forward: bool,
+    /// Whether a commit that can't be undone is through: from then on no wish to stop is heard, for it would leave a
+    /// mix.
+    is_past_return: bool,
+    stop: StopAll,
 }
 
 impl Transaction {
@@ -75,20 +78,29 @@ impl Transaction {
         cx: impl Fn(&Chosen) -> StageContext,
         lanes: &Lanes,
     ) -> Result<Self> {
-        let mut steps = Vec::new();
+        let (mut steps, stop) = (Vec::new(), StopAll::default());
         for chosen in chosen {
             let node = chosen.node.clone();
-            let cx = cx(&chosen);
+            let cx = cx(&chosen).with_cancel(stop.one());
             steps.push(Step::stage(chosen, cx, lanes).await.map_err(|error| error.with_node(&node))?);
         }
         let journal = Journal::create(journal, &header)?;
-        Ok(Self { steps, undecided: false, run: run.clone(), journal, points_forward: false })
+        Ok(Self {
+            steps,
+            undecided: false,
+            run: run.clone(),
+            journal,
+            points_forward: false,
+            is_past_return: false,
+            stop,
+        })
     }
 
     /// Loads and prepares all that can be undone. The live data stay as they are.
     pub(super) async fn load_and_prepare(&mut self) -> Result<()> {
         self.phase("stage");
         for at in 0..self.undoable() {
+            self.run.cancel.check()?;
             self.begin(at).await?;
         }
         self.phase("load");
@@ -97,8 +109,8 @@ impl Transaction {
             self.journal.step(&step.node, "load", token)?;
         }
         let undoable = self.undoable();
-        let (run, steps) = (&self.run, &mut self.steps[..undoable]);
-        let all = steps.iter_mut().map(|step| step.load(run).inspect_err(|_| run.stop.cancel()));
+        let (observer, stop, steps) = (&self.run.observer, &self.stop, &mut self.steps[..undoable]);
+        let all = steps.iter_mut().map(|step| step.load(observer).inspect_err(|_| stop.all()));
         first_cause(futures_util::future::join_all(all).await)?;
         self.phase("prepare");
         for at in 0..undoable {
@@ -123,25 +135,53 @@ impl Transaction {
     pub(super) async fn commit(&mut self) -> Result<()> {
         self.phase("commit");
         for at in 0..self.undoable() {
-            self.run.cancel.check()?;
+            self.hear()?;
             self.commit_node(at).await?;
         }
         for at in self.undoable()..self.steps.len() {
-            self.begin(at).await?;
-            self.journal_step(at, "load").await?;
-            self.steps[at].load(&self.run).await?;
-            self.advance(at, "prepare", "prepared").await?;
+            self.hear()?;
+            self.heed(at..at + 1).during(self.load_last(at)).await?;
             self.commit_node(at).await?;
         }
         let noted = self.note_all_committed().await;
-        noted.map_err(|error| self.settle_unnoted(error))
+        noted.map_err(|error| self.settle_unnoted(error))?;
+        if self.is_past_return && self.run.cancel.is_cancelled() {
+            let message =
+                "the wish to stop came after a commit that can't be undone: the restore went on to its end";
+            warn(&*self.run.observer, None, message, None);
+        }
+        Ok(())
+    }
+
+    /// Hears a wish to stop, for as long as there is a way back.
+    fn hear(&self) -> Result<()> {
+        if self.is_past_return { Ok(()) } else { self.run.cancel.check() }
+    }
+
+    /// The same, for the drivers of these steps.
+    fn heed(&self, steps: Range<usize>) -> Heed {
+        let steps = if self.is_past_return { 0..0 } else { steps };
+        Heed::new(&self.run.cancel, self.steps[steps].iter().map(|step| step.stop.clone()).collect())
+    }
+
+    /// What heeds a wish to stop for all that can be undone, until the first commit.
+    pub(super) fn heed_until_commit(&self) -> Heed {
+        self.heed(0..self.undoable())
+    }
+
+    async fn load_last(&mut self, at: usize) -> Result<()> {
+        self.begin(at).await?;
+        self.journal_step(at, "load").await?;
+        self.steps[at].load(&self.run.observer).await?;
+        self.advance(at, "prepare", "prepared").await
     }
 
     async fn commit_node(&mut self, at: usize) -> Result<()> {
-        match self.advance(at, "commit", "committed").await {
-            Ok(()) => Ok(()),
-            Err(error) => self.settle_commit(at, error).await,
+        if let Err(error) = self.advance(at, "commit", "committed").await {
+            self.settle_commit(at, error).await?;
         }
+        self.is_past_return |= self.steps[at].undo != Undo::AfterCommit;
+        Ok(())
     }
 
     async fn note_all_committed(&mut self) -> Result<()> {
@@ -267,7 +307,6 @@ impl Transaction {
     }
 
     async fn begin(&mut self, at: usize) -> Result<()> {
-        self.run.cancel.check()?;
         // From here on it is rolled back, even if it fails halfway.
         self.steps[at].begun = true;
         self.advance(at, "begin", "staged").await
@@ -315,7 +354,7 @@ fn told(run: &Run, node: &NodePath, step: &'static str) {
 
 impl Step {
     async fn stage(chosen: Chosen, cx: StageContext, lanes: &Lanes) -> Result<Self> {
-        let driver = &chosen.driver;
+        let (driver, stop) = (&chosen.driver, cx.cancel.clone());
         let (staging, section) = match &chosen.origin {
             Origin::Section(section) => (driver.stage(section.clone(), cx).await?, Some(section.clone())),
             Origin::Previous(token) => (driver.stage_previous(token, cx).await?, None),
@@ -334,7 +373,8 @@ impl Step {
             whole: chosen.selection.is_whole(),
             ledger: Vec::new(),
             section,
-            lanes: lanes.at_most(most),
+            lanes: lanes.at_most(most).stopped_by(&stop),
+            stop,
             begun: false,
             node: chosen.node,
         })
@@ -372,93 +412,12 @@ impl Step {
         }
     }
 
-    async fn load(&mut self, run: &Run) -> Result<()> {
+    async fn load(&mut self, observer: &Arc<dyn Observer>) -> Result<()> {
         let Some(section) = self.section.clone() else { return Ok(()) };
-        let ((bytes, count), keeps_order) = {
-            let staging = self.staging.read().await;
-            let wanted = section.parts().filter(|part| staging.wants(part));
-            let add =
-                |(bytes, count): (u64, u64), part: ArchivedPart| (bytes.saturating_add(part.size), count + 1);
-            (wanted.fold((0, 0), add), staging.keeps_order())
-        };
-        let stretches = if keeps_order { 1 } else { self.lanes.count.get() };
-        let meter = Meter::begin(&run.observer, &self.node, "load", (Some(bytes), Some(count)));
-        let loader = Loader {
-            section: section.clone(),
-            staging: self.staging.clone(),
-            meter: meter.clone(),
-            cancel: run.stop.clone(),
-        };
-        let parts = futures_util::stream::iter(section.apart(stretches)?);
-        let loaded = self.lanes.run(parts, move |part| loader.load(&part)).await;
-        loaded.map_err(|error| error.with_node(&self.node))?;
-        meter.finish();
-        (self.bytes, self.parts) = (bytes, count);
-        run.observer.event(&Event::Step { node: self.node.clone(), step: "loaded" });
+        let staging = self.staging.clone();
+        let load = Load { node: self.node.clone(), section, staging, stop: self.stop.clone() };
+        (self.bytes, self.parts) = load.run(&self.lanes, observer).await?;
+        observer.event(&Event::Step { node: self.node.clone(), step: "loaded" });
         Ok(())
-    }
-}
-
-/// What all parts of a node have in common while they are loaded.
-struct Loader {
-    section: Arc<Section>,
-    staging: SharedStaging,
-    meter: Arc<Meter>,
-    cancel: Cancel,
-}
-
-impl Loader {
-    /// Loads one part, if it is wanted. Called on a lane.
-    fn load(&self, part: &ArchivedPart) -> Result<()> {
-        self.cancel.check()?;
-        if !tokio::runtime::Handle::current().block_on(self.staging.read()).wants(part) {
-            return Ok(());
-        }
-        let mut stream = Metered { stream: self.section.read(&part.name)?, loader: self, failed: None };
-        let loaded = tokio::runtime::Handle::current().block_on(async {
-            let staging = self.staging.read().await;
-            let mut reader = PartReader::new(&mut stream);
-            let mut loading = staging.load(part, &mut reader);
-            tokio::select! {
-                loaded = &mut loading => loaded,
-                // A driver may have to tell what it feeds that this is no proper end: it gets the time for it.
-                () = self.cancel.cancelled() => match tokio::time::timeout(GRACE, loading).await {
-                    Ok(loaded) => loaded,
-                    Err(_) => Err(Error::cancelled()),
-                },
-            }
-        });
-        // A driver may not pass over a part that can't be read.
-        stream.failed.take().map_or(loaded, Err)?;
-        self.meter.add_part();
-        Ok(())
-    }
-}
-
-/// Counts what is read, heeds the wish to stop, and keeps the first error.
-struct Metered<'a> {
-    stream: Box<dyn Read + Send>,
-    loader: &'a Loader,
-    failed: Option<Error>,
-}
-
-impl Read for Metered<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self
-            .loader
-            .cancel
-            .check()
-            .and_then(|()| self.stream.read(buffer).map_err(crate::archived::read_error));
-        match read {
-            Ok(count) => {
-                self.loader.meter.add_bytes(count);
-                Ok(count)
-            }
-            Err(error) => {
-                let told = Error::new(error.kind(), error.message());
-                self.failed.get_or_insert(error);
-                Err(told.into())
-            }
-        }
     }
 }

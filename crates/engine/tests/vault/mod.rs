@@ -21,7 +21,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use staging::VaultStaging;
-pub use tape::{jammed, tape};
+pub use tape::{Running, tape, tapes};
 
 /// The password of every box.
 pub const PASSWORD: &str = "correct-horse-battery-staple";

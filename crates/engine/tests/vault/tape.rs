@@ -1,6 +1,7 @@
 //! A box of the vault that is written as one stream, and never undone.
 
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use dumprestore::driver::{
     Driver, Error, OneStream, OneStreamDriver, PartReader, PartWriter, Result, async_trait,
@@ -8,10 +9,18 @@ use dumprestore::driver::{
 
 use super::{fill, held};
 
-/// Whether no tape can be written just now.
-pub fn jammed() -> MutexGuard<'static, bool> {
-    static JAMMED: Mutex<bool> = Mutex::new(false);
-    JAMMED.lock().unwrap()
+/// How well tapes run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Running {
+    Well,
+    Slowly,
+    Not,
+}
+
+/// How well all tapes run just now.
+pub fn tapes() -> MutexGuard<'static, Running> {
+    static TAPES: Mutex<Running> = Mutex::new(Running::Well);
+    TAPES.lock().unwrap()
 }
 
 /// Its driver.
@@ -35,8 +44,11 @@ impl OneStream for Tape {
     }
 
     async fn restore(&self, from: &mut PartReader<'_>) -> Result<()> {
-        if *jammed() {
-            return Err(Error::environment("the tape is jammed"));
+        let running = *tapes();
+        match running {
+            Running::Well => {}
+            Running::Slowly => tokio::time::sleep(Duration::from_millis(300)).await,
+            Running::Not => return Err(Error::environment("the tape is jammed")),
         }
         let mut text = String::new();
         let read = std::io::Read::read_to_string(from, &mut text);
