@@ -6,6 +6,7 @@ use dumprestore_driver::{LedgerEntry, Part, PartName, Result};
 
 use super::blobs;
 use super::definitions::{self, Defined};
+use super::loose::{Loosened, loosen};
 use super::omit::{Kept, omit};
 use super::piece::{CONTENTS, Piece, pieces_of_table};
 use super::pin::Pinned;
@@ -48,6 +49,8 @@ impl Listing {
         ledger.extend(unseen(&main).await?);
         let kept = relations_of(&definitions);
         let (tables, mut pieces) = tables(&main, pinned, &kept, &mut ledger).await?;
+        let Loosened { unchecked, notes } = loosen(&main, pinned, &tables, &mut definitions).await?;
+        ledger.extend(notes);
         let blobs = large_objects(&main, setup, pinned, &mut ledger).await?;
         let large_object_roles = match blobs.is_empty() {
             true => LargeObjectRoles::default(),
@@ -65,7 +68,7 @@ impl Listing {
             whole: pinned.chosen.whole,
             large_object_roles,
             large_objects_left_out: !setup.large_objects || pinned.chosen.by_schema,
-            unchecked: catalog::unchecked(&main).await?,
+            unchecked,
             items: definitions.into_iter().map(|definition| definition.item).collect(),
         };
         Self::of(contents, pieces, ledger)

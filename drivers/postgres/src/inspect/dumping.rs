@@ -6,11 +6,11 @@ use dumprestore_driver::{Problem, Result};
 
 use super::server::Server;
 use super::{Declared, hinted, some_of};
-use crate::catalog::{Relation, relations, schemas, sequence_names};
+use crate::catalog::{Relation, references, relations, schemas, sequence_names};
 use crate::client::PgDump;
 use crate::config::Setup;
 use crate::connect::Connection;
-use crate::dump::{Choice, Chosen};
+use crate::dump::{Choice, Chosen, loose};
 
 /// Sessions that a dump opens at the least: one that holds the view, one that checks it, `pg_dump`, and a lane.
 const SESSIONS: i64 = 4;
@@ -58,6 +58,7 @@ async fn of_tables(
     problems.extend(unreadable_sequences(session, &chosen).await?);
     problems.extend(hidden(session, &tables, &chosen).await?);
     problems.extend(server.standby.then(|| unlogged(&tables, &chosen)).flatten());
+    problems.extend(loose_keys(session, &all, &chosen).await?);
     problems.extend(too_many(session, tables.len()).await?);
     problems.extend(declared.problems(session, &chosen).await);
     Ok(problems)
@@ -123,6 +124,25 @@ fn unlogged(tables: &[&Relation], chosen: &Chosen) -> Option<Problem> {
         ))
         .with_hint("dump the primary, or name them in `exclude_data`")
     })
+}
+
+/// Foreign keys of rows that are dumped to rows that are left out.
+async fn loose_keys(session: &Connection, all: &[Relation], chosen: &Chosen) -> Result<Option<Problem>> {
+    let is_dumped = |relation: &Relation| relation.has_rows() && !chosen.omits(relation.oid);
+    let with_rows = |relation: &Relation| is_dumped(relation) && chosen.has_rows_of(relation.oid);
+    let without = |relation: &Relation| is_dumped(relation) && !chosen.has_rows_of(relation.oid);
+    if !all.iter().any(without) {
+        return Ok(None);
+    }
+    let references = references(session).await?;
+    let names: Vec<String> =
+        loose(&references, all, with_rows, without).into_iter().map(|one| one.label()).collect();
+    Ok((!names.is_empty()).then(|| {
+        Problem::warning(format!("rows that foreign keys lead to are left out: {}", some_of(&names))).with_hint(
+            "a restore can't check these, and makes them `NOT VALID`, or not at all where the table is partitioned: take \
+             what they lead to out of `exclude_data`, or validate them when its rows are there",
+        )
+    }))
 }
 
 async fn too_many(session: &Connection, tables: usize) -> Result<Option<Problem>> {

@@ -6,7 +6,7 @@ use dumprestore_driver::{Changes, Error, ErrorKind, Extras, Result};
 
 use super::beside_tables::BesideTables;
 use super::databases::Database;
-use super::items::Policies;
+use super::items::{Policies, described};
 use super::names::Names;
 use super::needs::{self, Login, Obstacle};
 use super::server::Server;
@@ -99,6 +99,14 @@ impl Plan<'_> {
         Ok(found)
     }
 
+    /// Foreign keys whose rows nobody checks.
+    fn unchecked_keys(&self) -> Option<String> {
+        let keys = self.contents.items.iter().filter(|item| item.kind == "FK CONSTRAINT");
+        let unchecked = keys.filter(|item| item.sql.trim_end().ends_with(" NOT VALID;"));
+        let names: Vec<String> = unchecked.map(described).collect();
+        (!names.is_empty()).then(|| format!("foreign keys that are `NOT VALID`: {}", names.join(", ")))
+    }
+
     /// What else than tables is lost.
     pub(super) fn note_besides(&self, besides: &BesideTables, changes: &mut Changes) {
         if let Some(told) = besides.told() {
@@ -169,6 +177,7 @@ impl Plan<'_> {
         if !without.is_empty() {
             changes.notes.push(format!("the dump is without the rows of `{}`", without.join("`, `")));
         }
+        changes.notes.extend(self.unchecked_keys().filter(|_| !without.is_empty()));
         changes.notes.extend(self.room(session).await?);
         if !self.contents.whole {
             changes.notes.push("the dump is of a selection, and the database is replaced by it".to_owned());

@@ -11,6 +11,7 @@
 mod configuration;
 mod encodings;
 mod kinds;
+mod left_out;
 mod logins;
 mod needs;
 mod rich;

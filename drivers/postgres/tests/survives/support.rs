@@ -50,6 +50,11 @@ pub async fn plan(archived: &Arc<StoredNode>, config: PostgresConfig) -> Result<
     driver(config).changes(archived.clone(), &context()).await.map(drop)
 }
 
+/// What it notes.
+pub async fn notes(archived: &Arc<StoredNode>, config: PostgresConfig) -> Vec<String> {
+    driver(config).changes(archived.clone(), &context()).await.unwrap().notes
+}
+
 /// Gives what the restore has told.
 pub async fn try_restore(archived: &Arc<StoredNode>, config: PostgresConfig) -> Result<Vec<LedgerEntry>> {
     restore_as(archived, config, context()).await
