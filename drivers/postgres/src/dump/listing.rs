@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use dumprestore_driver::{LedgerEntry, Part, PartName, Result};
 
 use super::blobs;
+use super::configuration;
 use super::definitions::{self, Defined};
 use super::loose::{Loosened, loosen};
 use super::omit::{Kept, omit};
@@ -142,6 +143,7 @@ async fn tables(
         .filter(|relation| relation.has_rows() && !pinned.chosen.omits(relation.oid))
         .filter(|relation| relation.of_extension || kept.contains(&relation.oid))
         .collect();
+    let wanted = configuration::in_order(main, wanted).await?;
     let oids: Vec<u32> = wanted.iter().map(|relation| relation.oid).collect();
     let mut details = catalog::table_details(main, &oids).await?;
     let (mut tables, mut all) = (Vec::with_capacity(wanted.len()), Pieces::new());

@@ -7,12 +7,14 @@
 //!   session by way of `relay.rs`; `unseen.rs` tells what it may not see, `omit.rs` leaves some out, `loose.rs`
 //!   makes foreign keys such that they can be restored, `piece.rs` cuts
 //!   tables into parts.
+//!   `configuration.rs` orders tables of extensions.
 //! - `rows.rs` and `blobs.rs` write parts.
 //! - [`Snapshot`] (`snapshot.rs`) puts it together.
 
 mod barrier;
 mod blobs;
 mod choice;
+mod configuration;
 mod definitions;
 mod lanes;
 mod listing;

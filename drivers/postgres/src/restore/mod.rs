@@ -3,7 +3,8 @@
 //! - [`Restore`] (here, `staging.rs`): the steps, as the engine calls them. `entry.rs` is what the journal has of it,
 //!   `names.rs` what databases are called meanwhile, `server.rs` and `databases.rs` the server that has them.
 //! - Begin: `create.rs` makes the database, `items.rs` definitions, one after the other.
-//! - Load: `rows.rs` and `large_objects.rs`, on the sessions of `lanes.rs`.
+//! - Load: `rows.rs` and `large_objects.rs`, on the sessions of `lanes.rs`, with foreign keys that are there before the
+//!   rows out of action (`foreign_keys.rs`).
 //! - Prepare (`prepare.rs`): `post_data.rs` makes indexes and constraints at once, in the order of `schedule.rs`;
 //!   `properties.rs` what belongs to the database as a whole; `checks.rs` looks at the outcome.
 //! - Commit and rollback (`exchange.rs`): both decide by OIDs what has happened, and `swap.rs` renames.
@@ -17,6 +18,7 @@ mod databases;
 mod effort;
 mod entry;
 mod exchange;
+mod foreign_keys;
 mod held;
 mod in_place;
 mod items;
@@ -67,6 +69,7 @@ pub(crate) use rows::statement as copy_statement;
 
 use changes::Plan;
 use entry::{Entry, Kept, Staged, Step};
+use foreign_keys::ForeignKey;
 use lanes::Lanes;
 use names::Names;
 use post_data::PostData;
@@ -101,6 +104,8 @@ pub(crate) struct Restore {
     /// Which table each part belongs to, by its place among them.
     tables: HashMap<String, usize>,
     loaded: Mutex<HashSet<String>>,
+    /// What extensions have made with their tables, and is out of action while those are loaded.
+    suspended: Vec<ForeignKey>,
     /// Not there before the restore begins, nor where nothing is loaded.
     post_data: Option<PostData>,
     ledger: Mutex<Vec<LedgerEntry>>,
@@ -155,6 +160,7 @@ impl Restore {
             contents: None,
             tables: HashMap::new(),
             loaded: Mutex::default(),
+            suspended: Vec::new(),
             post_data: None,
             ledger: Mutex::default(),
         }
@@ -187,6 +193,7 @@ impl Restore {
         let made = unless_cancelled(&self.cancel, self.make(&contents)).await;
         self.contents = Some(contents.clone());
         self.entry.staged = Staged::Made { oid: Some(made?) };
+        self.suspended = unless_cancelled(&self.cancel, self.suspend(&contents)).await?;
         let lanes = self.lanes.clone();
         self.post_data = Some(PostData::begin(lanes, prepare::at_once(), contents, self.policies));
         self.entry.step = Step::Begun;
@@ -208,6 +215,30 @@ impl Restore {
         create::define(&lane, contents, self.policies).await?;
         self.lanes.give_back(lane);
         Ok(oid)
+    }
+
+    /// Takes foreign keys among tables of extensions out of action.
+    async fn suspend(&self, contents: &Contents) -> Result<Vec<ForeignKey>> {
+        let lane = self.lanes.take().await?;
+        let keys = foreign_keys::among_configuration(&lane, &contents.tables).await?;
+        for key in &keys {
+            key.take_away(&lane).await?;
+        }
+        self.lanes.give_back(lane);
+        Ok(keys)
+    }
+
+    /// Puts them into action again: all rows are in.
+    async fn resume_keys(&self) -> Result<()> {
+        if self.suspended.is_empty() {
+            return Ok(());
+        }
+        let lane = self.lanes.take().await?;
+        for key in &self.suspended {
+            key.put_back(&lane).await?;
+        }
+        self.lanes.give_back(lane);
+        Ok(())
     }
 
     async fn load(&self, part: &ArchivedPart, from: &mut PartReader<'_>) -> Result<()> {
@@ -250,6 +281,7 @@ impl Restore {
         if let Some(post_data) = &mut self.post_data {
             unless_cancelled(&self.cancel, post_data.finish()).await?;
         }
+        unless_cancelled(&self.cancel, self.resume_keys()).await?;
         let old = unless_cancelled(&self.cancel, self.make_ready()).await?;
         self.entry.old = Some(old);
         self.entry.limit = self.contents.as_ref().map(|contents| contents.database.connection_limit);

@@ -2,9 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use dumprestore_testkit::{PostgresOptions, PostgresServer, PostgresVersion};
+use std::sync::Arc;
 
-use crate::support::{config, content, dump, restore, same};
+use dumprestore_driver::{Content, OldState, Placement, Selection, StageContext};
+use dumprestore_testkit::{Faulty, PostgresOptions, PostgresServer, PostgresVersion, Restoring, Step};
+
+use crate::scripts;
+use crate::support::{config, content, driver, dump, restore, same, told};
 
 const SCRIPT: &str = "
     CREATE TABLE settings (name text PRIMARY KEY, value text);
@@ -19,13 +23,33 @@ const SCRIPT: &str = "
     SELECT pg_extension_config_dump('large', 'WHERE NOT is_own OR is_own IS NULL');
     CREATE FUNCTION configured() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM settings';";
 
-/// A server that has such an extension.
+/// Tables that refer to each other, made and registered in an order in which they can't be loaded.
+const LINKED: &str = "
+    CREATE TABLE layer (id integer PRIMARY KEY, topology integer, filling text);
+    CREATE TABLE topology (id integer PRIMARY KEY, is_own boolean);
+    ALTER TABLE layer ADD CONSTRAINT of_topology FOREIGN KEY (topology) REFERENCES topology;
+    COMMENT ON CONSTRAINT of_topology ON layer IS 'said';
+    INSERT INTO topology VALUES (0, true);
+    CREATE TABLE tree (id integer PRIMARY KEY, above integer, filling text) WITH (fillfactor = 10);
+    ALTER TABLE tree ADD FOREIGN KEY (above) REFERENCES tree;
+    CREATE TABLE one (id integer PRIMARY KEY, other integer);
+    CREATE TABLE other (id integer PRIMARY KEY, one integer REFERENCES one);
+    ALTER TABLE one ADD FOREIGN KEY (other) REFERENCES other DEFERRABLE;
+    SELECT pg_extension_config_dump('layer', '');
+    SELECT pg_extension_config_dump('tree', '');
+    SELECT pg_extension_config_dump('one', '');
+    SELECT pg_extension_config_dump('other', '');
+    SELECT pg_extension_config_dump('topology', 'WHERE NOT is_own');";
+
+/// A server that has such extensions.
 fn server(folder: &std::path::Path) -> PostgresServer {
     let extensions = folder.join("extension");
     std::fs::create_dir(&extensions).unwrap();
-    let control = "default_version = '1.0'\nrelocatable = true\ncomment = 'configured'\n";
-    std::fs::write(extensions.join("configured.control"), control).unwrap();
-    std::fs::write(extensions.join("configured--1.0.sql"), SCRIPT).unwrap();
+    for (name, script) in [("configured", SCRIPT), ("linked", LINKED)] {
+        let control = format!("default_version = '1.0'\nrelocatable = true\ncomment = '{name}'\n");
+        std::fs::write(extensions.join(format!("{name}.control")), control).unwrap();
+        std::fs::write(extensions.join(format!("{name}--1.0.sql")), script).unwrap();
+    }
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:$system", folder.display());
     PostgresOptions::new(PostgresVersion::V18).setting("extension_control_path", &path).start()
@@ -61,4 +85,70 @@ async fn rows_of_configuration_tables_survive_beside_those_of_the_extension() {
     assert_eq!(server.value(&copy, sum), server.value(&database, sum));
     let stands = "SELECT last_value FROM \"ext %\".entries_id_seq";
     assert_eq!(server.value(&copy, stands), "3");
+}
+
+/// All rows of the tables of `linked`, and their foreign keys.
+fn linked(server: &PostgresServer, database: &str) -> String {
+    let sum = |table: &str| {
+        format!("(SELECT count(*) || ' ' || md5(string_agg(t::text, ',' ORDER BY id)) FROM linked.{table} t)")
+    };
+    let sums = ["layer", "topology", "tree", "one", "other"].map(sum).join(", ");
+    let keys = "(SELECT string_agg(concat_ws(' ', conrelid::regclass, conname, pg_get_constraintdef(oid), \
+        obj_description(oid, 'pg_constraint')), ', ' ORDER BY conrelid::regclass::text) FROM pg_constraint \
+        WHERE contype = 'f')";
+    server.value(database, &format!("SELECT concat_ws(', ', {sums}, {keys})"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_configuration_tables_that_refer_to_each_other_survive() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path());
+    let database = server.create_database();
+    server.batch(
+        &database,
+        "CREATE SCHEMA linked; CREATE EXTENSION linked SCHEMA linked; SET search_path = linked;
+        INSERT INTO topology SELECT n, false FROM generate_series(1, 20) n;
+        INSERT INTO layer SELECT n, n % 21, repeat('x', 100) FROM generate_series(1, 2000) n;
+        INSERT INTO tree SELECT n, nullif(n + 1, 4801), repeat('y', 900) FROM generate_series(1, 4800) n;",
+    );
+    let script = tempfile::tempdir_in(folder.path()).unwrap();
+    let archived = dump(config(&server, &database), script.path()).await;
+    let (copy, all) = (format!("{database}_copy"), linked(&server, &database));
+    server.batch("postgres", &format!("CREATE DATABASE {copy}"));
+    let run = scripts::psql(&server, &copy, &scripts::write(&archived, script.path()));
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert_eq!(linked(&server, &copy), all);
+
+    // A ring can't be in a script. The table that refers to itself has several parts.
+    server.batch(
+        &database,
+        "SET search_path = linked; INSERT INTO one VALUES (1, NULL); INSERT INTO other VALUES (2, 1);
+        UPDATE one SET other = 2",
+    );
+    let archived = dump(config(&server, &database), folder.path()).await;
+    let all = linked(&server, &database);
+    restore(&archived, &server, &copy).await;
+    assert_eq!(linked(&server, &copy), all);
+
+    // In place the extension stays, or is made.
+    let whole = Selection::default;
+    for (change, selection) in [
+        ("DELETE FROM linked.layer; INSERT INTO linked.topology VALUES (99, false)", whole()),
+        ("DROP EXTENSION linked", whole()),
+        (
+            "DELETE FROM linked.layer; INSERT INTO linked.topology VALUES (99, false)",
+            whole().with_content(Content::DataOnly),
+        ),
+    ] {
+        server.batch(&copy, change);
+        let cx = StageContext::new("20260101T000000Z-0c0f1950")
+            .with_placement(Placement::InPlace)
+            .with_selection(selection);
+        let driver = driver(config(&server, &copy));
+        driver.changes(archived.clone(), &cx).await.unwrap();
+        let restoring = Restoring::stage(&*driver, archived.clone(), cx, Arc::<Faulty>::default()).await;
+        let restored = restoring.unwrap().go(Step::Finish, OldState::Drop).await;
+        restored.unwrap_or_else(|error| panic!("{change}: {}", told(&error)));
+        assert_eq!(linked(&server, &copy), all, "{change}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use dumprestore_driver::{Error, LedgerEntry, Result};
 
+use super::super::foreign_keys::ForeignKey;
 use super::choice::Chosen;
 use super::extensions;
 use super::holdings::{Holdings, has_public};
@@ -26,12 +27,13 @@ pub(super) async fn tables(session: &Connection) -> Result<Vec<String>> {
     Ok(rows.iter().map(|row| quote::qualified(row.get(0), row.get(1))).collect())
 }
 
-/// Drops everything, and gives what a fresh database has. What was dropped is there until the commit, for others.
+/// Drops everything, and gives what a fresh database has. What was dropped is there until the commit, for others. Foreign
+/// keys among tables of extensions that stay are out of action from then on.
 pub(super) async fn clear(
     session: &Connection,
     chosen: &Chosen,
     holdings: &Holdings,
-) -> Result<Vec<LedgerEntry>> {
+) -> Result<(Vec<LedgerEntry>, Vec<ForeignKey>)> {
     for some in holdings.drops.chunks(AT_ONCE) {
         let statements: Vec<&str> = some.iter().map(|holding| holding.statement.as_str()).collect();
         session.batch_execute(&statements.join(";")).await.map_err(|error| dropped(session, error))?;
@@ -45,12 +47,14 @@ pub(super) async fn clear(
         session.batch_execute(&statements).await.map_err(|error| dropped(session, error))?;
     }
     remove_large_objects(session).await?;
+    let mut keys = Vec::new();
     if chosen.with_data {
+        keys = extensions::suspend_keys(session, &chosen.contents.tables).await?;
         extensions::empty_tables(session, &holdings.extensions, None).await?;
     }
     let mut ledger = reset_default_privileges(session).await?;
     ledger.extend(reset_schemas(session, &chosen.contents, holdings).await?);
-    Ok(ledger)
+    Ok((ledger, keys))
 }
 
 fn dropped(session: &Connection, error: tokio_postgres::Error) -> Error {

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dumprestore_driver::{Changes, Error, Extras, LedgerEntry, Result};
 
+use super::super::foreign_keys::{self, ForeignKey, foreign_keys};
 use super::super::items::Policies;
 use super::super::needs::{self, Login, Obstacle};
 use super::super::server::Server;
 use super::choice::{Chosen, TableName};
 use super::relations::{self, Relation};
-use super::suspended::{ForeignKey, Suspended, disabled_keys, foreign_keys};
+use super::suspended::{Suspended, disabled_keys};
 use super::{after, clear, emptied, extensions, extra_partitions, locks, lost_objects, plan, sequences};
 use crate::archived::{Contents, Table};
 use crate::catalog;
@@ -203,12 +204,15 @@ pub(super) async fn begin(
 ) -> Result<Suspended> {
     let before = Targets::look(session, chosen).await?;
     let tables = before.emptied.iter().chain(&before.others).filter(|r| r.is_table());
-    locks::lock(server, session, &tables.map(Relation::quoted).collect::<Vec<_>>()).await?;
+    let mut tables: Vec<String> = tables.map(Relation::quoted).collect();
+    tables.extend(extensions::tables_with_keys(session, &chosen.contents.tables).await?);
+    locks::lock(server, session, &tables).await?;
     // Since the plan, and before the locks, it may have changed.
     let targets = Targets::look(session, chosen).await?;
     Obstacle::refuse(targets.obstacles())?;
     Obstacle::refuse(Lost::look(session, chosen, &targets).await?.obstacles(extras))?;
-    let Targets { into, emptied, all, keys, .. } = targets;
+    let Targets { into, emptied, all, mut keys, .. } = targets;
+    keys.extend(foreign_keys::among_configuration(session, &chosen.contents.tables).await?);
     let suspended = Suspended::begin(session, keys, all).await?;
     if !emptied.is_empty() {
         // Tables that inherit from one keep their rows; partitions don't.

@@ -2,6 +2,8 @@
 
 use dumprestore_driver::Result;
 
+use super::super::foreign_keys::{ForeignKey, among_configuration};
+use super::relations::{self, Relation};
 use crate::archived::{Contents, Table};
 use crate::connect::Connection;
 use crate::quote;
@@ -52,6 +54,25 @@ pub(super) async fn all(session: &Connection) -> Result<Vec<Extension>> {
         is_ours: row.get(4),
     };
     Ok(rows.iter().map(extension).collect())
+}
+
+/// Configuration tables among these that refer to each other, quoted: what is locked before their foreign keys are taken
+/// away.
+pub(super) async fn tables_with_keys(session: &Connection, tables: &[Table]) -> Result<Vec<String>> {
+    let keys = among_configuration(session, tables).await?;
+    let mut ends: Vec<u32> = keys.iter().flat_map(|key| [key.referrer, key.referent]).collect();
+    ends.sort_unstable();
+    ends.dedup();
+    Ok(relations::of(session, &ends).await?.iter().map(Relation::quoted).collect())
+}
+
+/// Takes their foreign keys out of action.
+pub(super) async fn suspend_keys(session: &Connection, tables: &[Table]) -> Result<Vec<ForeignKey>> {
+    let keys = among_configuration(session, tables).await?;
+    for key in &keys {
+        key.take_away(session).await?;
+    }
+    Ok(keys)
 }
 
 /// Removes rows of configuration tables that a dump has: all those, or of these tables only.

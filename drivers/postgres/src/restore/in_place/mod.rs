@@ -159,7 +159,11 @@ impl InPlace {
         let mut suspended = Suspended::default();
         let (server, policies) = (&self.server, self.policies);
         self.tell(match chosen.scope {
-            Scope::Database => whole::begin(server, &session, chosen, policies).await?,
+            Scope::Database => {
+                let (ledger, keys) = whole::begin(server, &session, chosen, policies).await?;
+                suspended = keys;
+                ledger
+            }
             Scope::Tables => tables::begin(server, &session, chosen, policies, self.extras).await?,
             Scope::Rows => {
                 suspended = data::begin(server, &session, chosen, self.extras).await?;
@@ -226,7 +230,9 @@ impl InPlace {
         let failed = |error| session.fault(error, "what was restored breaks a constraint");
         session.batch_execute("SET CONSTRAINTS ALL IMMEDIATE").await.map_err(failed)?;
         self.tell(match chosen.scope {
-            Scope::Database => whole::complete(session, &chosen.contents, self.policies).await?,
+            Scope::Database => {
+                whole::complete(session, &chosen.contents, self.policies, &self.suspended).await?
+            }
             Scope::Tables => tables::complete(session, chosen, self.policies).await?,
             Scope::Rows => data::complete(session, chosen, &self.suspended).await?,
         });

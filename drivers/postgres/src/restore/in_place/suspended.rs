@@ -2,56 +2,13 @@
 
 use dumprestore_driver::{Error, Result};
 
+use super::super::foreign_keys::ForeignKey;
 use super::relations::Relation;
 use crate::connect::Connection;
 use crate::quote;
 
-/// A foreign key, as it is made again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ForeignKey {
-    /// Quoted, and its number.
-    table: String,
-    pub(super) referrer: u32,
-    pub(super) referent: u32,
-    name: String,
-    definition: String,
-    comment: Option<String>,
-}
-
-/// All that concern these tables: theirs, and those of others that refer to them. What was never checked stays in action
-/// where it can: it is checked for new rows.
-///
-/// One of a partition that comes from its table is that of the table.
-const KEYS: &str = "
-    WITH RECURSIVE up (oid, above) AS (
-        SELECT c.oid, {above} FROM pg_catalog.pg_constraint c WHERE c.contype = 'f'
-            AND (c.confrelid = ANY ($1) OR c.conrelid = ANY ($1) AND c.convalidated)
-        UNION SELECT c.oid, {above} FROM pg_catalog.pg_constraint c JOIN up u ON u.above = c.oid
-    )
-    SELECT n.nspname::text, r.relname::text, c.conrelid, c.confrelid, c.conname::text,
-        pg_catalog.pg_get_constraintdef(c.oid), pg_catalog.obj_description(c.oid, 'pg_constraint')
-    FROM up u JOIN pg_catalog.pg_constraint c ON c.oid = u.oid
-    JOIN pg_catalog.pg_class r ON r.oid = c.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
-    WHERE u.above = 0 ORDER BY c.oid";
-
-/// Lists the foreign keys that concern these tables, which are given with all their partitions.
-pub(super) async fn foreign_keys(session: &Connection, tables: &[u32]) -> Result<Vec<ForeignKey>> {
-    let above = if session.version() >= 110_000 { "c.conparentid" } else { "0::oid" };
-    let rows = session.query(&KEYS.replace("{above}", above), &[&tables]).await;
-    let rows = rows.map_err(|error| session.fault(error, "can't list foreign keys"))?;
-    let key = |row: &tokio_postgres::Row| ForeignKey {
-        table: quote::qualified(row.get(0), row.get(1)),
-        referrer: row.get(2),
-        referent: row.get(3),
-        name: row.get(4),
-        definition: row.get(5),
-        comment: row.get(6),
-    };
-    Ok(rows.iter().map(key).collect())
-}
-
-/// Those of them that somebody has put out of action, wholly or for some sessions, by their triggers: made anew, they
-/// would be in action.
+/// Foreign keys that concern these tables and that somebody has put out of action, wholly or for some sessions, by their
+/// triggers: made anew, they would be in action.
 pub(super) async fn disabled_keys(session: &Connection, tables: &[u32]) -> Result<Vec<String>> {
     let asked = "SELECT DISTINCT pg_catalog.format('%s of %s', c.conname, c.conrelid::pg_catalog.regclass) \
         FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_trigger t ON t.tgconstraint = c.oid \
@@ -88,8 +45,7 @@ impl Suspended {
         let triggers = triggers(session, &tables).await?;
         let suspended = Self { keys, tables, triggers };
         for key in &suspended.keys {
-            let statement = format!("ALTER TABLE {} DROP CONSTRAINT {}", key.table, quote::name(&key.name));
-            session.batch_execute(&statement).await.map_err(|error| failed(session, error))?;
+            key.take_away(session).await?;
         }
         for (table, trigger) in suspended.each() {
             let statement =
@@ -97,6 +53,11 @@ impl Suspended {
             session.batch_execute(&statement).await.map_err(|error| failed(session, error))?;
         }
         Ok(suspended)
+    }
+
+    /// These foreign keys, which are out of action already.
+    pub(super) fn of(keys: Vec<ForeignKey>) -> Self {
+        Self { keys, ..Self::default() }
     }
 
     /// The triggers that fire, in the order of their tables.
@@ -110,15 +71,7 @@ impl Suspended {
     /// Puts all into action again. A row that refers to none is named.
     pub(super) async fn end(&self, session: &Connection) -> Result<()> {
         for key in &self.keys {
-            let name = quote::name(&key.name);
-            let statement = format!("ALTER TABLE {} ADD CONSTRAINT {name} {}", key.table, key.definition);
-            let done = session.batch_execute(&statement).await;
-            done.map_err(|error| broken(session, error, key))?;
-            if let Some(comment) = &key.comment {
-                let comment = quote::literal(comment);
-                let statement = format!("COMMENT ON CONSTRAINT {name} ON {} IS {comment}", key.table);
-                session.batch_execute(&statement).await.map_err(|error| failed(session, error))?;
-            }
+            key.put_back(session).await?;
         }
         for (table, trigger) in self.each() {
             let again = match trigger.fires {
@@ -136,16 +89,8 @@ impl Suspended {
     }
 }
 
-fn broken(session: &Connection, error: tokio_postgres::Error, key: &ForeignKey) -> Error {
-    session
-        .fault(error, "the rows that were restored, and those that are there, do not fit together")
-        .with_context("table", &key.table)
-        .with_context("foreign key", &key.name)
-        .with_hint("restore the table that is referred to as well, or remove the rows that refer to nothing")
-}
-
 fn failed(session: &Connection, error: tokio_postgres::Error) -> Error {
-    session.fault(error, "can't take foreign keys and triggers out of action while rows are replaced")
+    session.fault(error, "can't take triggers out of action while rows are replaced")
 }
 
 async fn triggers(session: &Connection, tables: &[Relation]) -> Result<Vec<Trigger>> {

@@ -7,7 +7,8 @@ use super::super::server::Server;
 use super::super::{beside_tables, checks, prepare, roles};
 use super::choice::Chosen;
 use super::holdings::Holdings;
-use super::{after, clear, database, emptied, locks, sequences};
+use super::suspended::Suspended;
+use super::{after, clear, database, emptied, extensions, locks, sequences};
 use crate::archived::{Contents, Item, Section};
 use crate::connect::Connection;
 
@@ -17,16 +18,20 @@ pub(super) async fn begin(
     session: &Connection,
     chosen: &Chosen,
     policies: Policies,
-) -> Result<Vec<LedgerEntry>> {
+) -> Result<(Vec<LedgerEntry>, Suspended)> {
     let contents = &chosen.contents;
-    locks::lock(server, session, &clear::tables(session).await?).await?;
+    let mut tables = clear::tables(session).await?;
+    if chosen.with_data {
+        tables.extend(extensions::tables_with_keys(session, &contents.tables).await?);
+    }
+    locks::lock(server, session, &tables).await?;
     if !chosen.with_data {
         emptied::refuse_data(session).await?;
     }
     // What was made until the locks were had is among it.
     let holdings = Holdings::look(session, contents).await?;
     let lost = beside_tables::lost(session, contents).await?;
-    let mut ledger = clear::clear(session, chosen, &holdings).await?;
+    let (mut ledger, mut keys) = clear::clear(session, chosen, &holdings).await?;
     ledger.extend(lost);
     // In a transaction, they need no mark to be found again: rolled back, they go.
     roles::make(session, &contents.roles, &server.sessions).await?;
@@ -38,7 +43,11 @@ pub(super) async fn begin(
         .filter_map(|item| adapted(item, contents, &holdings))
         .collect();
     items::make(session, &made.iter().collect::<Vec<_>>(), policies).await?;
-    Ok(ledger)
+    if chosen.with_data {
+        // Those of extensions that were made just now.
+        keys.extend(extensions::suspend_keys(session, &contents.tables).await?);
+    }
+    Ok((ledger, Suspended::of(keys)))
 }
 
 /// What stays is not made, and what is said of an extension that belongs to somebody else is not said again.
@@ -60,7 +69,9 @@ pub(super) async fn complete(
     session: &Connection,
     contents: &Contents,
     policies: Policies,
+    suspended: &Suspended,
 ) -> Result<Vec<LedgerEntry>> {
+    suspended.end(session).await?;
     let post_data: Vec<&Item> =
         contents.items.iter().filter(|item| item.section == Section::PostData).collect();
     after::make(session, &post_data, contents, policies).await?;
