@@ -90,6 +90,7 @@ pub(crate) fn assemble(mut draft: SetBuilder, config: Value) -> Result<BackupSet
         name: draft.name,
         base: draft.base,
         state_dir,
+        state_is_named: draft.state.is_some(),
         index: nodes.iter().enumerate().map(|(at, node)| (node.path.clone(), at)).collect(),
         nodes,
         edges: links.edges,

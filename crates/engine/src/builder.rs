@@ -48,7 +48,10 @@ impl SetBuilder {
         self
     }
 
-    /// The folder for lock, journal and previous states; by default `.dumprestore` in the base.
+    /// The folder for lock, journal and previous states; by default `.dumprestore` in the base, which is made.
+    ///
+    /// One that is given has to be there, and not to be the top of a mounted volume: else the state of a volume that
+    /// is not mounted would pass for an empty one.
     pub fn state_dir(mut self, state: impl Into<PathBuf>) -> Self {
         self.state = Some(state.into());
         self

@@ -2,10 +2,13 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use dumprestore_driver::{Error, ErrorKind, Result};
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+
+use crate::set::BackupSet;
 
 /// Holds a set's lock; the kernel lets it go when the process ends, however it ends.
 #[derive(Debug)]
@@ -14,9 +17,9 @@ pub(crate) struct SetLock {
 }
 
 impl SetLock {
-    /// Takes the lock of the set that keeps its state in `folder`, or says who has it.
-    pub(crate) fn acquire(folder: &Path, set: &str, run: &str) -> Result<Self> {
-        create_state_folder(folder)?;
+    /// Takes the lock of a set, or says who has it.
+    pub(crate) fn acquire(set: &BackupSet, run: &str) -> Result<Self> {
+        let (folder, set) = (ready_state_folder(set)?, set.name());
         let path = folder.join(format!("{set}.lock"));
         let failed =
             |error| Error::io("can't take the set's lock", error).with_context("file", path.display());
@@ -57,9 +60,48 @@ fn held(file: &mut File, set: &str) -> Error {
     if told && !holder.trim().is_empty() { error.with_context("holder", holder.trim()) } else { error }
 }
 
-/// Makes the folder for locks and journals, readable by its owner only.
-pub(crate) fn create_state_folder(folder: &Path) -> Result<()> {
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+/// Sees to it that the folder for locks and journals is there.
+///
+/// # Behavior
+/// - One that the set names is never made: a mount point whose volume is not there would get an empty one, in which
+///   there is no journal of an interrupted restore.
+/// - The top of a volume is refused: without the volume its bare mount point would pass for it.
+/// - The default one is made, in a folder that is there, readable by its owner only.
+fn ready_state_folder(set: &BackupSet) -> Result<&Path> {
+    let folder = set.state_dir();
+    match folder.metadata() {
+        Ok(found) if !found.is_dir() => {
+            return Err(Error::environment("the state folder is no folder")
+                .with_context("path", folder.display())
+                .with_hint("name another one with `state:`"));
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(
+                Error::io("can't look at the state folder", error).with_context("folder", folder.display())
+            );
+        }
+        Err(_) if set.state_is_named => return Err(not_there(folder)),
+        Err(_) => make(folder)?,
+    }
+    match is_top_of_mount(folder) {
+        false => Ok(folder),
+        true => Err(Error::config(
+            "the state folder is the top of a volume, and could not be told from its mount point",
+        )
+        .with_context("folder", folder.display())
+        .with_hint("name a folder on the volume with `state:`, and make that")),
+    }
+}
+
+fn not_there(folder: &Path) -> Error {
+    Error::environment("the state folder that is named with `state:` is not there")
+        .with_context("folder", folder.display())
+        .with_hint("is its volume mounted? if it was never used, make it: a folder that is named is never made by itself")
+}
+
+fn make(folder: &Path) -> Result<()> {
+    let made = std::fs::DirBuilder::new().mode(0o700).create(folder);
     // A journal is worth nothing in a folder that a power cut takes away.
     let kept = made.and_then(|()| File::open(folder.parent().unwrap_or(folder))?.sync_all());
     kept.map_err(|error| {
@@ -67,4 +109,17 @@ pub(crate) fn create_state_folder(folder: &Path) -> Result<()> {
             .with_context("folder", folder.display())
             .with_hint("set `state:` to a folder that can be written")
     })
+}
+
+fn is_top_of_mount(folder: &Path) -> bool {
+    match statx(CWD, folder, AtFlags::empty(), StatxFlags::TYPE) {
+        Ok(found) if found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) => {
+            found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
+        }
+        // Before Linux 5.8, or where `statx` is filtered away.
+        _ => {
+            let dev = |path: &Path| path.metadata().ok().map(|meta| meta.dev());
+            dev(folder) != dev(&folder.join(".."))
+        }
+    }
 }

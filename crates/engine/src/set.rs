@@ -19,6 +19,8 @@ pub struct BackupSet {
     pub(crate) name: String,
     pub(crate) base: PathBuf,
     pub(crate) state_dir: PathBuf,
+    /// Whether it was named, and is not the default one.
+    pub(crate) state_is_named: bool,
     pub(crate) nodes: Vec<Node>,
     pub(crate) index: BTreeMap<NodePath, usize>,
     pub(crate) edges: Vec<Edge>,
@@ -49,7 +51,8 @@ impl BackupSet {
         &self.base
     }
 
-    /// The folder for lock, journal and the tokens of previous states. Absolute.
+    /// The folder for lock, journal and the tokens of previous states. Absolute. It is made by a run that needs it, unless
+    /// it was named: then it has to be there.
     pub fn state_dir(&self) -> &Path {
         &self.state_dir
     }

@@ -188,7 +188,7 @@ fn set(parts: u64, folder: &Path) -> (BackupSet, Arc<AtomicU64>) {
     let loaded = Arc::new(AtomicU64::new(0));
     let captured = (0..parts).map(|_| AtomicU64::new(u64::MAX)).collect();
     let crowd = Arc::new(Crowd { parts, captured, loaded: loaded.clone() });
-    let set = BackupSet::builder("many").base(folder).state_dir(folder.join("state"));
+    let set = BackupSet::builder("many").base(folder);
     (set.node(NodeBuilder::new("crowd").driver(crowd)).build().unwrap(), loaded)
 }
 

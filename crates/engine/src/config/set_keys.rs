@@ -36,7 +36,7 @@ pub(crate) struct SetKeys {
     /// Whether this set may be restored at all. Nothing overrides a `false`.
     #[serde(default)]
     allow_restore: Option<bool>,
-    /// The folder for lock, journal and previous states; `.dumprestore` beside this file by default.
+    /// The folder for lock, journal and previous states, which has to be there; by default `.dumprestore` beside this file, which is made.
     #[serde(default)]
     state: Option<PathBuf>,
     /// How many parts are read or loaded at once in all.

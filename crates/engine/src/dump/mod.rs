@@ -50,7 +50,7 @@ pub async fn dump(set: &BackupSet, destination: Destination, options: DumpOption
         command: "dump",
         set: set.name().to_owned(),
     });
-    let _lock = SetLock::acquire(set.state_dir(), set.name(), &run.name)?;
+    let _lock = SetLock::acquire(set, &run.name)?;
     crate::restore::recover_left(set, &run).await?;
     dump_locked(set, destination, &options, run, RunHooks::Yes).await
 }

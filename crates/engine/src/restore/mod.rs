@@ -100,7 +100,7 @@ pub async fn rehearse(
 /// If some can't be dropped: they stay listed.
 pub async fn discard_previous(set: &BackupSet) -> Result<usize> {
     let run = Run::new(std::sync::Arc::new(()), dumprestore_driver::Cancel::default());
-    let _lock = SetLock::acquire(set.state_dir(), set.name(), &run.name)?;
+    let _lock = SetLock::acquire(set, &run.name)?;
     recover_left(set, &run).await?;
     previous::discard(set).await
 }
@@ -123,7 +123,7 @@ async fn run_locked(
         return Err(Error::config(format!("the set `{}` does not allow restores", set.name()))
             .with_hint("`allow_restore: false` stands in its configuration; nothing overrides it"));
     }
-    let _lock = SetLock::acquire(set.state_dir(), set.name(), &run.name)?;
+    let _lock = SetLock::acquire(set, &run.name)?;
     recover_left(set, &run).await?;
     let restoring = Restoring { set, from, options, aim, run: &run };
     restoring.perform().await

@@ -58,7 +58,7 @@ pub async fn recover(set: &BackupSet, observer: Arc<dyn Observer>) -> Result<Opt
         command: "recover",
         set: set.name().to_owned(),
     });
-    let _lock = SetLock::acquire(set.state_dir(), set.name(), &run.name)?;
+    let _lock = SetLock::acquire(set, &run.name)?;
     recover_left(set, &run).await
 }
 
