@@ -73,14 +73,15 @@ async fn a_login_that_may_not_enter_the_database_that_is_made_is_found_by_the_pl
         server.batch("postgres", "CREATE ROLE login LOGIN CREATEDB");
         server.batch("postgres", "CREATE DATABASE one OWNER login");
         let folder = tempfile::tempdir().unwrap();
-        let to = || PostgresConfig::new(format!("postgres://login@127.0.0.1:{}/one", server.port()));
-        let mut to_restore = to();
+        let mut to_dump = config(&server, "one");
+        to_dump.url = PostgresConfig::new(format!("postgres://login@127.0.0.1:{}/one", server.port())).url;
+        let mut to_restore = to_dump.clone();
         if admitted {
             // The pattern does not admit to `postgres`.
             server.batch("postgres", "CREATE DATABASE one_maintenance");
             to_restore.maintenance_db = Some("one_maintenance".to_owned());
         }
-        let archived = dump(to(), folder.path()).await;
+        let archived = dump(to_dump, folder.path()).await;
         match plan(&archived, to_restore).await {
             Ok(()) => assert!(admitted),
             Err(error) => {
@@ -109,7 +110,7 @@ const OWNED: &str = "
     INSERT INTO shop.picture VALUES (1, lo_from_bytea(0, 'a picture'));
     ALTER TABLE shop.picture ENABLE ROW LEVEL SECURITY; CREATE POLICY all_of_them ON shop.picture USING (true);
     GRANT SELECT ON shop.customer TO reader; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO reader;
-    CREATE PUBLICATION some FOR TABLE shop.picture; ALTER DATABASE one SET search_path TO shop, public;
+    CREATE PUBLICATION pictures FOR TABLE shop.picture; ALTER DATABASE one SET search_path TO shop, public;
     COMMENT ON DATABASE one IS 'of a login'";
 
 #[tokio::test(flavor = "multi_thread")]
