@@ -6,8 +6,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use dumprestore_driver::{Error, NodePath, Result};
+use dumprestore_driver::{Error, Ground, NodePath, Result};
 
+use crate::event::warn;
+use crate::run::Run;
 use crate::set::BackupSet;
 
 /// A folder for scratch files, and a note of where the archive is written to.
@@ -20,7 +22,16 @@ fn folder(set: &BackupSet) -> PathBuf {
     set.state_dir().join(format!("{}.dump", set.name()))
 }
 
+/// A note of a partial archive, kept until the volume that this is on can be seen again.
+fn kept_note(set: &BackupSet, number: u32) -> PathBuf {
+    set.state_dir().join(format!("{}.dump-{number}", set.name()))
+}
+
+/// So many notes are kept. More killed dumps than that, with none of their volumes there, stop the next run.
+const MOST_NOTES: u32 = 1000;
+
 const NOTE: &str = "archive";
+const GROUND: &str = "ground.json";
 const FROZEN: &str = "frozen";
 
 impl Workspace {
@@ -29,9 +40,8 @@ impl Workspace {
         let folder = folder(set);
         let created = fs::DirBuilder::new().mode(0o700).create(&folder);
         created.map_err(|error| failed("can't create the folder for scratch files", &folder, error))?;
-        let noted =
-            archive.map_or(Ok(()), |archive| write_note(&folder.join(NOTE), archive.as_os_str().as_bytes()));
-        match noted {
+        let noted = archive.map_or(Ok(()), |archive| Goal::of(archive).note(&folder));
+        match noted.and_then(|()| sync_folder(set.state_dir())) {
             Ok(()) => Ok(Self { folder }),
             Err(error) => {
                 // It would be taken for what a killed dump has left. If it can't be removed, the next run does so.
@@ -72,24 +82,125 @@ pub(crate) fn has_left(set: &BackupSet) -> bool {
 }
 
 /// Removes what a dump has left that was killed: the partial archive, scratch files, and a frozen application. False
-/// if there was nothing.
-pub(crate) async fn remove_left(set: &BackupSet) -> Result<bool> {
+/// if there was nothing that could be removed.
+pub(crate) async fn remove_left(set: &BackupSet, run: &Run) -> Result<bool> {
+    let mut removed = false;
+    for note in (1..=MOST_NOTES).map(|number| kept_note(set, number)).filter(|note| note.exists()) {
+        removed |= act_on_kept(&note, run)?;
+    }
     let folder = folder(set);
     if !folder.exists() {
-        return Ok(false);
+        return Ok(removed);
     }
     thaw_left(set, &folder).await?;
-    match fs::read(folder.join(NOTE)) {
-        Ok(archive) => remove_partials(Path::new(&std::ffi::OsString::from_vec(archive)))?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed("can't read what a killed dump has left", &folder, error)),
-    }
-    match fs::remove_dir_all(&folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(failed("can't remove what a killed dump has left", &folder, error))
+    if let Some(goal) = Goal::noted(&folder)? {
+        match goal.check() {
+            Ok(()) => remove_partials(&goal.archive)?,
+            Err(_) => {
+                let kept = keep_note(set, &goal)?;
+                warn_of_kept(&goal, &kept, run);
+            }
         }
-        _ => Ok(true),
     }
+    remove_folder(&folder).map(|()| true)
+}
+
+fn act_on_kept(note: &Path, run: &Run) -> Result<bool> {
+    match Goal::noted(note)? {
+        Some(goal) if goal.check().is_err() => {
+            warn_of_kept(&goal, note, run);
+            return Ok(false);
+        }
+        Some(goal) => remove_partials(&goal.archive)?,
+        None => {}
+    }
+    remove_folder(note).map(|()| true)
+}
+
+fn warn_of_kept(goal: &Goal, note: &Path, run: &Run) {
+    let archive = goal.archive.display();
+    let message = format!(
+        "a dump to `{archive}` was killed, and what it left there can't be removed: the folder is not there, or another one"
+    );
+    let hint = format!("is the volume mounted? if that folder is gone for good, remove `{}`", note.display());
+    warn(&*run.observer, None, message, Some(hint));
+}
+
+fn keep_note(set: &BackupSet, goal: &Goal) -> Result<PathBuf> {
+    for note in (1..=MOST_NOTES).map(|number| kept_note(set, number)) {
+        let kept = match fs::DirBuilder::new().mode(0o700).create(&note) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            made => made.and_then(|()| goal.note(&note)).and_then(|()| sync_folder(set.state_dir())),
+        };
+        return match kept {
+            Ok(()) => Ok(note),
+            Err(error) => Err(failed("can't keep the note of a partial archive", &note, error)),
+        };
+    }
+    Err(Error::environment("too many partial archives of killed dumps are where no volume is mounted")
+        .with_context("notes", set.state_dir().display())
+        .with_hint("mount the volumes, or remove the notes"))
+}
+
+fn remove_folder(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(failed("can't remove what a killed dump has left", folder, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where an archive is written to.
+struct Goal {
+    archive: PathBuf,
+    /// The folder that it is in, to be told from the mount point of its volume.
+    ground: Option<Ground>,
+}
+
+impl Goal {
+    fn of(archive: &Path) -> Self {
+        let parent = match archive.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+            parent => parent.unwrap_or(archive),
+        };
+        match (parent.canonicalize(), archive.file_name()) {
+            (Ok(real), Some(name)) => Self { archive: real.join(name), ground: Ground::of(&real) },
+            // The dump is about to fail on it.
+            _ => Self { archive: archive.to_owned(), ground: None },
+        }
+    }
+
+    fn note(&self, folder: &Path) -> io::Result<()> {
+        write_note(&folder.join(GROUND), &serde_json::to_vec(&self.ground)?)?;
+        write_note(&folder.join(NOTE), self.archive.as_os_str().as_bytes())?;
+        sync_folder(folder)
+    }
+
+    /// What was noted down; `None` if nothing was, or nothing whole: then nothing was written there either.
+    fn noted(folder: &Path) -> Result<Option<Self>> {
+        let read = |name: &str| match fs::read(folder.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read
+                .map(Some)
+                .map_err(|error| failed("can't read what a killed dump has left", folder, error)),
+        };
+        let Some(archive) = read(NOTE)?.filter(|archive| !archive.is_empty()) else { return Ok(None) };
+        let ground = read(GROUND)?.map_or(Ok(None), |ground| serde_json::from_slice(&ground));
+        let ground =
+            ground.map_err(|error| failed("can't read what a killed dump has left", folder, error.into()))?;
+        Ok(Some(Self { archive: std::ffi::OsString::from_vec(archive).into(), ground }))
+    }
+
+    /// Checks that what is in the archive's folder can be seen.
+    fn check(&self) -> Result<()> {
+        let around = self.archive.parent().unwrap_or(&self.archive);
+        self.ground.map_or(Ok(()), |ground| ground.check(around))
+    }
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 async fn thaw_left(set: &BackupSet, folder: &Path) -> Result<()> {

@@ -74,7 +74,7 @@ pub(super) fn then_recover(hint: Option<&str>) -> String {
 
 /// The same, by a run that holds the lock already.
 pub(crate) async fn recover_left(set: &BackupSet, run: &Run) -> Result<Option<Recovered>> {
-    if crate::dump::remove_left(set).await? {
+    if crate::dump::remove_left(set, run).await? {
         warn(&*run.observer, None, "removed what a dump had left that was killed", None);
     }
     let Some(mut left) = Journal::open(journal::path(set.state_dir(), set.name()))? else { return Ok(None) };
