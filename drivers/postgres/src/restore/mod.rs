@@ -32,6 +32,7 @@ mod post_data;
 mod prepare;
 mod privileged;
 mod properties;
+mod public;
 mod refresh;
 mod roles;
 mod rows;
@@ -183,7 +184,11 @@ impl Restore {
             self.entry.step = Step::Begun;
             return Ok(());
         };
-        let contents = Arc::new(read_contents(archived).await?);
+        let mut contents = read_contents(archived).await?;
+        let session = self.maintenance().await?;
+        public::leave_as_new(&session, &mut contents).await?;
+        session.close().await;
+        let contents = Arc::new(contents);
         self.tables = contents
             .tables
             .iter()
@@ -335,7 +340,10 @@ pub(crate) async fn changes(
 ) -> Result<Changes> {
     let names = Names::new(&setup.target.database, &cx.run);
     let server = server_of(setup, &names);
-    let contents = read_contents(archived).await?;
+    let mut contents = read_contents(archived).await?;
+    let session = server.maintenance().await?;
+    public::leave_as_new(&session, &mut contents).await?;
+    session.close().await;
     let plan = Plan { server: &server, names: &names, policies: policies_of(setup), contents: &contents };
     plan.changes(cx.extras).await
 }

@@ -51,7 +51,7 @@ use super::lanes::SETTINGS;
 use super::rows;
 use super::server::Server;
 use super::{
-    CONTENTS, LARGE_OBJECTS, large_objects, policies_of, read_contents, server_of, unless_cancelled,
+    CONTENTS, LARGE_OBJECTS, large_objects, policies_of, public, read_contents, server_of, unless_cancelled,
 };
 use crate::config::Setup;
 use crate::connect::Connection;
@@ -155,6 +155,7 @@ impl InPlace {
             settings.push_str("; SET default_table_access_method = heap");
         }
         session.batch_execute(&settings).await.map_err(failed)?;
+        public::leave_as_new(&session, &mut chosen.contents).await?;
         let transaction = outcome::begin(&session).await?;
         let mut suspended = Suspended::default();
         let (server, policies) = (&self.server, self.policies);

@@ -9,7 +9,7 @@ use super::super::changes::{Plan, refuse_extras, tables_there};
 use super::super::names::Names;
 use super::super::needs::{self, Login, Obstacle};
 use super::super::server::Server;
-use super::super::{policies_of, read_contents, server_of};
+use super::super::{policies_of, public, read_contents, server_of};
 use super::choice::{Chosen, Scope};
 use super::holdings::{Holding, Holdings};
 use super::relations::Relation;
@@ -32,8 +32,9 @@ pub(super) async fn changes(
     let policies = policies_of(setup);
     let contents = read_contents(archived.clone()).await?;
     // What is not in the archive is a mistake, whatever the server says.
-    let chosen = Chosen::of(contents, &cx.selection, &*archived)?;
+    let mut chosen = Chosen::of(contents, &cx.selection, &*archived)?;
     let session = open(&server).await?;
+    public::leave_as_new(&session, &mut chosen.contents).await?;
     let changes = match chosen.scope {
         Scope::Database => {
             let plan = Plan { server: &server, names: &names, policies, contents: &chosen.contents };
