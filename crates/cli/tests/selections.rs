@@ -124,3 +124,20 @@ fn what_a_hook_prints_is_told_without_its_secrets() {
     assert_eq!(told.len(), 2);
     assert!(told.iter().any(|line| line["stream"] == "stdout" && line["line"] == "one ***"));
 }
+
+#[test]
+fn check_finds_a_state_folder_that_no_run_would_take() {
+    let shop = Shop::new();
+    shop.must(&["check"]);
+    let config = std::fs::read_to_string(shop.path("dumprestore.yaml")).unwrap();
+    std::fs::write(shop.path("dumprestore.yaml"), format!("{config}state: not/there\n")).unwrap();
+    let ran = shop.run(&["check"]);
+    assert_eq!(ran.code, 1, "{}", ran.transcript());
+    assert!(
+        ran.stdout.contains("the state folder that is named with `state:` is not there"),
+        "{}",
+        ran.transcript()
+    );
+    std::fs::create_dir_all(shop.path("not/there")).unwrap();
+    shop.must(&["check"]);
+}

@@ -69,6 +69,24 @@ fn held(file: &mut File, set: &str) -> Error {
 /// - The default one is made, in a folder that is there, readable by its owner only.
 fn ready_state_folder(set: &BackupSet) -> Result<&Path> {
     let folder = set.state_dir();
+    if !set.look_at_state_folder()? {
+        make(folder)?;
+        refuse_top_of_mount(folder)?;
+    }
+    Ok(folder)
+}
+
+impl BackupSet {
+    /// Looks for the folder for locks and journals as a run would, and makes nothing. `false`: a run would make it.
+    ///
+    /// # Errors
+    /// What would stop every run.
+    pub fn look_at_state_folder(&self) -> Result<bool> {
+        look(self.state_dir(), self.state_is_named)
+    }
+}
+
+fn look(folder: &Path, is_named: bool) -> Result<bool> {
     match folder.metadata() {
         Ok(found) if !found.is_dir() => {
             return Err(Error::environment("the state folder is no folder")
@@ -81,11 +99,15 @@ fn ready_state_folder(set: &BackupSet) -> Result<&Path> {
                 Error::io("can't look at the state folder", error).with_context("folder", folder.display())
             );
         }
-        Err(_) if set.state_is_named => return Err(not_there(folder)),
-        Err(_) => make(folder)?,
+        Err(_) if is_named => return Err(not_there(folder)),
+        Err(_) => return Ok(false),
     }
+    refuse_top_of_mount(folder).map(|()| true)
+}
+
+fn refuse_top_of_mount(folder: &Path) -> Result<()> {
     match is_top_of_mount(folder) {
-        false => Ok(folder),
+        false => Ok(()),
         true => Err(Error::config(
             "the state folder is the top of a volume, and could not be told from its mount point",
         )

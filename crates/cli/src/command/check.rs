@@ -30,6 +30,8 @@ struct Found {
     set: String,
     nodes: Vec<Looked>,
     hooks: Vec<HookProblem>,
+    /// What of the set itself is in the way.
+    problems: Vec<Problem>,
     notes: Vec<String>,
 }
 
@@ -49,6 +51,7 @@ impl Check {
             set: set.name().to_owned(),
             nodes: Vec::new(),
             hooks: set.hook_problems(&session.environment),
+            problems: set.look_at_state_folder().err().iter().map(as_problem).collect(),
             notes: set.notes().to_vec(),
         };
         for path in set.dump_order() {
@@ -62,6 +65,7 @@ impl Check {
         super::restore::warn_if_interrupted(session, &set);
         let of_hooks = found.hooks.iter().map(|hook| &hook.problem);
         let problems = found.nodes.iter().flat_map(|node| &node.inspection.problems).chain(of_hooks);
+        let problems = problems.chain(&found.problems);
         let exit = match problems.map(|problem| problem.severity).max() {
             None | Some(Severity::Warning) => Exit::Ok,
             Some(_) => Exit::Failed,
@@ -154,6 +158,7 @@ fn render(found: &Found, session: &Session) -> String {
         let node = hook.node.as_ref().map(|node| format!(" of {node}")).unwrap_or_default();
         text += &format!("!!  {}{node} (hook)\n{}", hook.hook, said(&hook.problem));
     }
+    found.problems.iter().for_each(|problem| text += &format!("!!  the set\n{}", said(problem)));
     found.notes.iter().for_each(|note| text += &format!("note: {note}\n"));
     text
 }

@@ -1,5 +1,6 @@
 //! Locks on all that is replaced, taken at once.
 
+use std::future::Future;
 use std::time::{Duration, Instant};
 
 use dumprestore_driver::{Error, Result};
@@ -41,8 +42,11 @@ pub(super) async fn lock(server: &Server, session: &Connection, tables: &[String
         let insists = begun.elapsed() >= polite;
         if insists || !holders::are_held(session, tables, InTheWay::Any).await? {
             let rest = server.lock_timeout.map_or(INSIST, |longest| longest.saturating_sub(begun.elapsed()));
-            let wait = if insists { rest.max(TRY) } else { TRY };
-            let Err(error) = try_lock(session, tables, wait).await else { break };
+            let locked = match insists {
+                true => or_none(session, insist(session, tables, rest.max(TRY))).await,
+                false => or_none(session, try_lock(session, tables)).await,
+            };
+            let Err(error) = locked else { break };
             if !matches!(sqlstate(&error), Some("55P03" | "40P01")) {
                 return Err(error);
             }
@@ -65,19 +69,57 @@ pub(super) async fn lock(server: &Server, session: &Connection, tables: &[String
 }
 
 /// Locks all, or none.
-async fn try_lock(session: &Connection, tables: &[String], wait: Duration) -> Result<()> {
-    let statement = format!(
-        "SAVEPOINT locks; SET LOCAL lock_timeout = {}; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE",
-        wait.as_millis(),
-        tables.join(", ")
-    );
-    match run(session, &statement).await {
+async fn or_none(session: &Connection, locking: impl Future<Output = Result<()>>) -> Result<()> {
+    run(session, "SAVEPOINT locks").await?;
+    match locking.await {
         Ok(()) => run(session, "RELEASE locks").await,
         Err(error) => {
             run(session, "ROLLBACK TO locks; RELEASE locks").await?;
             Err(error)
         }
     }
+}
+
+async fn try_lock(session: &Connection, tables: &[String]) -> Result<()> {
+    let timeout = TRY.as_millis();
+    let tables = tables.join(", ");
+    let statement =
+        format!("SET LOCAL lock_timeout = {timeout}; LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE");
+    run(session, &statement).await
+}
+
+/// Locks one after the other, and waits for all of them for at most so long.
+///
+/// Who waits for `deadlock_timeout` looks whether others wait for what it holds, and if so is the one that is ended: once
+/// in a wait. An application that holds a table we want, and comes for one that we have, may come later than we, and would
+/// then go on holding it. So a wait of ours begins anew before its time has come, and it is theirs that comes first.
+async fn insist(session: &Connection, tables: &[String], longest: Duration) -> Result<()> {
+    let asked = "SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'";
+    let found = session.query_one(asked, &[]).await;
+    let found = found.map_err(|error| session.fault(error, "can't lock what is to be replaced"))?;
+    let until_checked = Duration::from_millis(found.get::<_, i64>(0).unsigned_abs());
+    let first = (until_checked * 4 / 5).clamp(TRY, longest);
+    let end = Instant::now() + longest;
+    for table in tables {
+        let wait = async |longest: Duration| {
+            let timeout = longest.as_millis();
+            run(
+                session,
+                &format!("SET LOCAL lock_timeout = {timeout}; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"),
+            )
+            .await
+        };
+        run(session, "SAVEPOINT one").await?;
+        match wait(first).await {
+            Err(error) if sqlstate(&error) == Some("55P03") => {
+                run(session, "ROLLBACK TO one").await?;
+                wait(end.saturating_duration_since(Instant::now()).max(TRY)).await?;
+            }
+            locked => locked?,
+        }
+        run(session, "RELEASE one").await?;
+    }
+    Ok(())
 }
 
 async fn run(session: &Connection, statement: &str) -> Result<()> {
