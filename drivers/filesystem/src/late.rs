@@ -98,11 +98,7 @@ impl Late {
         born: impl FnOnce() -> Option<Stamp>,
     ) -> io::Result<bool> {
         let is_folder = type_of(stat) == FileType::Directory;
-        // To make a file here, to move one in or to link one changes it. What is in a folder that is moved in is as it
-        // was: but that folder goes whole.
-        if !is_folder && Stamp::ctime(stat) < self.since {
-            return Ok(false);
-        }
+        // However old it is: it may have come with a folder that was moved in.
         if !census.has(stat.st_ino)? {
             return Ok(true);
         }

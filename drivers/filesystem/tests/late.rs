@@ -18,6 +18,7 @@ async fn archived() -> Arc<Archive> {
     archive_of(|case| {
         let build = case.build();
         build.file("a", "archived").file("both/1", "archived").file("2026/x", "archived");
+        build.file("cache/1", "archived");
         build
             .file("2026/01/old", "archived")
             .file("2026/01/gone", "archived")
@@ -30,7 +31,7 @@ async fn archived() -> Arc<Archive> {
 fn live() -> Case {
     let case = Case::default();
     case.build().file("both/1", "live").file("both/extra", "live").file("kept/deep/extra", "live");
-    case.build().hard_link("both/link", "kept/deep/extra").settle();
+    case.build().file("cache/1", "live").hard_link("both/link", "kept/deep/extra").settle();
     case
 }
 
@@ -104,6 +105,7 @@ async fn what_the_application_moves_into_a_restored_folder_survives_a_rollback_h
         let case = live();
         let outside = folder::Builder(case.around.path());
         outside.file("incoming", "old").file("batch/1", "old").file("batch/deep/2", "old");
+        outside.file("built/2", "old").file("built/deep/3", "old");
         let before = case.fingerprint();
         let mut restore = case.stage(&archive, way.clone(), Extras::Keep).await.unwrap();
         restore.commit().await.unwrap();
@@ -111,10 +113,15 @@ async fn what_the_application_moves_into_a_restored_folder_survives_a_rollback_h
             fs::rename(outside.at(from), case.build().at(to)).unwrap();
         }
         fs::rename(case.build().at("both/extra"), case.build().at("2026/extra")).unwrap();
+        // In the place of a folder that is on both sides.
+        fs::rename(case.build().at("cache"), outside.at("cache")).unwrap();
+        fs::rename(outside.at("built"), case.build().at("cache")).unwrap();
         undo(&case, restore, &way, after_crash).await;
 
         let there = |path: &str| fs::read_to_string(case.build().at(path)).ok();
-        for path in ["2026/incoming", "2026/01/batch/1", "2026/01/batch/deep/2"] {
+        assert_eq!(there("cache/1").as_deref(), Some("live"), "{}", case.fingerprint());
+        let built = ["cache/2", "cache/deep/3"];
+        for path in ["2026/incoming", "2026/01/batch/1", "2026/01/batch/deep/2"].into_iter().chain(built) {
             assert_eq!(there(path).as_deref(), Some("old"), "{path}");
         }
         assert_eq!(there("2026/extra").as_deref(), Some("live"));
