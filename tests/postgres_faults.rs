@@ -18,7 +18,7 @@ use dumprestore_testkit::{Fault, PostgresServer, PostgresVersion};
 use dumprestore_tests::{Application, Blackout, Crowd, Dumps, Market, Outage, Scene, at_once, later};
 
 const PRODUCTS: u32 = 24;
-const FEW: u64 = 12;
+const FEW: u64 = 8;
 const KILLED_RUN: &str = env!("CARGO_BIN_EXE_killed-run");
 
 fn server() -> Arc<PostgresServer> {
