@@ -1,4 +1,5 @@
-//! Ctrl-C, SIGTERM and SIGHUP: the run is told to stop, and whatever it has begun is rolled back.
+//! Ctrl-C, SIGTERM and SIGHUP: the run is told to stop, and whatever it has begun is rolled back, where there
+//! still is a way back.
 
 use std::sync::Arc;
 
@@ -41,11 +42,11 @@ async fn heed(signals: [Signal; 3], console: Arc<Console>, cancel: Cancel, secon
         }
         match (cancel.is_cancelled(), second) {
             (false, _) => {
-                console.urge("stopping, and rolling back what was begun");
+                console.urge("stopping: what was begun is rolled back, if there still is a way back");
                 cancel.cancel();
             }
             (true, Second::Waits) => {
-                console.urge("still rolling back: it goes on to the end, whatever you press");
+                console.urge("still rolling back, or finishing: it goes on to the end, whatever you press");
             }
             (true, Second::Ends) => {
                 console.urge("ended at once; the next run removes what is left");

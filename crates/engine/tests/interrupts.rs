@@ -5,13 +5,14 @@
 mod vault;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use dumprestore::driver::Cancel;
 use dumprestore::{
     BackupSet, Destination, DumpOptions, ErrorKind, Event, NodeBuilder, OpenArchive, RestoreFrom,
     RestoreOptions, RestoreReport, Result,
 };
-use vault::{driver, fill, held, in_place_driver, tape};
+use vault::{driver, fill, held, in_place_driver, tape, waiting_driver};
 
 /// Three nodes, as they are committed: one that can be undone, one only until its commit, and one never.
 struct Bank {
@@ -116,4 +117,52 @@ async fn a_load_that_cannot_be_undone_can_be_stopped_where_nothing_else_is_for_g
     assert!(error.to_string().contains("never: "), "{error}");
     assert_eq!(bank.held(), ["a=9"; 3]);
     assert!(dumprestore::recover(&bank.set(), Arc::new(())).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn where_all_can_be_undone_a_wish_to_stop_is_heard_until_all_is_committed() {
+    let bank = Bank::new(["heard after", "heard before", "heard never"]);
+    let last_commit = |event: &Event| is_step(event, "after", "committed");
+    let (ended, told) = bank.stopped_at(&["after"], last_commit).await;
+    assert_eq!(ended.map_err(|error| error.kind()).err(), Some(ErrorKind::Cancelled), "{told}");
+    assert_eq!(held("heard after"), "a=9");
+    let finishing = |event: &Event| matches!(event, Event::Phase { phase: "finish" });
+    let (ended, told) = bank.stopped_at(&["after"], finishing).await;
+    assert!(ended.is_ok() && told.contains("the restore went on to its end"), "{ended:?} {told}");
+    assert_eq!(held("heard after"), "a=1");
+}
+
+#[tokio::test]
+async fn a_commit_that_waits_and_can_be_undone_is_ended_by_a_wish_to_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = |waits: bool| {
+        let last = if waits { waiting_driver("waits last") } else { driver("waits last") };
+        let builder = BackupSet::builder("bank").base(folder.path());
+        builder
+            .node(NodeBuilder::new("last").driver(last))
+            .node(NodeBuilder::new("first").driver(driver("waits first")))
+            .build()
+            .unwrap()
+    };
+    let fill_both = |value| ["waits first", "waits last"].iter().for_each(|name| fill(name, &[("a", value)]));
+    fill_both("1");
+    let archive = folder.path().join("bank.zip");
+    dumprestore::dump(&set(false), Destination::new_file(&archive), DumpOptions::default()).await.unwrap();
+    fill_both("9");
+    let from = RestoreFrom::Archive(OpenArchive::open(&archive).unwrap());
+    let cancel = Cancel::default();
+    let mut options = RestoreOptions::default();
+    options.cancel = cancel.clone();
+    let stop = async {
+        while !vault::server().waiting.contains("waits last") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(held("waits first"), "a=1");
+        cancel.cancel();
+    };
+    let set = set(true);
+    let both = async { tokio::join!(dumprestore::restore(&set, &from, &options), stop) };
+    let (ended, ()) = tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::Cancelled);
+    assert_eq!((held("waits first").as_str(), held("waits last").as_str()), ("a=9", "a=9"));
 }

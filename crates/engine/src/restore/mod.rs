@@ -354,6 +354,11 @@ impl Restoring<'_> {
             warn(&*self.run.observer, error.node(), format!("the data are restored, but {error}"), hint);
             report.outcome = report.outcome.max(RestoreOutcome::Degraded);
         }
+        if self.run.cancel.is_cancelled() {
+            let message =
+                "the wish to stop came when there was no way back any more: the restore went on to its end";
+            warn(&*self.run.observer, None, message, None);
+        }
         report
     }
 

@@ -17,7 +17,7 @@ use super::rollback::{StuckNode, end_rollback, unwritten};
 use super::stop::{Heed, StopAll};
 use crate::Observer;
 use crate::archived::Section;
-use crate::event::{Event, warn};
+use crate::event::Event;
 use crate::journal::{Header, HeaderNode, Journal};
 use crate::lanes::{Lanes, first_cause};
 use crate::run::Run;
@@ -136,21 +136,18 @@ impl Transaction {
         self.phase("commit");
         for at in 0..self.undoable() {
             self.hear()?;
-            self.commit_node(at).await?;
+            // Once a commit begins from which there is no way back, its driver is left alone.
+            let heeding = if self.steps[at].undo == Undo::AfterCommit { at..at + 1 } else { at..at };
+            self.heed(heeding).during(self.commit_node(at)).await?;
         }
         for at in self.undoable()..self.steps.len() {
             self.hear()?;
             self.heed(at..at + 1).during(self.load_last(at)).await?;
             self.commit_node(at).await?;
         }
+        self.hear()?;
         let noted = self.note_all_committed().await;
-        noted.map_err(|error| self.settle_unnoted(error))?;
-        if self.is_past_return && self.run.cancel.is_cancelled() {
-            let message =
-                "the wish to stop came after a commit that can't be undone: the restore went on to its end";
-            warn(&*self.run.observer, None, message, None);
-        }
-        Ok(())
+        noted.map_err(|error| self.settle_unnoted(error))
     }
 
     /// Hears a wish to stop, for as long as there is a way back.

@@ -38,6 +38,8 @@ pub struct Server {
     pub old: BTreeMap<String, Things>,
     /// The runs whose transaction was committed.
     pub committed: BTreeSet<String>,
+    /// The boxes whose commit waits.
+    pub waiting: BTreeSet<String>,
 }
 
 pub fn server() -> MutexGuard<'static, Server> {
@@ -66,7 +68,7 @@ pub struct VaultConfig {
     /// Where the box is.
     url: Secret,
     /// The moment at which the process hangs, as if it were killed: `before commit`, `after commit`. Or what is lost
-    /// once a commit took effect: its `answer lost`, the `server lost`.
+    /// once a commit took effect: its `answer lost`, the `server lost`. Or its commit `waits` until it is stopped.
     #[serde(default)]
     hangs: Option<String>,
     /// Whether it can do no more than to restore the whole box beside.
@@ -280,6 +282,11 @@ fn restored(content: Content, live: Option<&String>, archived: String) -> Option
 /// A driver without a configuration, which can do no more than to restore the whole box beside.
 pub fn driver(name: &str) -> Arc<dyn Driver> {
     Arc::new(Vault { plain: true, ..vault(name) })
+}
+
+/// The same, whose commit waits until it is stopped.
+pub fn waiting_driver(name: &str) -> Arc<dyn Driver> {
+    Arc::new(Vault { plain: true, hangs: "waits".to_owned(), ..vault(name) })
 }
 
 /// A driver without a configuration, which can restore in place, with what happens at its commit.

@@ -4,8 +4,8 @@ use std::io::Read;
 use std::sync::Mutex;
 
 use dumprestore::driver::{
-    ArchivedPart, Content, Error, LedgerEntry, Links, OldState, PartReader, Placement, Result, Selection,
-    StageContext, Staging, Token, async_trait,
+    ArchivedPart, Cancel, Content, Error, LedgerEntry, Links, OldState, PartReader, Placement, Result,
+    Selection, StageContext, Staging, Token, async_trait,
 };
 use serde_json::json;
 
@@ -17,6 +17,7 @@ pub(super) struct VaultStaging {
     key: String,
     placement: Placement,
     selection: Selection,
+    cancel: Cancel,
     /// What is loaded: in place, it is in no other hands, and gone after a crash.
     loaded: Mutex<Things>,
 }
@@ -24,13 +25,21 @@ pub(super) struct VaultStaging {
 impl VaultStaging {
     pub(super) fn new(vault: Vault, cx: StageContext) -> Self {
         let key = format!("{}/{}", cx.run, vault.name);
-        Self { vault, key, placement: cx.placement, selection: cx.selection, loaded: Mutex::default() }
+        Self {
+            vault,
+            key,
+            placement: cx.placement,
+            selection: cx.selection,
+            cancel: cx.cancel,
+            loaded: Mutex::default(),
+        }
     }
 
     pub(super) fn resumed(vault: Vault, token: &Token) -> Result<Self> {
         let foreign = |error| Error::defect("the token is not a vault's").with_source(error);
         let (key, placement) = serde_json::from_value(token.clone()).map_err(foreign)?;
-        Ok(Self { vault, key, placement, selection: Selection::default(), loaded: Mutex::default() })
+        let (selection, cancel) = (Selection::default(), Cancel::default());
+        Ok(Self { vault, key, placement, selection, cancel, loaded: Mutex::default() })
     }
 
     fn in_place(&self) -> bool {
@@ -103,6 +112,11 @@ impl Staging for VaultStaging {
 
     async fn commit(&mut self) -> Result<()> {
         self.hang("before commit").await;
+        if self.vault.hangs == "waits" {
+            server().waiting.insert(self.vault.name.clone());
+            self.cancel.cancelled().await;
+            return Err(Error::cancelled());
+        }
         if self.in_place() {
             self.commit_in_place()
         } else {
