@@ -152,4 +152,10 @@ async fn privileges_of_a_database_survive_under_another_owner() {
     server.batch("postgres", "DROP ROLE app");
     let found = restore("login", "new", Policy::None, Policy::Keep).await;
     assert_eq!(found, "login login=CTc/login reader=c/login");
+    let mut target = by(&server, "login", "new");
+    target.owners = Policy::None;
+    let restored = try_restore_in_place(&archived, target).await;
+    let ledger = restored.unwrap_or_else(|error| panic!("{}", told(&error)));
+    assert!(ledger.iter().all(|entry| !entry.degrades), "{ledger:?}");
+    assert_eq!(rights(&server, "new"), "login login=CTc/login reader=c/login");
 }

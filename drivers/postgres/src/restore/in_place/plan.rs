@@ -16,7 +16,7 @@ use super::relations::Relation;
 use super::{data, database, emptied, sequences, tables};
 use crate::archived::{Contents, Database};
 use crate::catalog;
-use crate::config::Setup;
+use crate::config::{Policy, Setup};
 use crate::connect::{Connection, sqlstate};
 
 /// As many as a message names.
@@ -61,7 +61,7 @@ async fn whole(plan: &Plan<'_>, session: &Connection, cx: &StageContext, with_da
     let login = Login::look(session).await?;
     let live = catalog::database(session).await?;
     let holdings = Holdings::look(session, plan.contents).await?;
-    let needed = needed(plan.contents, &live, &login, &holdings);
+    let needed = needed(plan, &live, &login, &holdings);
     let mut obstacles = needs::obstacles(session, &needed, plan.policies, &login).await?;
     obstacles.extend(not_ours(&holdings));
     obstacles.extend(others_large_objects(session, &login).await?);
@@ -106,11 +106,13 @@ pub(super) async fn sequences_behind(session: &Connection, chosen: &Chosen) -> R
 }
 
 /// What the archive needs of a database that is there already.
-fn needed(contents: &Contents, live: &Database, login: &Login, holdings: &Holdings) -> Contents {
-    let mut needed = contents.clone();
+fn needed(plan: &Plan<'_>, live: &Database, login: &Login, holdings: &Holdings) -> Contents {
+    let mut needed = plan.contents.clone();
     let stays = |name: &str| holdings.extensions.iter().any(|extension| extension.name == name);
     needed.items.retain(|item| item.kind != "EXTENSION" || !stays(&item.name));
-    let owner = if login.is_superuser { &contents.database.owner } else { &login.name };
+    // Without owners nobody asks for the archived one, but its privileges are known by it.
+    let is_archived = login.is_superuser || plan.policies.owners == Policy::None;
+    let owner = if is_archived { &plan.contents.database.owner } else { &login.name };
     needed.database = Database {
         encoding: live.encoding.clone(),
         collate: live.collate.clone(),
