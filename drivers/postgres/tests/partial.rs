@@ -7,7 +7,7 @@ mod live_support;
 
 use dumprestore_driver::{Content, ErrorKind, Extras, OldState, Selection};
 use dumprestore_testkit::{PostgresServer, PostgresVersion, Step};
-use live_support::{Place, cx};
+use live_support::{Place, cx, whole};
 
 const SHOP: &str = "
     CREATE TABLE customer (id integer PRIMARY KEY, name text);
@@ -392,6 +392,29 @@ async fn a_foreign_key_that_somebody_has_disabled_is_not_put_into_action() {
     }
     assert_eq!(place.content(), before);
     place.restore(&archived, &rows(&["notes"])).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_come_back_past_a_foreign_key_that_is_not_valid_and_stays_so() {
+    let mut place = Place::new(server(), SHOP);
+    place.batch("COMMENT ON CONSTRAINT orders_customer_fkey ON orders IS 'whose'");
+    place.more = serde_json::json!({ "exclude_data": ["customer"] });
+    let archived = place.dump().await;
+    place.batch("TRUNCATE customer, orders");
+    place.restore(&archived, &whole()).await.unwrap();
+    assert_eq!(place.value("SELECT NOT convalidated FROM pg_constraint WHERE contype = 'f'"), "t");
+    let before = place.content();
+    for selection in [rows(&["orders"]), rows(&[])] {
+        place.batch("DELETE FROM orders WHERE id = 1");
+        let changes = place.changes(&archived, &selection).await.unwrap();
+        let is_told = |note: &String| note.contains("foreign keys") && note.contains("`NOT VALID`");
+        assert!(changes.notes.iter().any(is_told), "{changes:?}");
+        place.restore(&archived, &selection).await.unwrap();
+        assert_eq!(place.content(), before);
+    }
+    place.batch("ALTER TABLE orders DISABLE TRIGGER ALL");
+    let error = place.changes(&archived, &rows(&["orders"])).await.unwrap_err();
+    assert!(error.to_string().contains("orders_customer_fkey of public.orders"), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

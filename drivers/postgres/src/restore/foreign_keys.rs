@@ -52,14 +52,14 @@ impl ForeignKey {
     }
 }
 
-/// All that concern these tables: theirs, and those of others that refer to them. What was never checked stays in action
-/// where it can: it is checked for new rows.
+/// All that concern these tables: theirs, and those of others that refer to them. Also those that are `NOT VALID`: they hold
+/// for new rows, and would keep out the rows that they were made so for. They come back as they were.
 ///
 /// One of a partition that comes from its table is that of the table.
 const KEYS: &str = "
     WITH RECURSIVE up (oid, above) AS (
         SELECT c.oid, {above} FROM pg_catalog.pg_constraint c WHERE c.contype = 'f'
-            AND (c.confrelid = ANY ($1) OR c.conrelid = ANY ($1) AND c.convalidated)
+            AND (c.confrelid = ANY ($1) OR c.conrelid = ANY ($1))
         UNION SELECT c.oid, {above} FROM pg_catalog.pg_constraint c JOIN up u ON u.above = c.oid
     )
     SELECT n.nspname::text, r.relname::text, c.conrelid, c.confrelid, c.conname::text,

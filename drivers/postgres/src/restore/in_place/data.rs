@@ -154,6 +154,9 @@ impl Lost {
     }
 }
 
+const CHECKS: &str =
+    "triggers do not fire; foreign keys are checked once all rows are in, but for those that are `NOT VALID`";
+
 /// What a restore of these rows would change, and what is in its way.
 pub(super) async fn changes(
     session: &Connection,
@@ -179,7 +182,7 @@ pub(super) async fn changes(
             .push("of partitions that the archive does not have, only the rows are removed".to_owned());
     }
     lost.extras.into_iter().for_each(|label| changes.count_removed(|| label));
-    changes.notes.push("triggers do not fire; foreign keys are checked once all rows are in".to_owned());
+    changes.notes.push(CHECKS.to_owned());
     if !targets.others.is_empty() {
         let others: Vec<String> = targets.others.iter().map(Relation::label).collect();
         changes.notes.push(format!("locked as well, for their foreign keys: `{}`", others.join("`, `")));

@@ -13,7 +13,7 @@ pub(super) async fn disabled_keys(session: &Connection, tables: &[u32]) -> Resul
     let asked = "SELECT DISTINCT pg_catalog.format('%s of %s', c.conname, c.conrelid::pg_catalog.regclass) \
         FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_trigger t ON t.tgconstraint = c.oid \
         WHERE c.contype = 'f' AND t.tgisinternal AND t.tgenabled <> 'O' \
-        AND (c.confrelid = ANY ($1) OR c.conrelid = ANY ($1) AND c.convalidated) ORDER BY 1";
+        AND (c.confrelid = ANY ($1) OR c.conrelid = ANY ($1)) ORDER BY 1";
     let rows = session.query(asked, &[&tables]).await;
     let rows = rows.map_err(|error| session.fault(error, "can't list foreign keys"))?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
