@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use dumprestore_driver::{ErrorKind, Extras, OldState, Placement, StageContext, Token};
+use dumprestore_driver::{Content, ErrorKind, Extras, OldState, Placement, Selection, StageContext, Token};
 use dumprestore_testkit::{PostgresOptions, PostgresServer, PostgresVersion, Step};
 use live_support::{Place, cx, run, whole};
 
@@ -260,6 +260,32 @@ async fn among_clients(orders: [&str; 4]) -> u64 {
     }
     assert_eq!(place.value("SELECT count(*) FROM shop.orders"), "50");
     ended.load(Ordering::Relaxed)
+}
+
+/// Each for less than a wait, and all of them for longer than all waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_let_go_of_one_table_after_the_other_do_not_hold_it_up_for_longer_than_was_asked() {
+    let tables = |statement: &str| -> String {
+        (1..=20).map(|n| statement.replace("{n}", &format!("{n:02}"))).collect::<Vec<_>>().join(" ")
+    };
+    let place = Place::new(server(), &tables("CREATE TABLE t{n} (a integer);"));
+    let archived = place.dump().await;
+    let client = server().client(&place.database).await;
+    let names: Vec<u32> = (1..=20).collect();
+    client.batch_execute("BEGIN").await.unwrap();
+    for n in names.iter().rev() {
+        client.batch_execute(&format!("SAVEPOINT s{n}; SELECT FROM t{n:02}")).await.unwrap();
+    }
+    let letting_go = tokio::spawn(async move {
+        for n in names {
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            client.batch_execute(&format!("ROLLBACK TO s{n}")).await.unwrap();
+        }
+    });
+    let rows = Selection::default().with_content(Content::DataOnly);
+    let error = place.fails(&archived, &rows).await;
+    assert!(error.hint().unwrap().contains("lock_timeout"), "{error:?}");
+    letting_go.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

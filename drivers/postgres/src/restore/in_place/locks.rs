@@ -12,6 +12,9 @@ use crate::holders::{self, InTheWay};
 /// How long a try may wait for one lock while it holds others: what applications notice of it.
 const TRY: Duration = Duration::from_millis(50);
 
+/// 0 would be for ever.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// Between two tries others get on, at first for so long, and then for longer.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -100,6 +103,8 @@ async fn insist(session: &Connection, tables: &[String], longest: Duration) -> R
     let until_checked = Duration::from_millis(found.get::<_, i64>(0).unsigned_abs());
     let first = (until_checked * 4 / 5).clamp(TRY, longest);
     let end = Instant::now() + longest;
+    // Once that is past, what is free is still taken, and the server knows no shorter wait.
+    let left = || end.saturating_duration_since(Instant::now()).max(SHORTEST);
     for table in tables {
         let wait = async |longest: Duration| {
             let timeout = longest.as_millis();
@@ -110,10 +115,10 @@ async fn insist(session: &Connection, tables: &[String], longest: Duration) -> R
             .await
         };
         run(session, "SAVEPOINT one").await?;
-        match wait(first).await {
+        match wait(first.min(left())).await {
             Err(error) if sqlstate(&error) == Some("55P03") => {
                 run(session, "ROLLBACK TO one").await?;
-                wait(end.saturating_duration_since(Instant::now()).max(TRY)).await?;
+                wait(left()).await?;
             }
             locked => locked?,
         }
