@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dumprestore_driver::{Error, Result};
+use dumprestore_driver::{Error, ErrorKind, Result};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -53,8 +53,10 @@ impl Making {
     }
 }
 
+/// Several load at once, and only one of them is told why: so this gives way to any other error.
 fn failed() -> Error {
-    Error::environment(
+    Error::new(
+        ErrorKind::Cancelled,
         "an index, or whatever else comes after the rows, could not be made: that was told already",
     )
 }
