@@ -339,7 +339,7 @@ impl Restoring<'_> {
         let restored = transaction.restored();
         let kept = |nodes: Vec<previous::KeptNode>| {
             kept_previous = !nodes.is_empty();
-            previous::note(self.set, &self.run.name, &restored, nodes)
+            previous::note(self.set, &*self.run.observer, &self.run.name, &restored, nodes)
         };
         let Finished { errors: unfinished, ledgers } = transaction.finish(old, &self.label(), kept).await;
         report.kept_previous = kept_previous && unfinished.is_empty();

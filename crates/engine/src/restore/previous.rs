@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use dumprestore_driver::{Driver, Error, NodePath, Result, Token};
 use serde::{Deserialize, Serialize};
 
+use crate::Observer;
+use crate::event::warn;
 use crate::set::BackupSet;
 
 /// What is kept, node by node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Kept {
     /// The nodes. Of one node there may be several, in different places.
     pub(crate) nodes: Vec<KeptNode>,
@@ -84,12 +86,26 @@ async fn discard_node(driver: &dyn Driver, kept: &KeptNode) -> Result<()> {
 /// What an earlier restore has kept, if anything.
 pub(crate) fn read(set: &BackupSet) -> Result<Option<Kept>> {
     let path = path(set);
-    let text = match std::fs::read(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        read => read.map_err(|error| failed(&path, error))?,
-    };
-    let kept = serde_json::from_slice(&text).map_err(|error| failed(&path, error.into()))?;
-    Ok(Some(kept))
+    let list = find(&path)?.transpose();
+    list.map_err(|error| {
+        Error::environment("the list of what is kept as `:previous` can't be read: it makes no sense")
+            .with_source(error)
+            .with_context("file", path.display())
+            .with_hint(format!("move it away, or let the next restore do so: {STAYS}"))
+    })
+}
+
+const STAYS: &str = "what it names stays beside the targets, where it can be found by its name";
+
+/// The list, if there is one, or what is wrong with what stands in its file.
+fn find(path: &Path) -> Result<Option<serde_json::Result<Kept>>> {
+    match std::fs::read(path) {
+        Ok(text) => Ok(Some(serde_json::from_slice(&text))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("can't read the list of what is kept as `:previous`", error)
+            .with_context("file", path.display())
+            .with_hint("see that it can be read, or move it away")),
+    }
 }
 
 /// A node that a run has restored, with its driver and target.
@@ -97,9 +113,21 @@ pub(crate) type Restored = (NodePath, String, String);
 
 /// Writes down, durably and at once, what `run` has kept of the nodes that it restored. What an older restore kept of
 /// the others is no longer what was there before the last restore, and marked so. It stays as it is in places that this
-/// run did not touch.
-pub(crate) fn note(set: &BackupSet, run: &str, restored: &[Restored], kept: Vec<KeptNode>) -> Result<()> {
-    let older = read(set)?.unwrap_or(Kept { nodes: Vec::new() });
+/// run did not touch. A list that makes no sense is put aside: nothing could be done with it, and no restore is to wait
+/// for it.
+pub(crate) fn note(
+    set: &BackupSet,
+    observer: &dyn Observer,
+    run: &str,
+    restored: &[Restored],
+    kept: Vec<KeptNode>,
+) -> Result<()> {
+    let path = path(set);
+    let older = match find(&path)? {
+        Some(Ok(kept)) => kept,
+        Some(Err(_)) => put_aside(&path, run, observer)?,
+        None => Kept::default(),
+    };
     let mut nodes = kept;
     for mut old in older.nodes.clone() {
         let same = |node: &NodePath, driver: &str, target: &str| {
@@ -114,7 +142,22 @@ pub(crate) fn note(set: &BackupSet, run: &str, restored: &[Restored], kept: Vec<
         nodes.push(old);
     }
     let now = Kept { nodes };
-    if now == older { Ok(()) } else { store(&path(set), &now) }
+    if now == older { Ok(()) } else { store(&path, &now) }
+}
+
+/// Makes room for a list that can be read. Each run has another name for the one that can't.
+fn put_aside(path: &Path, run: &str, observer: &dyn Observer) -> Result<Kept> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".unreadable-{run}"));
+    let aside = PathBuf::from(aside);
+    let moved = std::fs::rename(path, &aside).and_then(|()| sync_folder(path));
+    moved.map_err(|error| failed(path, error))?;
+    let message = format!(
+        "the list of what was kept as `:previous` makes no sense, and is put aside as `{}`",
+        aside.display()
+    );
+    warn(observer, None, message, Some(STAYS.to_owned()));
+    Ok(Kept::default())
 }
 
 fn store(path: &Path, kept: &Kept) -> Result<()> {
@@ -128,6 +171,10 @@ fn replace(path: &Path, text: &[u8]) -> std::io::Result<()> {
     file.write_all(text)?;
     file.sync_all()?;
     std::fs::rename(&partial, path)?;
+    sync_folder(path)
+}
+
+fn sync_folder(path: &Path) -> std::io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 

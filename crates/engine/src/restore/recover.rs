@@ -187,8 +187,7 @@ async fn finish(set: &BackupSet, mut left: Left, run: &Run) -> Result<()> {
         }
     }
     if let Some(first) = failed.first() {
-        let message = format!("an interrupted restore is committed, and could not be finished: {first}");
-        return Err(Error::stuck(message).with_hint(then_recover(first.hint())));
+        return Err(unfinished(first));
     }
     let restored: Vec<_> = left
         .header
@@ -196,8 +195,14 @@ async fn finish(set: &BackupSet, mut left: Left, run: &Run) -> Result<()> {
         .iter()
         .map(|node| (node.node.clone(), node.driver.clone(), node.target.clone()))
         .collect();
-    previous::note(set, &left.header.run, &restored, kept)?;
+    let noted = previous::note(set, &*run.observer, &left.header.run, &restored, kept);
+    noted.map_err(|error| unfinished(&error))?;
     left.journal.remove()
+}
+
+fn unfinished(error: &Error) -> Error {
+    let message = format!("an interrupted restore is committed, and could not be finished: {error}");
+    Error::stuck(message).with_hint(then_recover(error.hint()))
 }
 
 async fn finish_node(set: &BackupSet, left: &mut Left, node: &NodePath, run: &Run) -> Result<Option<Token>> {
