@@ -31,6 +31,12 @@ async fn refused(set: &BackupSet, archive: &OpenArchive) -> [Error; 4] {
     ]
 }
 
+/// What is said where nothing is written, and the plan would tell of a set with nothing to recover.
+async fn unplanned(set: &BackupSet, archive: &OpenArchive) -> Error {
+    let from = RestoreFrom::Archive(archive.clone());
+    dumprestore::plan_restore(set, &from, &RestoreOptions::default()).await.unwrap_err()
+}
+
 #[tokio::test]
 async fn an_interrupted_restore_whose_journal_is_not_mounted_is_neither_passed_over_nor_dumped() {
     let folder = tempfile::tempdir().unwrap();
@@ -50,7 +56,7 @@ async fn an_interrupted_restore_whose_journal_is_not_mounted_is_neither_passed_o
     // As behind a mount point whose volume is not there.
     let away = folder.path().join("away");
     std::fs::rename(&state, &away).unwrap();
-    for error in refused(&alive, &archive).await {
+    for error in refused(&alive, &archive).await.into_iter().chain([unplanned(&alive, &archive).await]) {
         assert_eq!(error.kind(), ErrorKind::Environment, "{error}");
         assert!(error.hint().unwrap().contains("is its volume mounted?"), "{error}");
     }
@@ -75,7 +81,8 @@ async fn the_top_of_a_volume_keeps_no_state() {
     let archive = dump(&set(folder.path(), &nodes, &[]).unwrap(), folder.path()).await;
     std::os::unix::fs::symlink("/proc", folder.path().join("link")).unwrap();
     for state in ["/proc", "link"] {
-        for error in refused(&keeping(folder.path(), &nodes, state), &archive).await {
+        let set = keeping(folder.path(), &nodes, state);
+        for error in refused(&set, &archive).await.into_iter().chain([unplanned(&set, &archive).await]) {
             assert_eq!(error.kind(), ErrorKind::Config, "{error}");
             assert!(error.hint().unwrap().contains("a folder on the volume"), "{error}");
         }

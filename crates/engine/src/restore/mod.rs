@@ -61,6 +61,8 @@ pub async fn plan_restore(
     from: &RestoreFrom,
     options: &RestoreOptions,
 ) -> Result<RestorePlan> {
+    // Without the volume of its state a set would look as if nothing were left to recover, and nothing kept.
+    set.look_at_state_folder()?;
     let run = Run::new(options.observer.clone(), options.cancel.clone());
     let (_, plan) = choose_and_plan(set, from, options, &run).await?;
     Ok(plan)
