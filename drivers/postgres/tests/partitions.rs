@@ -64,6 +64,19 @@ async fn partitions_whose_rows_were_not_dumped_keep_those_that_they_have() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_key_that_was_left_out_of_the_dump_is_told_before_its_table_is_replaced() {
+    let mut place = Place::new(server(), LOG);
+    place.batch("CREATE TABLE other (a integer)");
+    place.more = json!({ "exclude_data": ["kind"] });
+    let archived = place.dump().await;
+    for (thing, is_told) in [("log", true), ("other", false)] {
+        let notes = place.changes(&archived, &Selection::of([thing])).await.unwrap().notes;
+        let told = notes.iter().any(|note| note.ends_with("left out as well: `public.log.log_what_fkey`"));
+        assert_eq!(told, is_told, "{notes:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_that_were_not_dumped_stand_in_the_way_where_they_can_not_stay() {
     let mut place = Place::new(
         server(),

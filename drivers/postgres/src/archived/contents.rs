@@ -30,6 +30,9 @@ pub(crate) struct Contents {
     /// Constraints that rows were not checked against, and still are not after a restore.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) unchecked: Vec<Unchecked>,
+    /// Foreign keys that are not as they were, since rows that they refer to are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) loose_keys: Vec<LooseKey>,
 }
 
 impl Contents {
@@ -55,6 +58,17 @@ pub(crate) struct Unchecked {
     /// The table or domain that it is of.
     pub(crate) of: String,
     pub(crate) name: String,
+}
+
+/// A foreign key from rows that are dumped to rows that are not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LooseKey {
+    pub(crate) schema: String,
+    pub(crate) table: String,
+    pub(crate) name: String,
+    /// Left out as well. Otherwise it is made `NOT VALID`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) left_out: bool,
 }
 
 /// Where it was made, and by what.

@@ -14,7 +14,7 @@ mod contents;
 mod large_objects;
 
 pub(crate) use contents::{
-    Contents, Database, Item, LargeObject, LargeObjectRoles, Matview, Origin, Role, Section, Sequence,
-    Setting, Table, Unchecked,
+    Contents, Database, Item, LargeObject, LargeObjectRoles, LooseKey, Matview, Origin, Role, Section,
+    Sequence, Setting, Table, Unchecked,
 };
 pub(crate) use large_objects::{LARGEST_PIECE, LargeObjectReader, write_end, write_head, write_piece};

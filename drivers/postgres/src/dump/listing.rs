@@ -50,7 +50,8 @@ impl Listing {
         ledger.extend(unseen(&main).await?);
         let kept = relations_of(&definitions);
         let (tables, mut pieces) = tables(&main, pinned, &kept, &mut ledger).await?;
-        let Loosened { unchecked, notes } = loosen(&main, pinned, &tables, &mut definitions).await?;
+        let Loosened { unchecked, keys: loose_keys, notes } =
+            loosen(&main, pinned, &tables, &mut definitions).await?;
         ledger.extend(notes);
         let blobs = large_objects(&main, setup, pinned, &mut ledger).await?;
         let large_object_roles = match blobs.is_empty() {
@@ -70,6 +71,7 @@ impl Listing {
             large_object_roles,
             large_objects_left_out: !setup.large_objects || pinned.chosen.by_schema,
             unchecked,
+            loose_keys,
             items: definitions.into_iter().map(|definition| definition.item).collect(),
         };
         Self::of(contents, pieces, ledger)

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use dumprestore_driver::{LedgerEntry, Result};
 
 use super::pin::Pinned;
-use crate::archived::{Table, Unchecked};
+use crate::archived::{LooseKey, Table, Unchecked};
 use crate::catalog::{self, Reference, Relation};
 use crate::connect::Connection;
 use crate::contents::Definition;
@@ -44,6 +44,7 @@ fn with_parents(relations: &[Relation], is_one: impl Fn(&Relation) -> bool) -> H
 /// What constraints are unchecked in the dump, with those that it makes so, and what there is to say about these.
 pub(super) struct Loosened {
     pub(super) unchecked: Vec<Unchecked>,
+    pub(super) keys: Vec<LooseKey>,
     pub(super) notes: Vec<LedgerEntry>,
 }
 
@@ -55,7 +56,7 @@ pub(super) async fn loosen(
     definitions: &mut Vec<Definition>,
 ) -> Result<Loosened> {
     let mut unchecked = catalog::unchecked(main).await?;
-    let mut notes = Vec::new();
+    let (mut keys, mut notes) = (Vec::new(), Vec::new());
     if tables.iter().any(|table| table.without_data) {
         let names: HashMap<(&str, &str), &Table> =
             tables.iter().map(|table| ((table.schema.as_str(), table.name.as_str()), table)).collect();
@@ -70,40 +71,54 @@ pub(super) async fn loosen(
             |relation| is(relation, |table| table.without_data),
         );
         for reference in found {
-            let how = change(definitions, reference, &mut unchecked);
-            notes.extend(how.map(|how| {
-                let why = format!("rows that it refers to are left out: {how}");
-                LedgerEntry::note(format!("foreign key `{}`", reference.label()), why)
-            }));
+            let Some(key) = change(definitions, reference) else { continue };
+            notes.push(told(reference, &key));
+            if !key.left_out {
+                let LooseKey { schema, table, name, .. } = key.clone();
+                unchecked.push(Unchecked { schema, of: table, name });
+            }
+            keys.push(key);
         }
         unchecked.sort();
     }
-    Ok(Loosened { unchecked, notes })
+    Ok(Loosened { unchecked, keys, notes })
+}
+
+/// One that is made `NOT VALID` is there, and can be validated. One that is left out is missing.
+fn told(reference: &Reference, key: &LooseKey) -> LedgerEntry {
+    let what = format!("foreign key `{}`", reference.label());
+    let why = "rows that it refers to are left out";
+    match key.left_out {
+        true => LedgerEntry::degrading(
+            what,
+            format!("{why}: it is left out as well; make it again when they are there"),
+        ),
+        false => LedgerEntry::note(
+            what,
+            format!("{why}: a restore makes it `NOT VALID`; validate it when they are there"),
+        ),
+    }
 }
 
 /// `None`: there is no such definition, as it is left out already, or an extension's.
-fn change(
-    definitions: &mut Vec<Definition>,
-    reference: &Reference,
-    unchecked: &mut Vec<Unchecked>,
-) -> Option<&'static str> {
+fn change(definitions: &mut Vec<Definition>, reference: &Reference) -> Option<LooseKey> {
     let of_it = |definition: &Definition| definition.object == (CONSTRAINTS, reference.oid);
     let found = definitions.iter_mut().find(|one| of_it(one) && one.item.kind == "FK CONSTRAINT")?;
     // Servers before 18 have none that is not valid of a partitioned table.
     if let Some(sql) = not_valid(&found.item.sql).filter(|_| !reference.is_partitioned) {
         found.item.sql = sql;
-        unchecked.push(Unchecked {
-            schema: reference.schema.clone(),
-            of: reference.table.clone(),
-            name: reference.name.clone(),
-        });
-        return Some("a restore makes it `NOT VALID`; validate it when they are there");
+        return Some(loose_key(reference, false));
     }
     let gone = found.item.id;
     definitions
         .retain(|one| one.item.id != gone && !(one.item.kind == "COMMENT" && one.item.needs.contains(&gone)));
     definitions.iter_mut().for_each(|one| one.item.needs.retain(|id| *id != gone));
-    Some("it is left out as well; make it again when they are there")
+    Some(loose_key(reference, true))
+}
+
+fn loose_key(reference: &Reference, left_out: bool) -> LooseKey {
+    let Reference { schema, table, name, .. } = reference.clone();
+    LooseKey { schema, table, name, left_out }
 }
 
 /// The same statement, without a check of the rows that are there.

@@ -6,7 +6,7 @@ use dumprestore_driver::{Changes, Error, ErrorKind, Extras, Result};
 
 use super::beside_tables::BesideTables;
 use super::databases::Database;
-use super::items::{Policies, described};
+use super::items::Policies;
 use super::names::Names;
 use super::needs::{self, Login, Obstacle};
 use super::server::Server;
@@ -99,14 +99,6 @@ impl Plan<'_> {
         Ok(found)
     }
 
-    /// Foreign keys whose rows nobody checks.
-    fn unchecked_keys(&self) -> Option<String> {
-        let keys = self.contents.items.iter().filter(|item| item.kind == "FK CONSTRAINT");
-        let unchecked = keys.filter(|item| item.sql.trim_end().ends_with(" NOT VALID;"));
-        let names: Vec<String> = unchecked.map(described).collect();
-        (!names.is_empty()).then(|| format!("foreign keys that are `NOT VALID`: {}", names.join(", ")))
-    }
-
     /// What else than tables is lost.
     pub(super) fn note_besides(&self, besides: &BesideTables, changes: &mut Changes) {
         if let Some(told) = besides.told() {
@@ -177,7 +169,7 @@ impl Plan<'_> {
         if !without.is_empty() {
             changes.notes.push(format!("the dump is without the rows of `{}`", without.join("`, `")));
         }
-        changes.notes.extend(self.unchecked_keys().filter(|_| !without.is_empty()));
+        changes.notes.extend(loose_keys(self.contents));
         changes.notes.extend(self.room(session).await?);
         if !self.contents.whole {
             changes.notes.push("the dump is of a selection, and the database is replaced by it".to_owned());
@@ -255,6 +247,19 @@ impl Plan<'_> {
         }
         Ok(())
     }
+}
+
+/// Foreign keys that are not made as they were.
+pub(super) fn loose_keys(contents: &Contents) -> impl Iterator<Item = String> {
+    let told = |left_out: bool, how: &str| {
+        let keys = contents.loose_keys.iter().filter(|key| key.left_out == left_out);
+        let names: Vec<String> =
+            keys.map(|key| format!("{}.{}.{}", key.schema, key.table, key.name)).collect();
+        let names = names.join("`, `");
+        (!names.is_empty())
+            .then(|| format!("foreign keys to rows that the dump is without are {how}: `{names}`"))
+    };
+    [told(false, "made `NOT VALID`"), told(true, "left out as well")].into_iter().flatten()
 }
 
 /// Tables of the live database, but those of extensions.

@@ -225,6 +225,11 @@ fn belonging(contents: Contents, chosen: &HashSet<i32>, tables: &BTreeSet<TableN
             .into_iter()
             .filter(|sequence| is_among(&sequences, &sequence.schema, &sequence.name))
             .collect(),
+        loose_keys: contents
+            .loose_keys
+            .into_iter()
+            .filter(|key| is_among(tables, &key.schema, &key.table))
+            .collect(),
         matviews: Vec::new(),
         schemas: Vec::new(),
         whole: true,

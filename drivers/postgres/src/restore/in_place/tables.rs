@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use dumprestore_driver::{Changes, Error, Extras, LedgerEntry, Result};
 
+use super::super::changes::loose_keys;
 use super::super::items::{self, Policies};
 use super::super::needs::{self, Login, Obstacle};
 use super::super::prepare;
@@ -115,6 +116,7 @@ pub(super) async fn changes(
     if !chosen.with_data {
         changes.notes.push(plan::SEQUENCES_ANEW.to_owned());
     }
+    changes.notes.extend(loose_keys(&chosen.contents));
     changes.notes.extend(plan::sequences_behind(session, chosen).await?);
     changes.notes.extend(chosen.leaves_large_objects.then(|| lost_objects::STAY.to_owned()));
     changes.notes.extend(plan::costs());
