@@ -7,6 +7,7 @@ mod vault;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use dumprestore::driver::Driver;
 use dumprestore::{
@@ -257,4 +258,23 @@ async fn a_commit_that_stays_because_another_failed_is_told_once_and_not_for_eve
     assert!(error.to_string().contains("before: "), "{error}");
     assert_eq!((held(AFTER).as_str(), held(BEFORE).as_str()), ("a=9", "a=1"));
     assert!(dumprestore::recover(&scene.set(""), Arc::new(())).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_commit_of_which_nobody_knows_any_more_is_told_once_and_not_for_ever() {
+    let _alone = ALONE.lock().await;
+    let scene = Scene::new(&[AFTER, BEFORE]).await;
+    let error = scene.restore("forgotten", |_: &Event| ()).await.unwrap_err();
+    let when_asked_later = {
+        let killed = scene.restore("after commit", |_: &Event| ());
+        assert!(tokio::time::timeout(Duration::from_millis(600), killed).await.is_err());
+        dumprestore::recover(&scene.set("forgotten"), Arc::new(())).await.unwrap_err()
+    };
+    for error in [error, when_asked_later] {
+        assert_eq!(error.kind(), ErrorKind::Stuck);
+        assert!(error.to_string().contains("before: "), "{error}");
+        assert!(!error.hint().unwrap().contains("recover"), "{error:?}");
+    }
+    assert_eq!(held(AFTER), "a=9");
+    assert!(dumprestore::recover(&scene.set("forgotten"), Arc::new(())).await.unwrap().is_none());
 }

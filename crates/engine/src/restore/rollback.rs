@@ -1,6 +1,6 @@
 //! What a rollback could not put back, and whether another try could.
 
-use dumprestore_driver::{Error, Result, Staging, Undo};
+use dumprestore_driver::{Error, ErrorKind, Result, Staging, Undo};
 
 use super::recover::then_recover;
 use crate::journal::Journal;
@@ -17,8 +17,13 @@ impl StuckNode {
     pub(super) async fn find(undo: Undo, staging: &mut dyn Staging, error: Error) -> Self {
         let is_hopeless = match undo {
             Undo::AfterCommit => false,
-            // Its commit went through before another node failed.
-            Undo::BeforeCommit => matches!(staging.took_effect().await, Ok(Some(true))),
+            Undo::BeforeCommit => match staging.took_effect().await {
+                // Its commit went through before another node failed.
+                Ok(Some(true)) => true,
+                // What the store does not know any more it won't know later.
+                Ok(None) => error.kind() == ErrorKind::Stuck,
+                Ok(Some(false)) | Err(_) => false,
+            },
             Undo::Never => true,
         };
         Self { error, is_hopeless }

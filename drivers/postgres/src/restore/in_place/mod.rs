@@ -268,7 +268,7 @@ impl InPlace {
             Step::Prepared => {}
             _ => return Err(Error::defect("a restore is committed that is not prepared")),
         }
-        let Some(session) = self.session.get_mut().take() else { return self.expect_committed().await };
+        let Some(session) = self.session.get_mut().take() else { return self.commit_resumed().await };
         self.cancel.check()?;
         let committed = session.batch_execute("COMMIT").await;
         committed.map_err(|error| session.fault(error, "can't commit a restore in place"))?;
@@ -277,8 +277,29 @@ impl InPlace {
         self.expect_committed().await
     }
 
+    /// After a crash it is asked for only where all nodes have committed, or the last of them, which was asked after all
+    /// others. A server that does not know any more must not keep the rest from going forward, now and for ever.
+    async fn commit_resumed(&mut self) -> Result<()> {
+        let outcome = self.find_outcome().await?;
+        if outcome == Outcome::Unknown {
+            self.tell([LedgerEntry::degrading(
+                &self.entry.live,
+                "the restore in place was committed, but the server has changed since and does not know of it: look \
+                 whether the database holds what was restored",
+            )]);
+            self.entry.step = Step::Committed;
+            return Ok(());
+        }
+        self.expect(outcome)
+    }
+
     async fn expect_committed(&mut self) -> Result<()> {
-        match self.find_outcome().await? {
+        let outcome = self.find_outcome().await?;
+        self.expect(outcome)
+    }
+
+    fn expect(&mut self, outcome: Outcome) -> Result<()> {
+        match outcome {
             Outcome::Committed => {
                 self.entry.step = Step::Committed;
                 Ok(())
@@ -309,8 +330,8 @@ impl InPlace {
     }
 
     async fn rollback(&mut self) -> Result<()> {
-        if self.entry.step < Step::Prepared {
-            // Its session's end was its own.
+        if self.entry.step < Step::Prepared || self.session.get_mut().is_some() {
+            // Its commit was never asked for: its session's end is its own.
             self.settled().await?.close().await;
             return Ok(());
         }

@@ -11,6 +11,7 @@ use super::*;
 use crate::PostgresConfig;
 
 mod early;
+mod failover;
 mod faults;
 mod left;
 mod plan;
