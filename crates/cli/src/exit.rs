@@ -20,7 +20,7 @@ pub enum Exit {
     Degraded = 3,
     /// The archive is damaged, incomplete, foreign, or can't be read; nothing was changed.
     Archive = 4,
-    /// A restore failed and could not be wholly undone: a human has to act, and the output says how.
+    /// A restore could be neither wholly undone nor finished: a human has to act, and the output says how.
     Stuck = 5,
     /// It was completed, and references point at what is not there. A run that is ended because of them is `Failed`.
     Dangling = 6,
@@ -57,7 +57,7 @@ impl Exit {
             Self::Usage => "usage or configuration",
             Self::Degraded => "completed, degraded",
             Self::Archive => "archive damaged or not readable",
-            Self::Stuck => "stuck: a restore that could not be wholly undone",
+            Self::Stuck => "stuck: a restore that could be neither undone nor finished",
             Self::Dangling => "completed, with dangling references",
             Self::Locked => "locked by another run",
             Self::Interrupted => "interrupted (and rolled back)",

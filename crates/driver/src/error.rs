@@ -27,7 +27,7 @@ pub enum ErrorKind {
     Unsupported,
     /// Nobody: the run was told to stop.
     Cancelled,
-    /// A human, now: a restore could not be wholly undone.
+    /// A human, now: a restore could be neither wholly undone nor finished.
     Stuck,
     /// The author of the driver or of the engine: it broke its own contract.
     Defect,

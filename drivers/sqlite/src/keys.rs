@@ -130,7 +130,11 @@ fn prepare<'c>(
         Err(error) => {
             return Err(Error::config("the query of `keys` does not fit the database")
                 .with_context("keys", query)
-                .with_source(error));
+                .with_source(error)
+                .with_hint(
+                    "correct `keys`; if a release has broken the database, and it is to be dumped as it is, take the \
+                     reference out of the configuration for that",
+                ));
         }
     };
     match (statement.column_count(), statement.readonly(), statement.parameter_count()) {

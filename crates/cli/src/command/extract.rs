@@ -62,6 +62,13 @@ impl Extract {
         }
         let cancel = crate::interrupt::watch(&session.console, crate::interrupt::Second::Ends)?;
         let folder = self.output.clone();
+        let (node, part) = split_part(&self.what);
+        let advice = (!to_stdout && part.is_none() && is_of_files(&archive, node)).then(|| {
+            format!(
+                "these are contents alone: `dumprestore restore ARCHIVE --only {node} --map {node}=FOLDER` brings names, \
+                 links, modes and times back too"
+            )
+        });
         let work = tokio::task::spawn_blocking(move || {
             if to_stdout { self.to_stdout(&archive, &cancel) } else { self.to_folder(&archive, &cancel) }
         });
@@ -73,6 +80,9 @@ impl Extract {
             bytes(size),
             if to_stdout { String::new() } else { format!(", into {}", folder.display()) }
         ));
+        if let Some(advice) = advice {
+            session.console.note(format_args!("note: {advice}"));
+        }
         session.ended(Exit::Ok, &json!({ "parts": parts, "bytes": size, "output": folder }))
     }
 
@@ -143,9 +153,34 @@ fn no_part(archive: &OpenArchive, what: &str) -> Error {
     let ends_so = |full: &&str| full.strip_suffix(name).is_some_and(|rest| rest.ends_with('/'));
     let by_its_end = names.iter().map(String::as_str).find(ends_so);
     match by_its_end.or_else(|| dumprestore::nearest(name, names.iter().map(String::as_str))) {
-        Some(meant) => error.with_hint(format!("did you mean `{path}/{meant}`? `unzip -l` lists all parts")),
+        Some(meant) if !is_of_files(archive, path) => {
+            error.with_hint(format!("did you mean `{path}/{meant}`? `unzip -l` lists all parts"))
+        }
+        Some(meant) => error.with_hint(format!("did you mean `{path}/{meant}`? {}", links_too(path))),
+        None if is_of_files(archive, path) => error.with_hint(format!("{INSPECT}; {}", links_too(path))),
         None => error.with_hint(format!("{INSPECT}; `unzip -l` lists all parts")),
     }
+}
+
+/// `NODE/PART`.
+fn split_part(what: &str) -> (&str, Option<&str>) {
+    match what.trim_end_matches('/').split_once('/') {
+        Some((path, part)) => (path, Some(part)),
+        None => (what.trim_end_matches('/'), None),
+    }
+}
+
+/// Whether the parts of a node are contents of files, and the rest of it is not among them.
+fn is_of_files(archive: &OpenArchive, path: &str) -> bool {
+    let is_meant = |node: &&Node| is_at_or_below(&node.path, path, '.');
+    archive.archive().manifest().nodes.iter().filter(is_meant).any(|node| node.driver == "filesystem")
+}
+
+fn links_too(path: &str) -> String {
+    format!(
+        "links, further names of hard links and empty folders are no parts: `dumprestore restore ARCHIVE --only {path} \
+         --map {path}=FOLDER` brings them back too"
+    )
 }
 
 /// A node's path, and a part of it.
@@ -154,10 +189,8 @@ type Chosen = (String, Part);
 /// The parts that are meant: of a node and all below it, or of a node those of that name and below.
 fn choose(archive: &OpenArchive, what: &str) -> Result<impl Iterator<Item = Result<Chosen>> + use<>> {
     let manifest = archive.archive().manifest();
-    let (path, part) = match what.trim_end_matches('/').split_once('/') {
-        Some((path, part)) => (path, Some(part.to_owned())),
-        None => (what.trim_end_matches('/'), None),
-    };
+    let (path, part) = split_part(what);
+    let part = part.map(str::to_owned);
     let is_meant = |node: &&Node| is_at_or_below(&node.path, path, '.');
     let nodes: Vec<&Node> = manifest.nodes.iter().filter(is_meant).collect();
     if nodes.is_empty() {

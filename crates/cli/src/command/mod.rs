@@ -38,7 +38,7 @@ Exit codes:
   2    usage or configuration
   3    completed, degraded
   4    archive damaged or not readable
-  5    stuck: a restore that could not be wholly undone
+  5    stuck: a restore that could be neither undone nor finished
   6    completed, with dangling references
   7    locked by another run
   130  interrupted (and rolled back)";

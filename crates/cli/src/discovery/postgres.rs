@@ -126,8 +126,8 @@ fn of_libpq(
 ) -> Option<PostgresDatabase> {
     let set: Vec<_> =
         LIBPQ.iter().filter(|(name, _)| get(name).is_some_and(|value| !value.is_empty())).collect();
-    // A user or a port alone says nothing of a database.
-    set.iter().find(|(name, _)| matches!(*name, "PGSERVICE" | "PGHOST" | "PGDATABASE"))?;
+    // A server and a user alone say nothing of a database.
+    set.iter().find(|(name, _)| matches!(*name, "PGSERVICE" | "PGDATABASE"))?;
     let url: Vec<String> =
         set.iter().map(|(name, parameter)| Template::variable(name).parameter(parameter)).collect();
     let names: Vec<String> = set.iter().map(|(name, _)| format!("`{name}`")).collect();

@@ -166,6 +166,10 @@ fn parse_url(rest: &str) -> Result<Parameters> {
     }
     let (place, query) = place.split_once('?').unwrap_or((place, ""));
     let (hosts, database) = place.split_once('/').unwrap_or((place, ""));
+    // Of a password with `/` and `@` in it the rest would pass for a server and a database, and be shown as that.
+    if database.contains('@') {
+        return Err(bad("has an `@` in the name of its database, which may be the end of a password"));
+    }
     set_hosts(&mut parameters, hosts)?;
     parameters.set("dbname", decode(database)?)?;
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {

@@ -111,7 +111,10 @@ fn told(error: Error, query: &str) -> Error {
         "42501" => error,
         code if code.starts_with("42") => error
             .with_kind(ErrorKind::Config)
-            .with_hint("it does not fit the database: write one `SELECT` whose first column is the key"),
+            .with_hint(
+                "it does not fit the database: write one `SELECT` whose first column is the key; if a release has broken \
+                 the database, and it is to be dumped as it is, take the reference out of the configuration for that",
+            ),
         _ => error,
     }
 }
