@@ -31,9 +31,8 @@ const MUCH: u64 = 1 << 30;
 pub(super) type TableName = (String, String);
 
 impl Plan<'_> {
-    /// Counts tables, and refuses what can't work.
-    pub(crate) async fn changes(&self, extras: Extras) -> Result<Changes> {
-        let session = self.server.maintenance().await?;
+    /// Counts tables, and refuses what can't work. The session is of another database of the server.
+    pub(crate) async fn changes(&self, session: Connection, extras: Extras) -> Result<Changes> {
         let login = Login::look(&session).await?;
         let mut obstacles = needs::obstacles(&session, self.contents, self.policies, &login).await?;
         let live = Database::named(&session, &self.names.live).await?;

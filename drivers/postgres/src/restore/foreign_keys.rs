@@ -109,12 +109,30 @@ pub(super) async fn among_configuration(session: &Connection, tables: &[Table]) 
         return Ok(keys);
     }
     // What somebody has put out of action is in nobody's way, and would be in action again.
-    let asked = "SELECT c.conrelid, c.conname::text FROM pg_catalog.pg_constraint c \
-        JOIN pg_catalog.pg_trigger t ON t.tgconstraint = c.oid \
-        WHERE c.contype = 'f' AND c.conrelid = ANY ($1) AND t.tgisinternal AND t.tgenabled <> 'O'";
+    let disabled = disabled(session, &tables).await?;
+    keys.retain(|key| !disabled.iter().any(|one| one.referrer == key.referrer && one.name == key.name));
+    Ok(keys)
+}
+
+/// A foreign key that somebody has put out of action.
+pub(super) struct Disabled {
+    referrer: u32,
+    name: String,
+    /// `orders_customer_fkey of public.orders`.
+    pub(super) label: String,
+}
+
+/// Lists those that concern these tables and that somebody has put out of action, wholly or for some sessions, by their
+/// triggers: made anew, they would be in action.
+pub(super) async fn disabled(session: &Connection, tables: &[u32]) -> Result<Vec<Disabled>> {
+    let asked = "SELECT DISTINCT c.conrelid, c.conname::text, \
+            pg_catalog.format('%s of %s', c.conname, c.conrelid::pg_catalog.regclass) \
+        FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_trigger t ON t.tgconstraint = c.oid \
+        WHERE c.contype = 'f' AND t.tgisinternal AND t.tgenabled <> 'O' \
+        AND (c.confrelid = ANY ($1) OR c.conrelid = ANY ($1)) ORDER BY 3";
     let rows = session.query(asked, &[&tables]).await;
     let rows = rows.map_err(|error| session.fault(error, "can't list foreign keys"))?;
-    let disabled: Vec<(u32, &str)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    keys.retain(|key| !disabled.contains(&(key.referrer, key.name.as_str())));
-    Ok(keys)
+    let key =
+        |row: &tokio_postgres::Row| Disabled { referrer: row.get(0), name: row.get(1), label: row.get(2) };
+    Ok(rows.iter().map(key).collect())
 }

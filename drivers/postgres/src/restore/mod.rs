@@ -187,7 +187,6 @@ impl Restore {
         let mut contents = read_contents(archived).await?;
         let session = self.maintenance().await?;
         public::leave_as_new(&session, &mut contents).await?;
-        session.close().await;
         let contents = Arc::new(contents);
         self.tables = contents
             .tables
@@ -195,7 +194,7 @@ impl Restore {
             .enumerate()
             .flat_map(|(at, table)| table.parts.iter().map(move |part| (part.clone(), at)))
             .collect();
-        let made = unless_cancelled(&self.cancel, self.make(&contents)).await;
+        let made = unless_cancelled(&self.cancel, self.make(session, &contents)).await;
         self.contents = Some(contents.clone());
         self.entry.staged = Staged::Made { oid: Some(made?) };
         self.suspended = unless_cancelled(&self.cancel, self.suspend(&contents)).await?;
@@ -205,8 +204,8 @@ impl Restore {
         Ok(())
     }
 
-    async fn make(&self, contents: &Contents) -> Result<u32> {
-        let session = self.maintenance().await?;
+    /// Makes the database, with all that comes before the rows. The session is one to make databases from.
+    async fn make(&self, session: Connection, contents: &Contents) -> Result<u32> {
         roles::make(&session, &contents.roles, &self.names.sessions).await?;
         let live = prepare::Live::look(&session, &self.names.live).await?;
         let owner = match self.policies.owners {
@@ -343,9 +342,8 @@ pub(crate) async fn changes(
     let mut contents = read_contents(archived).await?;
     let session = server.maintenance().await?;
     public::leave_as_new(&session, &mut contents).await?;
-    session.close().await;
     let plan = Plan { server: &server, names: &names, policies: policies_of(setup), contents: &contents };
-    plan.changes(cx.extras).await
+    plan.changes(session, cx.extras).await
 }
 
 fn policies_of(setup: &Setup) -> Policies {

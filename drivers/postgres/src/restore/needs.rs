@@ -18,6 +18,14 @@ pub(crate) struct Obstacle {
     kind: ErrorKind,
 }
 
+/// The first of these names, and how many more there are.
+pub(super) fn listed(names: &[impl AsRef<str>], most: usize) -> String {
+    let more = names.len().saturating_sub(most);
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    let named: Vec<&str> = names.iter().take(most).map(AsRef::as_ref).collect();
+    format!("`{}`{more}", named.join("`, `"))
+}
+
 impl Obstacle {
     pub(crate) fn new(message: impl Into<String>, hint: &'static str) -> Self {
         Self { message: message.into(), hint, kind: ErrorKind::Environment }

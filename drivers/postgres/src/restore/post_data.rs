@@ -166,13 +166,13 @@ async fn make_on_lane(
 ) -> Result<usize> {
     let lane = lanes.take().await?;
     let failed = |error| lane.fault(error, "can't set a session up");
-    match effort::is_quicker_with_less_memory(item, bytes) {
-        true => {
-            lane.batch_execute(LESS_MEMORY).await.map_err(failed)?;
-            make_one(&lane, item, policies, path).await?;
-            lane.batch_execute("RESET maintenance_work_mem").await.map_err(failed)?;
-        }
-        false => make_one(&lane, item, policies, path).await?,
+    let with_less_memory = effort::is_quicker_with_less_memory(item, bytes);
+    if with_less_memory {
+        lane.batch_execute(LESS_MEMORY).await.map_err(failed)?;
+    }
+    make_one(&lane, item, policies, path).await?;
+    if with_less_memory {
+        lane.batch_execute("RESET maintenance_work_mem").await.map_err(failed)?;
     }
     lanes.give_back(lane);
     Ok(at)

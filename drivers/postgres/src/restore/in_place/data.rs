@@ -6,14 +6,13 @@ use dumprestore_driver::{Changes, Error, Extras, LedgerEntry, Result};
 
 use super::super::foreign_keys::{self, ForeignKey, foreign_keys};
 use super::super::items::Policies;
-use super::super::needs::{self, Login, Obstacle};
+use super::super::needs::Obstacle;
 use super::super::server::Server;
 use super::choice::{Chosen, TableName};
 use super::relations::{self, Relation};
-use super::suspended::{Suspended, disabled_keys};
-use super::{after, clear, emptied, extensions, extra_partitions, locks, lost_objects, plan, sequences};
+use super::suspended::Suspended;
+use super::{after, clear, emptied, extensions, extra_partitions, locks, plan, sequences};
 use crate::archived::{Contents, Table};
-use crate::catalog;
 use crate::connect::Connection;
 
 /// Where rows go.
@@ -53,7 +52,8 @@ impl Targets {
         let all = relations::with_partitions(session, &oids).await?;
         let concerned: Vec<u32> = all.iter().map(|relation| relation.oid).collect();
         let keys = foreign_keys(session, &concerned).await?;
-        let disabled = disabled_keys(session, &concerned).await?;
+        let disabled =
+            foreign_keys::disabled(session, &concerned).await?.into_iter().map(|key| key.label).collect();
         let ends: BTreeSet<u32> = keys.iter().flat_map(|key| [key.referrer, key.referent]).collect();
         let ends: Vec<u32> = ends.into_iter().filter(|oid| !concerned.contains(oid)).collect();
         let others = relations::of(session, &ends).await?;
@@ -166,9 +166,7 @@ pub(super) async fn changes(
 ) -> Result<Changes> {
     chosen.refuse_without_rows()?;
     let targets = Targets::look(session, chosen).await?;
-    let login = Login::look(session).await?;
-    let needed = plan::within(&chosen.contents, catalog::database(session).await?, &login);
-    let mut obstacles = needs::obstacles(session, &needed, policies, &login).await?;
+    let (login, mut obstacles) = plan::obstacles_within(session, &chosen.contents, policies).await?;
     obstacles.extend(targets.obstacles());
     obstacles.extend(plan::others_large_objects(session, &login).await?.filter(|_| chosen.large_objects));
     Obstacle::refuse(obstacles)?;
@@ -191,9 +189,7 @@ pub(super) async fn changes(
     if !left.is_empty() {
         changes.notes.push(format!("left alone, as the dump is without their rows: `{}`", left.join("`, `")));
     }
-    changes.notes.extend(plan::sequences_behind(session, chosen).await?);
-    changes.notes.extend(chosen.leaves_large_objects.then(|| lost_objects::STAY.to_owned()));
-    changes.notes.extend(plan::costs());
+    changes.notes.extend(plan::notes_within(session, chosen).await?);
     changes.needs_bytes = Some(loaded(chosen).map(|table| table.bytes).sum());
     Ok(changes)
 }

@@ -2,7 +2,7 @@
 
 use dumprestore_driver::Result;
 
-use super::super::needs::Obstacle;
+use super::super::needs::{Obstacle, listed};
 use crate::archived::{Contents, Item};
 use crate::connect::Connection;
 use crate::quote;
@@ -46,12 +46,9 @@ pub(super) async fn dependents(
     let rows = session.query(DEPENDENTS, &[&tables, &published]).await;
     let rows = rows.map_err(|error| session.fault(error, "can't see what depends on the tables"))?;
     let found: Vec<String> = rows.iter().filter_map(|row| row.get(0)).collect();
-    let more = found.len().saturating_sub(NAMED);
-    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-    let named = found.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join("`, `");
     Ok((!found.is_empty()).then(|| {
         Obstacle::new(
-            format!("others need the tables that are to be replaced: `{named}`{more}"),
+            format!("others need the tables that are to be replaced: {}", listed(&found, NAMED)),
             "choose these tables as well; drop what needs them, and make it again afterwards; or restore the rows \
              alone with `--data-only`",
         )

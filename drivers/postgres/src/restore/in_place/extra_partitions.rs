@@ -3,7 +3,7 @@
 
 use dumprestore_driver::{Extras, Result};
 
-use super::super::needs::Obstacle;
+use super::super::needs::{Obstacle, listed};
 use super::choice::{Chosen, TableName};
 use super::relations::{self, Relation};
 use crate::connect::Connection;
@@ -25,7 +25,7 @@ pub(super) fn dropped(partitions: &[Relation], extras: Extras) -> Option<Obstacl
         Obstacle::new(
             format!(
                 "partitions that the archive does not have would be dropped with their table: {}",
-                listed(&labels)
+                listed(&labels, NAMED)
             ),
             "detach them, and attach them again after the restore; or restore with `--extras remove` if they may go",
         )
@@ -38,7 +38,7 @@ pub(super) fn emptied(partitions: &[String], extras: Extras) -> Option<Obstacle>
         Obstacle::new(
             format!(
                 "partitions that the archive does not have would be emptied with their table: {}",
-                listed(partitions)
+                listed(partitions, NAMED)
             ),
             "detach them, and attach them again after the restore; choose the other partitions with `--only`; or \
              restore with `--extras remove` if their rows may go",
@@ -53,7 +53,7 @@ pub(super) fn without_rows(partitions: &[String]) -> Option<Obstacle> {
             format!(
                 "the dump is without the rows of {}, which would be emptied with the table that they are partitions \
                  of now",
-                listed(partitions)
+                listed(partitions, NAMED)
             ),
             "detach them, and attach them again after the restore",
         )
@@ -64,10 +64,4 @@ pub(super) fn without_rows(partitions: &[String]) -> Option<Obstacle> {
 pub(super) fn is_without_rows(chosen: &Chosen, name: &TableName) -> bool {
     let of_that_name = |table: &&crate::archived::Table| table.schema == name.0 && table.name == name.1;
     chosen.contents.tables.iter().find(of_that_name).is_some_and(|table| table.without_data)
-}
-
-fn listed(names: &[String]) -> String {
-    let more = names.len().saturating_sub(NAMED);
-    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-    format!("`{}`{more}", names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join("`, `"))
 }

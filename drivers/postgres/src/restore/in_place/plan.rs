@@ -6,14 +6,15 @@ use dumprestore_driver::{ArchivedNode, Changes, Error, Result, StageContext};
 
 use super::super::beside_tables::BesideTables;
 use super::super::changes::{Plan, refuse_extras, tables_there};
+use super::super::items::Policies;
 use super::super::names::Names;
-use super::super::needs::{self, Login, Obstacle};
+use super::super::needs::{self, Login, Obstacle, listed};
 use super::super::server::Server;
 use super::super::{policies_of, public, read_contents, server_of};
 use super::choice::{Chosen, Scope};
-use super::holdings::{Holding, Holdings};
+use super::holdings::Holdings;
 use super::relations::Relation;
-use super::{data, database, emptied, sequences, tables};
+use super::{data, database, emptied, lost_objects, sequences, tables};
 use crate::archived::{Contents, Database};
 use crate::catalog;
 use crate::config::{Policy, Setup};
@@ -90,7 +91,7 @@ pub(super) const SEQUENCES_ANEW: &str =
     "all definitions that are there are replaced, and sequences begin anew: the rows are not restored";
 
 /// What everybody who restores in place should know.
-pub(super) fn costs() -> [String; 3] {
+fn costs() -> [String; 3] {
     [
         "one transaction: from its first step to its commit, whoever reads or writes the tables waits",
         "the server keeps the files of the old tables until the commit, and needs room for both",
@@ -100,7 +101,7 @@ pub(super) fn costs() -> [String; 3] {
 }
 
 /// Sequences that the tables take values from, and that would have to be set by hand.
-pub(super) async fn sequences_behind(session: &Connection, chosen: &Chosen) -> Result<Vec<String>> {
+async fn sequences_behind(session: &Connection, chosen: &Chosen) -> Result<Vec<String>> {
     let told = sequences::behind(session, &chosen.lent_sequences).await?;
     Ok(told.into_iter().map(|entry| format!("{}: {}", entry.what, entry.why)).collect())
 }
@@ -125,8 +126,28 @@ fn needed(plan: &Plan<'_>, live: &Database, login: &Login, holdings: &Holdings) 
     needed
 }
 
+/// Who restores some of an archive, and what of the server stands in the way.
+pub(super) async fn obstacles_within(
+    session: &Connection,
+    contents: &Contents,
+    policies: Policies,
+) -> Result<(Login, Vec<Obstacle>)> {
+    let login = Login::look(session).await?;
+    let needed = within(contents, catalog::database(session).await?, &login);
+    let obstacles = needs::obstacles(session, &needed, policies, &login).await?;
+    Ok((login, obstacles))
+}
+
+/// What everybody who restores some of an archive should know.
+pub(super) async fn notes_within(session: &Connection, chosen: &Chosen) -> Result<Vec<String>> {
+    let mut notes = sequences_behind(session, chosen).await?;
+    notes.extend(chosen.leaves_large_objects.then(|| lost_objects::STAY.to_owned()));
+    notes.extend(costs());
+    Ok(notes)
+}
+
 /// What some of an archive needs, if nothing is done to the database as such.
-pub(super) fn within(contents: &Contents, live: Database, login: &Login) -> Contents {
+fn within(contents: &Contents, live: Database, login: &Login) -> Contents {
     let owner = if login.is_superuser { live.owner.clone() } else { login.name.clone() };
     Contents { database: Database { owner, acl: None, settings: Vec::new(), ..live }, ..contents.clone() }
 }
@@ -143,12 +164,10 @@ pub(super) fn not_owned<'a>(relations: impl Iterator<Item = &'a Relation>) -> Op
 
 /// Who does not own what is there can't drop it.
 fn not_ours(holdings: &Holdings) -> Option<Obstacle> {
-    let others: Vec<&Holding> = holdings.drops.iter().filter(|holding| !holding.is_ours).collect();
-    let named: Vec<&str> = others.iter().take(NAMED).map(|holding| holding.label.as_str()).collect();
-    let more = others.len().saturating_sub(NAMED);
-    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    let others = holdings.drops.iter().filter(|holding| !holding.is_ours);
+    let others: Vec<&str> = others.map(|holding| holding.label.as_str()).collect();
     (!others.is_empty())
-        .then(|| Obstacle::new(format!("the login may not drop `{}`{more}", named.join("`, `")), OWN_IT))
+        .then(|| Obstacle::new(format!("the login may not drop {}", listed(&others, NAMED)), OWN_IT))
 }
 
 pub(super) async fn others_large_objects(session: &Connection, login: &Login) -> Result<Option<Obstacle>> {

@@ -7,18 +7,6 @@ use super::relations::Relation;
 use crate::connect::Connection;
 use crate::quote;
 
-/// Foreign keys that concern these tables and that somebody has put out of action, wholly or for some sessions, by their
-/// triggers: made anew, they would be in action.
-pub(super) async fn disabled_keys(session: &Connection, tables: &[u32]) -> Result<Vec<String>> {
-    let asked = "SELECT DISTINCT pg_catalog.format('%s of %s', c.conname, c.conrelid::pg_catalog.regclass) \
-        FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_trigger t ON t.tgconstraint = c.oid \
-        WHERE c.contype = 'f' AND t.tgisinternal AND t.tgenabled <> 'O' \
-        AND (c.confrelid = ANY ($1) OR c.conrelid = ANY ($1)) ORDER BY 1";
-    let rows = session.query(asked, &[&tables]).await;
-    let rows = rows.map_err(|error| session.fault(error, "can't list foreign keys"))?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
-}
-
 /// A trigger of the user's, and when it fires: `O`, `R` or `A`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Trigger {

@@ -6,13 +6,13 @@ use dumprestore_driver::{Changes, Error, Extras, LedgerEntry, Result};
 
 use super::super::changes::loose_keys;
 use super::super::items::{self, Policies};
-use super::super::needs::{self, Login, Obstacle};
+use super::super::needs::Obstacle;
 use super::super::prepare;
 use super::super::server::Server;
 use super::choice::{Chosen, TableName};
 use super::dependents::{Published, dependents};
 use super::relations::{self, Relation};
-use super::{after, emptied, extra_partitions, locks, lost_objects, plan, sequences};
+use super::{after, emptied, extra_partitions, locks, plan, sequences};
 use crate::archived::{Contents, Item, Section};
 use crate::catalog;
 use crate::config::Policy;
@@ -96,10 +96,7 @@ pub(super) async fn changes(
     refuse_partitions_alone(chosen)?;
     refuse_missing_schemas(session, chosen).await?;
     let doomed = Doomed::look(session, chosen, extras).await?;
-    let login = Login::look(session).await?;
-    let live = catalog::database(session).await?;
-    let needed = plan::within(&chosen.contents, live, &login);
-    let mut obstacles = needs::obstacles(session, &needed, policies, &login).await?;
+    let (_, mut obstacles) = plan::obstacles_within(session, &chosen.contents, policies).await?;
     obstacles.extend(doomed.obstacles(session, chosen, extras).await?);
     Obstacle::refuse(obstacles)?;
     doomed.refuse_rows(session, chosen, extras).await?;
@@ -117,9 +114,7 @@ pub(super) async fn changes(
         changes.notes.push(plan::SEQUENCES_ANEW.to_owned());
     }
     changes.notes.extend(loose_keys(&chosen.contents));
-    changes.notes.extend(plan::sequences_behind(session, chosen).await?);
-    changes.notes.extend(chosen.leaves_large_objects.then(|| lost_objects::STAY.to_owned()));
-    changes.notes.extend(plan::costs());
+    changes.notes.extend(plan::notes_within(session, chosen).await?);
     changes.needs_bytes = Some(chosen.contents.tables.iter().map(|table| table.bytes).sum());
     Ok(changes)
 }
