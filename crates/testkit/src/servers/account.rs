@@ -52,7 +52,7 @@ impl Account {
     }
 
     /// Its name among others.
-    #[cfg(feature = "postgres")]
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
     pub(crate) fn id(self) -> u32 {
         match self {
             Self::Own => rustix::process::geteuid().as_raw(),

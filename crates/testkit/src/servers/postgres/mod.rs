@@ -1,6 +1,5 @@
 //! PostgreSQL servers.
 
-mod authority;
 mod options;
 mod sql;
 mod template;
@@ -8,15 +7,13 @@ mod template;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-pub use authority::Authority;
 pub use options::{PostgresOptions, PostgresVersion};
 
-use super::{Account, Keeper, Programs};
+use super::{Account, Authority, Keeper, Programs, has_ended, run};
 use crate::free_port;
 
 /// How long a server may take to be ready: machines are slow at times.
@@ -233,12 +230,6 @@ impl PostgresServer {
     }
 }
 
-/// Whether a process has ended, reaped or not.
-fn has_ended(pid: u32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    status.rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with('Z'))
-}
-
 fn configure(options: &PostgresOptions, folder: &Path, data: &Path, authority: Option<&Authority>) {
     let mut settings = format!(
         "listen_addresses = '{}'\nunix_socket_directories = '{}'\n",
@@ -287,8 +278,3 @@ log_timezone = 'UTC'
 timezone = 'UTC'
 log_line_prefix = '%m [%p] %u@%d '
 ";
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("can't start {command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-}

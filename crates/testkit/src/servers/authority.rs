@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::super::Account;
-use super::run;
+use super::{Account, run};
 
 /// A certificate authority, in a server's folder. It has made the server's certificate, for `localhost` and
 /// `127.0.0.1`.
@@ -12,7 +11,7 @@ use super::run;
 pub struct Authority(PathBuf);
 
 impl Authority {
-    pub(super) fn new(folder: &Path) -> Self {
+    pub(crate) fn new(folder: &Path) -> Self {
         let this = Self(folder.to_owned());
         let mut command = Command::new("openssl");
         command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
