@@ -1,0 +1,117 @@
+//! Rows of a result, in text.
+
+use std::io;
+use std::ops::Range;
+use std::str::FromStr;
+
+use dumprestore_driver::{Error, Result};
+
+use super::wire::{Fields, broken};
+
+/// A row as it arrived. It is gone when the next one is read.
+pub(crate) struct RawRow<'a> {
+    message: &'a [u8],
+    values: &'a [Option<Range<usize>>],
+}
+
+impl<'a> RawRow<'a> {
+    /// Finds the values of a row.
+    pub(super) fn read(
+        message: &'a [u8],
+        columns: usize,
+        values: &'a mut Vec<Option<Range<usize>>>,
+    ) -> io::Result<Self> {
+        values.clear();
+        let mut fields = Fields(message);
+        for _ in 0..columns {
+            if fields.0.first() == Some(&0xfb) {
+                fields.byte();
+                values.push(None);
+                continue;
+            }
+            let value = fields.bytes().ok_or_else(|| broken("a row breaks off"))?;
+            let end = message.len() - fields.0.len();
+            values.push(Some(end - value.len()..end));
+        }
+        match fields.0.is_empty() {
+            true => Ok(Self { message, values }),
+            false => Err(broken("a row has more values than columns")),
+        }
+    }
+
+    /// How many values it has.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// A value in text, as the server prints it. `None`: NULL, or there is no such column.
+    pub(crate) fn get(&self, column: usize) -> Option<&'a [u8]> {
+        self.message.get(self.values.get(column)?.clone()?)
+    }
+
+    /// All values, in order. `None`: NULL.
+    pub(crate) fn values(&self) -> impl Iterator<Item = Option<&'a [u8]>> + '_ {
+        self.values.iter().map(|value| self.message.get(value.clone()?))
+    }
+
+    /// The same, to keep.
+    pub(crate) fn to_row(&self) -> Row {
+        Row(self.values().map(|value| value.map(<[u8]>::to_vec)).collect())
+    }
+}
+
+/// A row of a small result.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Row(Vec<Option<Vec<u8>>>);
+
+impl Row {
+    /// A value's bytes. `None`: NULL, or there is no such column.
+    pub(crate) fn bytes(&self, column: usize) -> Option<&[u8]> {
+        self.0.get(column)?.as_deref()
+    }
+
+    /// A text.
+    ///
+    /// # Errors
+    /// If it is NULL, or not UTF-8.
+    pub(crate) fn text(&self, column: usize) -> Result<&str> {
+        self.text_or_null(column)?.ok_or_else(|| unexpected(column, "NULL"))
+    }
+
+    /// A text, or NULL.
+    ///
+    /// # Errors
+    /// If it is not UTF-8.
+    pub(crate) fn text_or_null(&self, column: usize) -> Result<Option<&str>> {
+        let text = self.bytes(column).map(std::str::from_utf8).transpose();
+        text.map_err(|_| unexpected(column, "a text that is not UTF-8"))
+    }
+
+    /// A number.
+    ///
+    /// # Errors
+    /// If it is NULL, or something else.
+    pub(crate) fn number(&self, column: usize) -> Result<u64> {
+        self.parse(column)
+    }
+
+    /// A number, or NULL.
+    ///
+    /// # Errors
+    /// If it is something else.
+    pub(crate) fn number_or_null(&self, column: usize) -> Result<Option<u64>> {
+        self.bytes(column).map(|_| self.number(column)).transpose()
+    }
+
+    /// A value of any type that is written as the server writes it.
+    ///
+    /// # Errors
+    /// If it is NULL, or not such a value.
+    pub(crate) fn parse<T: FromStr>(&self, column: usize) -> Result<T> {
+        self.text(column)?.parse().map_err(|_| unexpected(column, "a value of another type"))
+    }
+}
+
+fn unexpected(column: usize, what: &str) -> Error {
+    Error::environment(format!("a server answered with {what} in column {} of a result", column + 1))
+}
