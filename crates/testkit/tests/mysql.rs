@@ -53,7 +53,8 @@ fn root_gets_in_by_both_addresses_and_nobody_else_does() {
             assert!(grants.contains("WITH GRANT OPTION"), "{grants}");
         }
         let stranger = server.url(&database).replace("root@", "stranger@");
-        assert!(ask(&stranger, "SELECT 1").unwrap_err().contains("Access denied"));
+        // MySQL does not tell that it knows no such user: it asks for some way of proving it, which a client may lack.
+        ask(&stranger, "SELECT 1").unwrap_err();
         let strangers = "SELECT count(*) FROM mysql.user WHERE NOT (user LIKE 'm%.%' OR user = 'root')";
         assert_eq!(server.value("", strangers), "0");
     }
@@ -83,6 +84,27 @@ fn with_tls_the_certificate_is_by_its_authority() {
         let (stranger, _) = server.authority().issue("stranger", "stranger", None);
         std::fs::copy(stranger, other.path().join("ca.crt")).unwrap();
         trusting(&server, &other.path().join("ca.crt")).unwrap_err();
+    }
+}
+
+#[test]
+fn plugins_that_came_with_a_server_can_be_used() {
+    for version in MysqlVersion::ALL {
+        let server = MysqlServer::start(version);
+        server.batch("", match version.family() {
+            MysqlFamily::Mariadb => {
+                "INSTALL SONAME 'auth_ed25519'; CREATE USER u IDENTIFIED VIA ed25519 USING PASSWORD('secret')"
+            }
+            MysqlFamily::Mysql => {
+                "INSTALL COMPONENT 'file://component_validate_password'; CREATE USER u IDENTIFIED BY 'Secret.123'"
+            }
+        });
+        let password = match version.family() {
+            MysqlFamily::Mariadb => "secret",
+            MysqlFamily::Mysql => "Secret.123",
+        };
+        let url = server.url("").replace("root@", &format!("u:{password}@"));
+        assert!(ask(&url, "SELECT current_user()").unwrap().starts_with("u@"));
     }
 }
 

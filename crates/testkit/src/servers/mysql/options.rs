@@ -17,25 +17,35 @@ pub enum MysqlFamily {
 /// The servers that tests can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MysqlVersion {
+    /// MariaDB 10.5, of Debian 11.
+    Mariadb10_5,
     /// MariaDB 10.11, of Debian 12.
     Mariadb10_11,
+    /// MariaDB 11.8, of Debian 13.
+    Mariadb11_8,
+    /// MySQL 9.7.
+    Mysql9_7,
 }
 
 impl MysqlVersion {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Mariadb10_11];
+    pub const ALL: [Self; 4] = [Self::Mariadb10_5, Self::Mariadb10_11, Self::Mariadb11_8, Self::Mysql9_7];
 
     /// Whose it is.
     pub fn family(self) -> MysqlFamily {
         match self {
-            Self::Mariadb10_11 => MysqlFamily::Mariadb,
+            Self::Mariadb10_5 | Self::Mariadb10_11 | Self::Mariadb11_8 => MysqlFamily::Mariadb,
+            Self::Mysql9_7 => MysqlFamily::Mysql,
         }
     }
 
     /// The first two numbers of its version.
     pub fn number(self) -> (u32, u32) {
         match self {
+            Self::Mariadb10_5 => (10, 5),
             Self::Mariadb10_11 => (10, 11),
+            Self::Mariadb11_8 => (11, 8),
+            Self::Mysql9_7 => (9, 7),
         }
     }
 
@@ -69,7 +79,9 @@ impl MysqlVersion {
         let daemon = programs.path(self.daemon()).expect("it was found");
         let root =
             daemon.parent().and_then(Path::parent).expect("a folder of programs in another").to_owned();
-        let messages = root.join("share/mysql");
+        let messages = ["share/mysql", "share/mariadb"].map(|name| root.join(name));
+        let messages = messages.into_iter().find(|folder| folder.join("charsets").exists());
+        let messages = messages.expect("messages beside the programs");
         let places = [("character_sets_dir", messages.join("charsets")), ("plugin_dir", root.join("plugin"))];
         [("basedir", root), ("lc_messages_dir", messages)].into_iter().chain(places).collect()
     }

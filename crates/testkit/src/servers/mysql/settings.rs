@@ -65,7 +65,7 @@ pub(super) fn write(options: &MysqlOptions, programs: &Programs, folder: &Path, 
     writeln!(text, "!include {}", folder.join("port.cnf").display()).expect("a string");
     for own in ["tmp", "files"] {
         std::fs::create_dir(folder.join(own)).expect("a folder");
-        Account::of_servers().give(&folder.join(own), 0o755);
+        Account::of_servers().give(&folder.join(own), 0o700);
     }
     give(&folder.join("my.cnf"), &text);
 }
