@@ -99,6 +99,7 @@ from_debian() {
     >"$into/.apt/sources.list"
   cat >"$into/.apt/apt.conf" <<CONF
 #clear APT::Update;
+APT::Update::Error-Mode "any";
 Dir::Etc::sourcelist "$into/.apt/sources.list";
 Dir::Etc::sourceparts "/dev/null";
 Dir::Etc::preferences "/dev/null";

@@ -136,6 +136,12 @@ fn ask_with(options: mysql_async::Opts, sql: &str) -> Result<String, String> {
 }
 
 #[test]
+fn no_two_servers_have_an_identity_in_common() {
+    let identity = || MysqlServer::start(MysqlVersion::Mysql9_7).value("", "SELECT @@server_uuid");
+    assert_ne!(identity(), identity());
+}
+
+#[test]
 fn a_dropped_server_leaves_nothing() {
     let server = MysqlOptions::new(MysqlVersion::Mariadb10_11).tls().start();
     let folder = server.folder().to_owned();

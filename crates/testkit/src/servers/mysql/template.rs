@@ -50,6 +50,8 @@ fn make_mysql(version: MysqlVersion, programs: &Programs, folder: &Path) {
     command.arg(format!("--init-file={}", users.display()));
     run(command.args(["--initialize-insecure", &format!("--innodb-redo-log-capacity={REDO_LOG}")]));
     std::fs::remove_file(users).expect("a file beside the template");
+    // The server's identity, which no two have in common: each makes up its own.
+    std::fs::remove_file(folder.join("auto.cnf")).expect("a file of MySQL's");
 }
 
 fn told(command: &mut Command, version: MysqlVersion, programs: &Programs, folder: &Path) {
