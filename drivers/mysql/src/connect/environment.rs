@@ -8,11 +8,11 @@ use std::path::PathBuf;
 #[derive(Clone, Default)]
 pub(crate) struct Environment(BTreeMap<String, String>);
 
-/// Which variable gives which parameter.
+/// Which variable gives which parameter. A host says whether a socket is meant, and that whether a port is.
 pub(super) const VARIABLES: [(&str, &str); 4] = [
     ("MYSQL_HOST", "host"),
-    ("MYSQL_TCP_PORT", "port"),
     ("MYSQL_UNIX_PORT", "socket"),
+    ("MYSQL_TCP_PORT", "port"),
     ("MYSQL_PWD", "password"),
 ];
 

@@ -15,6 +15,7 @@ mod fault;
 mod greeting;
 mod login;
 mod open;
+mod option_file;
 mod parameters;
 mod password;
 mod public_key;
@@ -25,6 +26,8 @@ mod session;
 mod settings;
 mod source;
 mod target;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod trust;
 mod url;

@@ -11,7 +11,7 @@ use crate::closest::closest;
 #[derive(Clone, Default)]
 pub(crate) struct Parameters(BTreeMap<&'static str, String>);
 
-/// What is understood.
+/// What is understood. Of option files, `protocol=tcp` is as well.
 pub(super) const KNOWN: [&str; 11] = [
     "host",
     "port",
@@ -36,13 +36,27 @@ impl Parameters {
     pub(crate) fn complete(&mut self, name: &'static str, value: impl Into<String>) {
         let elsewhere = match name {
             "socket" => {
-                self.get("port").is_some() || self.get("host").is_some_and(|host| host != "localhost")
+                self.get("port").is_some()
+                    || self.get("protocol").is_some()
+                    || self.get("host").is_some_and(|host| host != "localhost")
             }
             "host" | "port" => self.get("socket").is_some(),
             _ => false,
         };
         if self.get(name).is_none() && !elsewhere {
             self.0.insert(name, value.into());
+        }
+    }
+
+    /// Sets all that the other has, unless it is set already. A host comes first, for it says whether a socket is meant,
+    /// and that whether a port is.
+    pub(super) fn complete_from(&mut self, other: &Self) {
+        let first = ["host", "protocol", "socket", "port"];
+        let rest = other.0.keys().copied().filter(|name| !first.contains(name));
+        for name in first.into_iter().chain(rest) {
+            if let Some(value) = other.get(name) {
+                self.complete(name, value);
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use dumprestore_driver::{Error, Result};
 
 use super::environment::Environment;
+use super::option_file::OptionFiles;
 use super::parameters::Parameters;
 use super::target::Target;
 use super::url;
@@ -38,6 +39,8 @@ impl Source<'_> {
         if let Some(password) = self.password {
             parameters.complete("password", password);
         }
+        let files = OptionFiles::read(self.file.as_deref(), self.group.as_deref(), environment)?;
+        parameters.complete_from(&files);
         Target::new(parameters, environment, self.base)
     }
 }

@@ -170,6 +170,7 @@ fn place(parameters: &Parameters, base: &Path) -> Result<Place> {
     let host = parameters.get("host").unwrap_or("localhost");
     if host == "localhost"
         && port.is_none()
+        && parameters.get("protocol").is_none()
         && let Some(socket) = SOCKETS.iter().map(Path::new).find(|path| path.exists())
     {
         return Ok(Place::Socket(socket.to_owned()));

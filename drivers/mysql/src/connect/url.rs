@@ -47,8 +47,11 @@ fn read(rest: &str) -> Result<Parameters> {
     let (place, query) = place.split_once('?').unwrap_or((place, ""));
     let (server, database) = place.split_once('/').unwrap_or((place, ""));
     // Of a password with `/` and `@` in it the rest would pass for a server and a database, and be shown as that.
-    if database.contains('@') || server.contains('@') {
+    if database.contains('@') {
         return Err(bad("has an `@` in the name of its database, which may be the end of a password"));
+    }
+    if query.contains('@') {
+        return Err(bad("has an `@` in its parameters, which may be the end of a password"));
     }
     if database.contains('/') {
         return Err(bad("has a `/` in the name of its database").with_hint("write it as `%2F`"));

@@ -1,0 +1,149 @@
+//! How far a server has to prove who it is.
+
+use dumprestore_driver::Result;
+use dumprestore_testkit::{Authority, MysqlOptions, MysqlServer, MysqlVersion};
+
+use super::super::Session;
+use super::{setup, try_setup};
+use crate::config::MysqlConfig;
+
+const VERSIONS: [MysqlVersion; 3] =
+    [MysqlVersion::Mariadb10_5, MysqlVersion::Mariadb11_8, MysqlVersion::Mysql9_7];
+
+/// Whether a session over TCP is encrypted, at its own word and the server's.
+async fn encrypted(server: &MysqlServer, host: &str, parameters: &str) -> Result<bool> {
+    let url = format!("mysql://tls:x@{host}:{}/information_schema?{parameters}", server.port());
+    let mut session = Session::open(&try_setup(MysqlConfig::new(url))?, "test").await?;
+    let told = session.rows("SHOW SESSION STATUS LIKE 'Ssl_cipher'").await?;
+    assert_eq!(told[0].text(1)? != "", session.is_encrypted());
+    // Long results and statements go through it as well.
+    let asked = format!("SELECT REPEAT('x', 3000000), LENGTH('{}')", "y".repeat(900_000));
+    let row = session.rows(asked).await?.remove(0);
+    assert_eq!((row.bytes(0).unwrap().len(), row.number(1)?), (3_000_000, 900_000));
+    let is_encrypted = session.is_encrypted();
+    session.close().await;
+    Ok(is_encrypted)
+}
+
+fn with_tls(version: MysqlVersion) -> MysqlServer {
+    let server = MysqlOptions::new(version).tls().start();
+    server.batch("", "CREATE USER tls@'%' IDENTIFIED BY 'x'");
+    server
+}
+
+#[tokio::test]
+async fn modes_ask_of_a_server_what_they_say() {
+    let elsewhere = tempfile::TempDir::new().unwrap();
+    for version in VERSIONS {
+        let server = with_tls(version);
+        let ours = server.authority().file().display().to_string();
+        let stranger = stranger(elsewhere.path()).display().to_string();
+        for (host, parameters, expected) in [
+            ("127.0.0.1", "ssl-mode=disabled".to_owned(), Ok(false)),
+            ("127.0.0.1", "ssl-mode=PREFERRED".to_owned(), Ok(true)),
+            ("127.0.0.1", "sslmode=required".to_owned(), Ok(true)),
+            ("127.0.0.1", format!("ssl_mode=VERIFY_CA&ssl-ca={ours}"), Ok(true)),
+            ("127.0.0.1", format!("ssl-mode=verify-identity&ssl-ca={ours}"), Ok(true)),
+            ("localhost", format!("ssl-mode=verify-identity&ssl-ca={ours}"), Ok(true)),
+            // `127.0.0.2` is the same server under a name that its certificate does not have.
+            ("127.0.0.1", format!("ssl-ca={stranger}"), Err("UnknownIssuer")),
+            ("127.0.0.1", format!("ssl-mode=verify-ca&ssl-ca={stranger}"), Err("UnknownIssuer")),
+            ("127.0.0.1", "ssl-mode=verify-ca".to_owned(), Err("UnknownIssuer")),
+            ("127.0.0.1", "ssl-mode=verify-ca&ssl-ca=/nowhere/ca.crt".to_owned(), Err("/nowhere/ca.crt")),
+        ] {
+            let found = encrypted(&server, host, &parameters).await;
+            match (found, expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{version:?} {parameters}"),
+                (Err(error), Err(expected)) => assert!(error.to_string().contains(expected), "{parameters}: {error}"),
+                (found, expected) => panic!("{version:?} {parameters}: {found:?} for {expected:?}"),
+            }
+        }
+    }
+}
+
+/// Another authority, that has signed nothing of the server's.
+fn stranger(folder: &std::path::Path) -> std::path::PathBuf {
+    let file = folder.join("stranger.crt");
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"])
+        .args(["-subj", "/CN=stranger", "-keyout"])
+        .arg(folder.join("stranger.key"))
+        .arg("-out")
+        .arg(&file)
+        .output()
+        .expect("openssl is installed");
+    assert!(made.status.success(), "{made:?}");
+    file
+}
+
+/// A server whose certificate, by our authority, is for somebody else.
+fn with_certificate(version: MysqlVersion, names: Option<&str>, common_name: &str) -> (MysqlServer, Authority, MysqlServer) {
+    let first = with_tls(version);
+    let authority = first.authority().clone();
+    let (certificate, key) = authority.issue("other", common_name, names);
+    let server = MysqlOptions::new(version)
+        .setting("ssl_ca", authority.file().to_str().unwrap())
+        .setting("ssl_cert", certificate.to_str().unwrap())
+        .setting("ssl_key", key.to_str().unwrap())
+        .start();
+    server.batch("", "CREATE USER tls@'%' IDENTIFIED BY 'x'");
+    (server, authority, first)
+}
+
+#[tokio::test]
+async fn a_certificate_of_somebody_else_is_refused_where_the_name_counts() {
+    for version in [MysqlVersion::Mariadb10_11, MysqlVersion::Mysql9_7] {
+        let (server, authority, _first) = with_certificate(version, Some("DNS:db.example"), "db.example");
+        let ca = authority.file().display().to_string();
+        let error = encrypted(&server, "127.0.0.1", &format!("ssl-mode=verify-identity&ssl-ca={ca}")).await.unwrap_err();
+        assert_eq!(
+            error.hint(),
+            Some("connect to a name that the server's certificate has, or use `ssl-mode=verify-ca`"),
+            "{error:?}"
+        );
+        assert!(encrypted(&server, "127.0.0.1", &format!("ssl-mode=verify-ca&ssl-ca={ca}")).await.unwrap());
+    }
+}
+
+/// As those that a MySQL server makes for itself.
+#[tokio::test]
+async fn a_certificate_without_other_names_is_for_its_common_name() {
+    let (server, authority, _first) = with_certificate(MysqlVersion::Mariadb10_11, None, "localhost");
+    let ca = authority.file().display().to_string();
+    assert!(encrypted(&server, "localhost", &format!("ssl-mode=verify-identity&ssl-ca={ca}")).await.unwrap());
+    assert!(encrypted(&server, "127.0.0.1", &format!("ssl-mode=verify-ca&ssl-ca={ca}")).await.unwrap());
+    assert!(encrypted(&server, "127.0.0.1", &format!("ssl-mode=verify-identity&ssl-ca={ca}")).await.is_err());
+}
+
+#[tokio::test]
+async fn a_client_shows_its_own_certificate() {
+    for version in VERSIONS {
+        let server = with_tls(version);
+        server.batch("", "CREATE USER shown@'%' IDENTIFIED BY 'x' REQUIRE X509");
+        let authority = server.authority();
+        let (certificate, key) = authority.issue("client", "shown", None);
+        let with = |parameters: String| {
+            setup(&format!("mysql://shown:x@127.0.0.1:{}/information_schema?{parameters}", server.port()))
+        };
+        let ca = authority.file().display().to_string();
+        let shown = format!("ssl-ca={ca}&ssl-cert={}&ssl-key={}", certificate.display(), key.display());
+        Session::open(&with(shown), "test").await.unwrap().close().await;
+        assert!(Session::open(&with(format!("ssl-ca={ca}")), "test").await.is_err());
+        let error = Session::open(&with(format!("ssl-cert={}", ca)), "test").await.err().unwrap();
+        assert!(error.to_string().starts_with("can't read a key"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_refused_where_it_is_asked_for() {
+    let server = MysqlServer::shared(MysqlVersion::Mariadb10_11);
+    let with = |mode: &str| setup(&format!("mysql://root@127.0.0.1:{}/mysql?ssl-mode={mode}", server.port()));
+    for mode in ["required", "verify-ca", "verify-identity"] {
+        let error = Session::open(&with(mode), "test").await.err().unwrap();
+        assert!(error.to_string().contains("the server has none to offer"), "{error}");
+    }
+    assert!(!Session::open(&with("preferred"), "test").await.unwrap().is_encrypted());
+    // Nobody listens on a socket.
+    let url = format!("{}&ssl-mode=required", server.socket_url("mysql"));
+    Session::open(&setup(&url), "test").await.unwrap();
+}
