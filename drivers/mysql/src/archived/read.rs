@@ -1,0 +1,26 @@
+//! Reading `contents.json`.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use dumprestore_driver::{ArchivedNode, Error, PartName, Result};
+
+use super::{CONTENTS, Contents};
+
+/// Reads `contents.json`.
+pub(crate) async fn read_contents(archived: Arc<dyn ArchivedNode>) -> Result<Contents> {
+    let read = tokio::task::spawn_blocking(move || parse_contents(&*archived));
+    read.await.map_err(|error| Error::defect("the `mysql` driver panicked").with_source(error))?
+}
+
+/// Reads `contents.json` on a thread that may block.
+pub(crate) fn parse_contents(archived: &dyn ArchivedNode) -> Result<Contents> {
+    let mut text = Vec::new();
+    archived
+        .read(&PartName::new(CONTENTS)?)?
+        .read_to_end(&mut text)
+        .map_err(|error| Error::io("can't read `contents.json` of the archive", error))?;
+    serde_json::from_slice(&text).map_err(|error| {
+        Error::archive("`contents.json` of the archive is not well formed").with_source(error)
+    })
+}

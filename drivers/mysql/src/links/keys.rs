@@ -1,0 +1,149 @@
+//! The keys that a database holds of things elsewhere: the answer of a query.
+
+use dumprestore_driver::{Digest, Error, ErrorKind, Key, KeySink, Reference, Result};
+
+use crate::connect::{RawRow, Session, code};
+
+/// The query of a `keys:` declaration. Offline.
+///
+/// # Errors
+/// [`ErrorKind::Config`] if it is none.
+pub(crate) fn query_of(keys: &serde_json::Value) -> Result<&str> {
+    match keys.as_str().map(|query| query.trim_end_matches(|c: char| c.is_whitespace() || c == ';')) {
+        Some(query) if query.trim().is_empty() => {
+            Err(Error::config("`keys` is empty").with_hint("write a query whose first column is the key"))
+        }
+        Some(query) => Ok(query),
+        None => Err(Error::config("`keys` of a `mysql` node is a query, as text")
+            .with_hint("such as `keys: \"SELECT image FROM product\"`")),
+    }
+}
+
+/// Hands over what the query finds. A row whose key is null refers to nothing.
+///
+/// The session must be in a transaction that only reads, and in the database that the query is about. It is read as one of
+/// the application's would be, in the server's own modes, but in UTC; afterwards the session is as it was. If `keys` takes
+/// no more, the session is of no more use.
+///
+/// # Errors
+/// [`ErrorKind::Config`] if the query does not fit.
+pub(crate) async fn read_keys(session: &mut Session, query: &str, keys: &mut KeySink<'_>) -> Result<()> {
+    as_application(session).await?;
+    let read = read(session, query, keys).await;
+    let back = as_before(session, read.is_err()).await;
+    read?;
+    back
+}
+
+/// Looks whether [`read_keys`] could read the keys that a query finds. Reads none.
+///
+/// # Errors
+/// As [`read_keys`].
+pub(crate) async fn check(session: &mut Session, query: &str) -> Result<()> {
+    as_application(session).await?;
+    let checked = check_columns(session, query).await;
+    let back = as_before(session, checked.is_err()).await;
+    checked?;
+    back
+}
+
+async fn as_application(session: &mut Session) -> Result<()> {
+    let sql = "SET @dumprestore_results = @@SESSION.character_set_results, @dumprestore_modes = @@SESSION.sql_mode, \
+               SESSION character_set_results = utf8mb4, SESSION sql_mode = @@GLOBAL.sql_mode";
+    session.run(sql).await.map(drop)
+}
+
+async fn as_before(session: &mut Session, failed: bool) -> Result<()> {
+    if failed && session.is_gone() {
+        return Ok(());
+    }
+    let sql =
+        "SET SESSION character_set_results = @dumprestore_results, SESSION sql_mode = @dumprestore_modes";
+    session.run(sql).await.map(drop)
+}
+
+/// The query as a table: so it is one that reads, and nothing that would end the transaction.
+fn within(query: &str) -> String {
+    format!("SELECT * FROM (\n{query}\n) AS keys_of_references")
+}
+
+/// Finds out how many columns it has, without any row.
+async fn check_columns(session: &mut Session, query: &str) -> Result<()> {
+    const OTHER_COLUMNS: u16 = 1222;
+    let refuse = |why: &str| Err(Error::config(why).with_context("keys", query));
+    for nulls in ["NULL", "NULL, NULL"] {
+        let sql = format!("SELECT {nulls} FROM DUAL WHERE FALSE UNION ALL {} WHERE FALSE", within(query));
+        match session.run(sql).await {
+            Ok(_) => return Ok(()),
+            Err(error) if code(&error) == Some(OTHER_COLUMNS) => {}
+            Err(error) => return Err(told(error, query)),
+        }
+    }
+    refuse("the query of `keys` has more than two columns: a key, and its sha256")
+}
+
+async fn read(session: &mut Session, query: &str, keys: &mut KeySink<'_>) -> Result<()> {
+    check_columns(session, query).await?;
+    let mut stopped = None;
+    let taken = session
+        .each(within(query), |row| {
+            let taken = match reference(row) {
+                Found::Nothing => Ok(()),
+                Found::Reference(reference) => keys.push(reference),
+                Found::Malformed(key, what) => keys.push_malformed(key, what),
+            };
+            taken.map_err(|error| {
+                stopped = Some(error);
+                Error::environment("no more keys are taken")
+            })
+        })
+        .await;
+    match (stopped, taken) {
+        (Some(stopped), _) => Err(stopped),
+        (None, Err(error)) => Err(told(error, query)),
+        (None, Ok(_)) => Ok(()),
+    }
+}
+
+fn told(error: Error, query: &str) -> Error {
+    let failed = code(&error);
+    let error = error.with_context("keys", query);
+    let misfit = |hint: &str, error: Error| error.with_kind(ErrorKind::Config).with_hint(hint.to_owned());
+    match failed {
+        Some(1792) => misfit("it may only read: write one `SELECT` whose first column is the key", error),
+        Some(1060) => misfit("give its two columns different names, by `AS`", error),
+        // Syntax, and names of what is not there, or is there twice.
+        Some(
+            1046 | 1052 | 1054 | 1055 | 1056 | 1064 | 1066 | 1109 | 1140 | 1146 | 1222 | 1241 | 1305 | 1356,
+        ) => misfit(
+            "it does not fit the database: write one `SELECT` whose first column is the key; if a release has broken \
+             the database, and it is to be dumped as it is, take the reference out of the configuration for that",
+            error,
+        ),
+        _ => error,
+    }
+}
+
+/// What a row holds.
+#[derive(Debug, PartialEq)]
+enum Found {
+    Nothing,
+    Reference(Reference),
+    /// The row is at fault, not the configuration.
+    Malformed(Key, &'static str),
+}
+
+fn reference(row: &RawRow<'_>) -> Found {
+    let Some(key) = row.get(0).map(Key::new) else { return Found::Nothing };
+    let Some(held) = row.get(1).filter(|held| !held.is_empty()) else {
+        return Found::Reference(Reference { key, digest: None });
+    };
+    // A text of 32 characters is an MD5, not 32 bytes.
+    match Digest::parse(held).filter(|_| held.len() != 32 || !held.is_ascii()) {
+        Some(digest) => Found::Reference(Reference { key, digest: Some(digest) }),
+        None => Found::Malformed(
+            key,
+            "a row holds something else where a sha256 is expected: 64 hexadecimal digits, 32 bytes, or `NULL`",
+        ),
+    }
+}
