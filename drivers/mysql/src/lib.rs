@@ -1,10 +1,14 @@
 //! The driver for MySQL and MariaDB.
 
 mod archived;
+mod catalog;
 mod closest;
 mod config;
 mod connect;
+mod driver;
+mod dump;
 mod export;
+mod inspect;
 mod links;
 mod pattern;
 mod quote;

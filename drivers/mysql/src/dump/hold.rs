@@ -1,0 +1,93 @@
+//! Tables whose engine has no transactions: no snapshot shows them as they were at the cut. So they are kept as they were,
+//! by a lock that lasts until they are dumped.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use dumprestore_driver::{Cancel, Error, Result};
+use tokio::sync::Mutex;
+
+use super::gate::{Tried, insist, lock_tables};
+use crate::config::Setup;
+use crate::connect::Session;
+
+/// `LOCK TABLES … READ`, held by a session of its own. Writers wait; readers don't.
+pub(super) struct Hold {
+    session: Mutex<Option<Session>>,
+    /// Parts of these tables that are still to be dumped.
+    left: AtomicUsize,
+}
+
+impl Hold {
+    /// Locks these tables.
+    ///
+    /// # Errors
+    /// If the login may not, or somebody is in the way until `until`.
+    pub(super) async fn take(
+        setup: &Setup,
+        cancel: &Cancel,
+        tables: &[String],
+        until: Instant,
+    ) -> Result<Self> {
+        let mut session = Session::open(setup, "dump, tables without transactions").await?;
+        session.heed(cancel);
+        match insist(&mut session, &[lock_tables(tables)], Some("UNLOCK TABLES"), until, cancel).await? {
+            Tried::Held(_) => Ok(Self { session: Mutex::new(Some(session)), left: AtomicUsize::new(0) }),
+            Tried::Denied(error) => Err(Error::environment(
+                "tables without transactions can't be dumped as they are at one moment: the login may not lock them",
+            )
+            .with_context("tables", some(tables))
+            .with_hint(
+                "grant it `LOCK TABLES`, or let writers go on with `non_transactional: live`, or convert them to InnoDB",
+            )
+            .with_source(error)),
+        }
+    }
+
+    /// So many parts are to be dumped of them.
+    pub(super) fn expect(&self, parts: usize) {
+        self.left.store(parts, Ordering::SeqCst);
+    }
+
+    /// One of them is dumped. The last lets writers go on.
+    pub(super) async fn done(&self) {
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.release().await;
+        }
+    }
+
+    /// Whether it still holds them: a server may have ended its session.
+    ///
+    /// # Errors
+    /// If not: what is read after that may be of another moment.
+    pub(super) async fn check(&self) -> Result<()> {
+        let mut session = self.session.lock().await;
+        let Some(session) = session.as_mut() else {
+            return Err(Error::defect("tables without transactions are read after they were let go"));
+        };
+        let asked = session.run("DO 0").await;
+        asked.map(drop).map_err(|error| {
+            Error::environment("the lock on tables without transactions was lost while they were dumped")
+                .with_hint("run it again")
+                .with_source(error)
+        })
+    }
+
+    /// Lets writers go on.
+    pub(super) async fn release(&self) {
+        let session = self.session.lock().await.take();
+        if let Some(session) = session {
+            session.close().await;
+        }
+    }
+}
+
+fn some(tables: &[String]) -> String {
+    const MOST: usize = 5;
+    let mut text =
+        tables.iter().take(MOST).map(|name| name.escape_debug().to_string()).collect::<Vec<_>>().join(", ");
+    if tables.len() > MOST {
+        text.push_str(&format!(" and {} more", tables.len() - MOST));
+    }
+    text
+}

@@ -1,0 +1,28 @@
+//! One dump of a database.
+//!
+//! - [`Choice`] (`choice.rs`): which tables and views.
+//! - `pin.rs`: the cut. `gate.rs` keeps everybody out for its moment, by the best means that server and rights allow
+//!   ([`Cut`]); `lanes.rs` has the sessions that share what is seen then; `hold.rs` keeps tables without transactions as
+//!   they were until they are dumped; `position.rs` tells where in the binary log that was.
+//! - `listing.rs`: what is in the dump. `programs.rs` has views, triggers, routines and events, `view_tables.rs` tells what
+//!   a view reads, `reading.rs` how the rows of a table are asked for, and `piece.rs` cuts tables into parts.
+//! - `rows.rs` writes parts.
+//! - [`Snapshot`] (`snapshot.rs`) puts it together.
+
+mod choice;
+mod gate;
+mod hold;
+mod lanes;
+mod listing;
+mod piece;
+mod pin;
+mod position;
+mod programs;
+mod reading;
+mod rows;
+mod snapshot;
+mod view_tables;
+
+pub(crate) use choice::{Choice, Chosen};
+pub(crate) use programs::may_list_routines;
+pub(crate) use snapshot::Snapshot;

@@ -1,0 +1,14 @@
+//! Dumps of real databases, seen from outside.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "what a test can't go on without ends it"
+)]
+
+mod dump_support;
+
+#[path = "dump/content.rs"]
+mod content;
