@@ -10,5 +10,11 @@
 
 mod dump_support;
 
+#[path = "dump/choice.rs"]
+mod choice;
 #[path = "dump/content.rs"]
 mod content;
+#[path = "dump/locks.rs"]
+mod locks;
+#[path = "dump/racing.rs"]
+mod racing;
