@@ -1,10 +1,12 @@
-//! What is worth dumping below a folder: SQLite databases, and folders that people upload into; and PostgreSQL
-//! databases that the environment or the application's files name.
+//! What is worth dumping below a folder: SQLite databases, and folders that people upload into; and databases of
+//! servers (PostgreSQL, MySQL, MariaDB) that the environment or the application's files name.
 
 mod compose;
 mod dotenv;
+mod mysql;
 mod postgres;
 mod rails;
+mod server;
 mod template;
 mod yaml;
 
@@ -16,7 +18,7 @@ use dumprestore::{Environment, Error, Result};
 use rusqlite::{Connection, OpenFlags};
 use walkdir::{DirEntry, WalkDir};
 
-pub(crate) use postgres::PostgresDatabase;
+pub(crate) use server::ServerDatabase;
 
 /// What every SQLite database begins with.
 const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -71,8 +73,8 @@ const MOST_ENTRIES: usize = 200_000;
 #[derive(Debug, Default)]
 pub(crate) struct Discovery {
     pub(crate) databases: Vec<Database>,
-    /// PostgreSQL databases, wherever they are.
-    pub(crate) servers: Vec<PostgresDatabase>,
+    /// Databases of servers, wherever they are.
+    pub(crate) servers: Vec<ServerDatabase>,
     /// Files that may name a database, and can't be understood.
     pub(crate) unread: Vec<String>,
     pub(crate) folders: Vec<PathBuf>,
@@ -101,7 +103,7 @@ impl Discovery {
             Error::io("can't look around", error).with_context("folder", folder.display())
         })?;
         let mut found = Self::default();
-        found.servers = postgres::look(folder, environment, &mut found.unread);
+        found.servers = server::look(folder, environment, &mut found.unread);
         let walk = WalkDir::new(folder).max_depth(DEEPEST).sort_by_file_name().into_iter();
         for (nth, entry) in walk.filter_entry(is_worth_a_look).enumerate() {
             if nth > MOST_ENTRIES {

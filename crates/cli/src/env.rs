@@ -11,7 +11,16 @@ const NO_COLOR: &str = "NO_COLOR";
 const TERM: &str = "TERM";
 
 /// Variables in which applications are given the URL of their database: `init` looks for them.
-pub(crate) const DATABASE_URLS: [&str; 3] = ["DATABASE_URL", "POSTGRES_URL", "POSTGRESQL_URL"];
+pub(crate) const DATABASE_URLS: [&str; 8] = [
+    "DATABASE_URL",
+    "POSTGRES_URL",
+    "POSTGRESQL_URL",
+    "MYSQL_URL",
+    "MARIADB_URL",
+    "JAWSDB_URL",
+    "JAWSDB_MARIA_URL",
+    "CLEARDB_DATABASE_URL",
+];
 /// Variables that every client of PostgreSQL heeds, and the parameters that they stand for: `init` looks for them.
 pub(crate) const LIBPQ: [(&str, &str); 5] = [
     ("PGSERVICE", "service"),

@@ -3,6 +3,7 @@
 use dumprestore::Registry;
 use dumprestore_command::CommandConfig;
 use dumprestore_filesystem::FilesystemConfig;
+use dumprestore_mysql::MysqlConfig;
 use dumprestore_postgres::PostgresConfig;
 use dumprestore_sqlite::SqliteConfig;
 
@@ -11,6 +12,7 @@ pub(crate) fn stock_drivers() -> Registry {
     Registry::new()
         .with::<SqliteConfig>()
         .with::<PostgresConfig>()
+        .with::<MysqlConfig>()
         .with::<FilesystemConfig>()
         .with::<CommandConfig>()
 }

@@ -102,7 +102,7 @@ fn the_environment_and_env_files_are_referred_to_and_the_same_database_is_found_
         ("PGHOST", "/run/postgresql"),
         ("PGDATABASE", "metrics"),
         ("PGPASSWORD", "n0t-to-be-seen-9"),
-        ("POSTGRES_URL", "mysql://x/y"),
+        ("POSTGRES_URL", "mongodb://x/y"),
     ];
     let (ran, text) = init(&shop, &environment);
     assert_eq!(ran.code, 0, "{}", ran.transcript());
@@ -110,13 +110,13 @@ fn the_environment_and_env_files_are_referred_to_and_the_same_database_is_found_
 }
 
 #[test]
-fn what_is_no_postgresql_or_can_t_be_understood_makes_no_node() {
+fn what_is_no_such_server_or_can_t_be_understood_makes_no_node() {
     let shop = Shop::empty();
-    std::fs::write(shop.path(".env"), "DB_CONNECTION=mysql\nDB_DATABASE=x\nDATABASE_URL=mysql://x/y\n")
+    std::fs::write(shop.path(".env"), "DB_CONNECTION=sqlsrv\nDB_DATABASE=x\nDATABASE_URL=sqlserver://x/y\n")
         .unwrap();
     std::fs::write(
         shop.path("compose.yml"),
-        "services: { db: { image: \"mysql:8\" }, x: { image: postgrest } }",
+        "services: { db: { image: \"mongo:8\" }, x: { image: postgrest } }",
     )
     .unwrap();
     let (ran, text) = init(&shop, &[("PGUSER", "somebody"), ("PGPORT", "5433")]);

@@ -10,7 +10,7 @@ use dumprestore::{Error, Result};
 use serde_json::json;
 
 use crate::console::counted;
-use crate::discovery::{Database, Discovery, PostgresDatabase};
+use crate::discovery::{Database, Discovery, ServerDatabase};
 use crate::exit::Exit;
 use crate::session::{Ended, Session};
 
@@ -19,7 +19,7 @@ Examples:
   cd /srv/shop && dumprestore init && dumprestore check
   dumprestore init -c config/dumprestore.yaml
 
-Looks below the folder of the configuration for SQLite databases and folders of uploads; and for PostgreSQL databases in the environment (DATABASE_URL, PGDATABASE and their like), .env files, Compose files and config/database.yml. Passwords are referred to, and never copied. It never overwrites.";
+Looks below the folder of the configuration for SQLite databases and folders of uploads; and for PostgreSQL, MySQL and MariaDB databases in the environment (DATABASE_URL, PGDATABASE and their like), .env files, Compose files and config/database.yml. Passwords are referred to, and never copied. It never overwrites.";
 
 /// Write a commented configuration from what is found here
 #[derive(Debug, Args)]
@@ -153,8 +153,8 @@ fn node(text: &mut String, name: &str, driver: &str, path: &Path) {
 }
 
 /// Its values have variables in them, and are text all the same.
-fn server_node(text: &mut String, name: &str, server: &PostgresDatabase, referent: Option<&str>) {
-    let _ = write!(text, "  - name: {}\n    driver: postgres\n", scalar(name));
+fn server_node(text: &mut String, name: &str, server: &ServerDatabase, referent: Option<&str>) {
+    let _ = write!(text, "  - name: {}\n    driver: {}\n", scalar(name), server.family.driver());
     for remark in &server.remarks {
         let _ = writeln!(text, "    # {}", remark.replace(char::is_control, " "));
     }

@@ -1,24 +1,72 @@
-//! PostgreSQL in a Compose file.
+//! Databases of servers in a Compose file.
 
 use std::path::Path;
 
 use super::dotenv::DotEnv;
-use super::postgres::PostgresDatabase;
+use super::server::{Family, Parts, ServerDatabase};
 use super::template::Template;
 use super::yaml::Yaml;
 use super::{read_small, variable_of};
 
 /// In the order in which Compose looks for them; the first is it.
 const FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
-/// Images that are a server of PostgreSQL, by the last part of their names.
-const IMAGES: [&str; 8] =
-    ["postgres", "postgresql", "postgis", "pgvector", "timescaledb", "timescaledb-ha", "citus", "paradedb"];
-const PORT: &str = "5432";
+/// What a Compose file says of a server, by its family.
+struct Server {
+    family: Family,
+    /// Images, by the last part of their names.
+    images: &'static [&'static str],
+    port: &'static str,
+    /// The variables of the images.
+    users: &'static [&'static str],
+    /// Who it is without them.
+    superuser: &'static str,
+    databases: &'static [&'static str],
+    passwords: &'static [&'static str],
+    /// The one for a password that stands there, if there is only one server.
+    password: &'static str,
+    /// What clients heed on their own.
+    heeded: &'static str,
+}
+
+const SERVERS: [Server; 2] = [
+    Server {
+        family: Family::Postgres,
+        images: &[
+            "postgres",
+            "postgresql",
+            "postgis",
+            "pgvector",
+            "timescaledb",
+            "timescaledb-ha",
+            "citus",
+            "paradedb",
+        ],
+        port: "5432",
+        users: &["POSTGRES_USER", "POSTGRESQL_USERNAME"],
+        superuser: "postgres",
+        databases: &["POSTGRES_DB", "POSTGRESQL_DATABASE"],
+        passwords: &["POSTGRES_PASSWORD", "POSTGRESQL_PASSWORD"],
+        password: "POSTGRES_PASSWORD",
+        heeded: "`PGPASSWORD` and `.pgpass`",
+    },
+    Server {
+        family: Family::Mysql,
+        images: &["mysql", "mysql-server", "mariadb", "percona", "percona-server"],
+        port: "3306",
+        // The image's user has no rights beyond the database, which a restore needs: so it is root.
+        users: &[],
+        superuser: "root",
+        databases: &["MYSQL_DATABASE", "MARIADB_DATABASE"],
+        passwords: &["MYSQL_ROOT_PASSWORD", "MARIADB_ROOT_PASSWORD"],
+        password: "MYSQL_ROOT_PASSWORD",
+        heeded: "`MYSQL_PWD` and `my.cnf`",
+    },
+];
 
 /// Values of variables, as far as they are known.
 type Known<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-pub(super) fn look(folder: &Path, known: Known<'_>, unread: &mut Vec<String>) -> Vec<PostgresDatabase> {
+pub(super) fn look(folder: &Path, known: Known<'_>, unread: &mut Vec<String>) -> Vec<ServerDatabase> {
     let text = FILES.iter().find_map(|file| Some((*file, read_small(&folder.join(file))?)));
     let Some((file, text)) = text else { return Vec::new() };
     let Some(yaml) = Yaml::parse(&text) else {
@@ -26,18 +74,19 @@ pub(super) fn look(folder: &Path, known: Known<'_>, unread: &mut Vec<String>) ->
         return Vec::new();
     };
     let services = yaml.get("services").map(Yaml::entries).unwrap_or_default();
-    let servers: Vec<_> = services.iter().filter(|(_, service)| is_server(service)).collect();
-    let alone = servers.len() == 1;
-    let service = |(name, service): &&(String, Yaml)| {
-        Service { folder, file, name, service, all: &yaml, alone }.database(known)
+    let servers: Vec<_> =
+        services.iter().filter_map(|(name, service)| Some((name, service, server_of(service)?))).collect();
+    let service = |(name, service, server): &(&String, &Yaml, &'static Server)| {
+        let alone = servers.iter().filter(|(_, _, other)| other.family == server.family).count() == 1;
+        Service { folder, file, name, service, all: &yaml, alone, server }.database(known)
     };
     servers.iter().map(service).collect()
 }
 
-fn is_server(service: &Yaml) -> bool {
-    let image = service.text_of("image").unwrap_or_default();
-    let last = image.rsplit('/').next().unwrap_or_default();
-    IMAGES.contains(&last.split([':', '@']).next().unwrap_or_default())
+fn server_of(service: &Yaml) -> Option<&'static Server> {
+    let image = service.text_of("image")?;
+    let last = image.rsplit('/').next()?.split([':', '@']).next()?;
+    SERVERS.iter().find(|server| server.images.contains(&last))
 }
 
 struct Service<'a> {
@@ -46,30 +95,44 @@ struct Service<'a> {
     name: &'a str,
     service: &'a Yaml,
     all: &'a Yaml,
-    /// Whether it is the only server.
+    /// Whether it is the only server of its family.
     alone: bool,
+    server: &'static Server,
 }
 
 impl Service<'_> {
-    fn database(&self, known: Known<'_>) -> PostgresDatabase {
-        let user = self.variable(&["POSTGRES_USER", "POSTGRESQL_USERNAME"]);
-        let user = user.unwrap_or_else(|| Template::literal("postgres"));
-        let name = self.variable(&["POSTGRES_DB", "POSTGRESQL_DATABASE"]).unwrap_or_else(|| user.clone());
+    fn database(&self, known: Known<'_>) -> ServerDatabase {
+        let family = self.server.family;
+        let user = self.variable(self.server.users);
+        let user = user.unwrap_or_else(|| Template::literal(self.server.superuser));
         let mut remarks = vec![format!("From the service `{}` in `{}`.", self.name, self.file)];
-        let mut parameters = match self.published() {
-            Some((host, port)) => vec![host.parameter("host"), port.parameter("port")],
+        let database = self.variable(self.server.databases).or_else(|| self.unnamed(&user, &mut remarks));
+        let (host, port) = match self.published() {
+            Some((host, port)) => (host, Some(port)),
             None => {
                 remarks.push(format!(
-                    "It publishes no fixed port: run where `{}` is a host, or have Compose publish {PORT}.",
-                    self.name
+                    "It publishes no fixed port: run where `{}` is a host, or have Compose publish {}.",
+                    self.name, self.server.port
                 ));
-                vec![Template::literal(self.name).parameter("host")]
+                (Template::literal(self.name), None)
             }
         };
-        parameters.extend([user.parameter("user"), name.parameter("dbname")]);
-        let mut options = vec![("url", parameters.join(" "))];
+        let parts = Parts { host: Some(host), port, user: Some(user), database, socket: None };
+        let mut options = vec![("url", family.url(&parts))];
         options.extend(self.password(&mut remarks).map(|password| ("password", password)));
-        PostgresDatabase { options, remarks, name: name.value(known) }
+        let name = parts.database.and_then(|database| database.value(known));
+        ServerDatabase { family, options, remarks, name }
+    }
+
+    /// The database of a service that names none.
+    fn unnamed(&self, user: &Template, remarks: &mut Vec<String>) -> Option<Template> {
+        match self.server.family {
+            Family::Postgres => Some(user.clone()),
+            Family::Mysql => {
+                remarks.push("It names no database: write the name at the end of `url`.".to_owned());
+                None
+            }
+        }
     }
 
     /// What the service's environment has under the first of these names.
@@ -99,18 +162,20 @@ impl Service<'_> {
 
     /// A reference to the password: never itself.
     fn password(&self, remarks: &mut Vec<String>) -> Option<String> {
-        const FILES: [&str; 2] = ["POSTGRES_PASSWORD_FILE", "POSTGRESQL_PASSWORD_FILE"];
-        const VALUES: [&str; 2] = ["POSTGRES_PASSWORD", "POSTGRESQL_PASSWORD"];
-        if let Some(path) = self.variable(&FILES).and_then(|path| self.secret_file(&path)) {
+        let values = self.server.passwords;
+        let files: Vec<String> = values.iter().map(|name| format!("{name}_FILE")).collect();
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        if let Some(path) = self.variable(&files).and_then(|path| self.secret_file(&path)) {
             return Some(format!("file:{}", path.replace("${", "$${")));
         }
-        let Some(value) = self.variable(&VALUES) else {
-            remarks.push("It has no password there; `PGPASSWORD` and `.pgpass` are heeded.".to_owned());
+        let Some(value) = self.variable(values) else {
+            remarks.push(format!("It has no password there; {} are heeded.", self.server.heeded));
             return None;
         };
         let variable = value.only_variable().map(str::to_owned).unwrap_or_else(|| {
-            let place = self.in_files(&VALUES).map_or_else(|| self.file.to_owned(), |(file, _)| file);
-            let variable = if self.alone { VALUES[0].to_owned() } else { variable_of(self.name, VALUES[0]) };
+            let place = self.in_files(values).map_or_else(|| self.file.to_owned(), |(file, _)| file);
+            let own = self.server.password;
+            let variable = if self.alone { own.to_owned() } else { variable_of(self.name, own) };
             remarks.push(format!(
                 "The password stands in `{place}`: have it in `{variable}` in the environment."
             ));
@@ -129,9 +194,9 @@ impl Service<'_> {
     /// The address and the port on this machine.
     fn published(&self) -> Option<(Template, Template)> {
         self.service.get("ports")?.elements().iter().find_map(|port| match port {
-            Yaml::Text(text) => published(text),
+            Yaml::Text(text) => published(text, self.server.port),
             long => {
-                let target = long.text_of("target")? == PORT;
+                let target = long.text_of("target")? == self.server.port;
                 let host = long.text_of("host_ip").unwrap_or_default();
                 let port = long.text_of("published").filter(|_| target)?;
                 Some((local(host), Template::parse(port)))
@@ -140,10 +205,10 @@ impl Service<'_> {
     }
 }
 
-/// `[HOST:]PORT:5432[/tcp]`.
-fn published(text: &str) -> Option<(Template, Template)> {
+/// `[HOST:]PORT:5432[/tcp]`, where the last is the server's own.
+fn published(text: &str, own: &str) -> Option<(Template, Template)> {
     let text = text.strip_suffix("/tcp").unwrap_or(text);
-    let here = text.strip_suffix(PORT)?.strip_suffix(':')?;
+    let here = text.strip_suffix(own)?.strip_suffix(':')?;
     // A variable may have a colon in it.
     let end = here.find("${").unwrap_or(here.len());
     let (host, port) = match here.get(..end)?.rfind(':') {
@@ -168,7 +233,8 @@ mod tests {
     #[test]
     fn published_ports_are_read_in_all_their_forms() {
         let of = |text: &str| {
-            published(text).map(|(host, port)| format!("{} {}", host.parameter("h"), port.parameter("p")))
+            published(text, "5432")
+                .map(|(host, port)| format!("{} {}", host.parameter("h"), port.parameter("p")))
         };
         for (text, read) in [
             ("5432:5432", Some("h=127.0.0.1 p=5432")),
@@ -187,15 +253,27 @@ mod tests {
 
     #[test]
     fn only_servers_are_servers() {
-        let is =
-            |image: &str| is_server(&Yaml::Map(vec![("image".to_owned(), Yaml::Text(image.to_owned()))]));
+        let family = |image: &str| {
+            let service = Yaml::Map(vec![("image".to_owned(), Yaml::Text(image.to_owned()))]);
+            server_of(&service).map(|server| server.family)
+        };
         for image in
             ["postgres", "postgres:16-alpine", "docker.io/library/postgres@sha256:0", "postgis/postgis:16"]
         {
-            assert!(is(image), "{image}");
+            assert_eq!(family(image), Some(Family::Postgres), "{image}");
         }
-        for image in ["postgrest/postgrest", "dpage/pgadmin4", "quay.io/postgres-exporter:1", "mysql"] {
-            assert!(!is(image), "{image}");
+        for image in [
+            "mysql:8.4",
+            "docker.io/library/mariadb@sha256:0",
+            "bitnami/mariadb",
+            "percona/percona-server:8.0",
+        ] {
+            assert_eq!(family(image), Some(Family::Mysql), "{image}");
+        }
+        for image in
+            ["postgrest/postgrest", "dpage/pgadmin4", "quay.io/postgres-exporter:1", "prom/mysqld-exporter"]
+        {
+            assert_eq!(family(image), None, "{image}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! PostgreSQL in the `config/database.yml` of a Rails application.
+//! Databases of servers in the `config/database.yml` of a Rails application.
 
 use std::path::Path;
 
-use super::postgres::{PostgresDatabase, is_postgres, name_in};
+use super::server::{Family, Parts, ServerDatabase, name_in};
 use super::template::Template;
 use super::yaml::Yaml;
 use super::{read_small, variable_of};
@@ -17,7 +17,7 @@ pub(super) fn look(
     known: &dyn Fn(&str) -> Option<String>,
     replaced: bool,
     unread: &mut Vec<String>,
-) -> Vec<PostgresDatabase> {
+) -> Vec<ServerDatabase> {
     let Some(text) = read_small(&folder.join(FILE)) else { return Vec::new() };
     let Some(yaml) = Yaml::parse(&without_ruby(&text)) else {
         unread.push(FILE.to_owned());
@@ -47,41 +47,44 @@ fn database(
     name: &str,
     place: String,
     known: &dyn Fn(&str) -> Option<String>,
-) -> Option<PostgresDatabase> {
+) -> Option<ServerDatabase> {
     let url = section.text_of("url").unwrap_or_default();
     let variable = Template::parse(url).only_variable().map(str::to_owned);
     if let Some(variable) = variable {
         let value = known(&variable).filter(|value| !value.is_empty());
-        let is_ours = value.as_deref().map_or_else(|| is_adapter(section), is_postgres);
-        return is_ours.then(|| PostgresDatabase {
+        return Some(ServerDatabase {
+            family: value.as_deref().map_or_else(|| of_adapter(section), Family::of_url)?,
             options: vec![("url", format!("${{{variable}}}"))],
             remarks: vec![place],
             name: value.as_deref().and_then(name_in),
         });
     }
-    if is_postgres(url) {
+    if let Some(family) = Family::of_url(url) {
         // It may hold a password.
         let variable = variable_of(name, "DATABASE_URL");
         let remark = format!("The URL stands there: have it in `{variable}` in the environment.");
         let options = vec![("url", format!("${{{variable}}}"))];
-        return Some(PostgresDatabase { options, remarks: vec![place, remark], name: name_in(url) });
+        return Some(ServerDatabase { family, options, remarks: vec![place, remark], name: name_in(url) });
     }
-    let database = section.text_of("database").filter(|_| is_adapter(section)).map(Template::parse)?;
-    let parts = [("host", "host"), ("port", "port"), ("username", "user")];
-    let mut parameters: Vec<String> = parts
-        .iter()
-        .filter_map(|(key, parameter)| Some(Template::parse(section.text_of(key)?).parameter(parameter)))
-        .collect();
-    parameters.push(database.parameter("dbname"));
-    let mut options = vec![("url", parameters.join(" "))];
+    let family = of_adapter(section)?;
+    let part = |key: &str| section.text_of(key).map(Template::parse);
+    let parts = Parts {
+        host: part("host"),
+        port: part("port"),
+        user: part("username"),
+        database: Some(part("database")?),
+        socket: part("socket"),
+    };
+    let mut options = vec![("url", family.url(&parts))];
     let mut remarks = vec![place];
     options
         .extend(section.text_of("password").map(|value| ("password", password(value, name, &mut remarks))));
-    Some(PostgresDatabase { options, remarks, name: database.value(known) })
+    let name = parts.database.and_then(|database| database.value(known));
+    Some(ServerDatabase { family, options, remarks, name })
 }
 
-fn is_adapter(section: &Yaml) -> bool {
-    matches!(section.text_of("adapter"), Some("postgresql" | "postgis"))
+fn of_adapter(section: &Yaml) -> Option<Family> {
+    Family::of_adapter(section.text_of("adapter")?)
 }
 
 /// A reference to the password: never itself.

@@ -71,6 +71,29 @@ impl Template {
             pieces => format!("{name}='{}'", pieces.iter().map(written).collect::<String>()),
         }
     }
+
+    /// As our configuration writes it, as a part of a URL.
+    pub(super) fn in_url(&self) -> String {
+        match &self.0[..] {
+            // An address of IPv6.
+            [Piece::Text(text)] if text.parse::<std::net::Ipv6Addr>().is_ok() => format!("[{text}]"),
+            pieces => pieces.iter().map(in_url).collect(),
+        }
+    }
+}
+
+fn in_url(piece: &Piece) -> String {
+    let escaped = |text: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte);
+        let escape =
+            |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+        text.bytes().map(escape).collect::<String>()
+    };
+    match piece {
+        Piece::Text(text) => escaped(text),
+        Piece::Variable { name, default: None } => format!("${{{name}}}"),
+        Piece::Variable { name, default: Some(default) } => format!("${{{name}:-{}}}", escaped(default)),
+    }
 }
 
 fn written(piece: &Piece) -> String {

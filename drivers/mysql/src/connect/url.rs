@@ -7,6 +7,19 @@ use percent_encoding::percent_decode_str;
 
 use super::parameters::Parameters;
 
+/// What frameworks write into the URLs of applications, and is of no concern here.
+const OF_FRAMEWORKS: [&str; 9] = [
+    "charset",
+    "collation",
+    "encoding",
+    "parsetime",
+    "pool",
+    "prepared_statements",
+    "reconnect",
+    "serverversion",
+    "timeout",
+];
+
 fn bad(why: &str) -> Error {
     Error::config(format!("`url` {why}")).with_hint(
         "write `mysql://USER@HOST:PORT/DATABASE`, with characters that mean something there as `%40`",
@@ -21,7 +34,8 @@ pub(super) fn parse(text: &str) -> Result<Parameters> {
     let text = text.trim();
     let (scheme, rest) = text.split_once("://").ok_or_else(|| bad("is not a URL"))?;
     match scheme.to_ascii_lowercase().as_str() {
-        "mysql" | "mariadb" => read(rest),
+        // Some frameworks name their adapter there.
+        "mysql" | "mariadb" | "mysql2" | "trilogy" => read(rest),
         "postgres" | "postgresql" => {
             Err(bad("is of PostgreSQL").with_hint("use the driver `postgres` for this node"))
         }
@@ -60,7 +74,10 @@ fn read(rest: &str) -> Result<Parameters> {
     parameters.set("database", decode(database)?);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').ok_or_else(|| bad("has a parameter without a value"))?;
-        parameters.set_named(&decode(name)?, decode(value)?)?;
+        let name = decode(name)?;
+        if !OF_FRAMEWORKS.contains(&name.to_ascii_lowercase().as_str()) {
+            parameters.set_named(&name, decode(value)?)?;
+        }
     }
     Ok(parameters)
 }

@@ -100,7 +100,9 @@ fn a_password_with_unescaped_signs_is_read_up_to_the_last_at() {
 
 #[test]
 fn a_url_of_another_kind_of_database_is_told_apart() {
-    for (url, hint) in [("postgres://u@h/d", "`postgres`"), ("redis://h", "`redis`"), ("sqlite://x", "`sqlite`")] {
+    for (url, hint) in
+        [("postgres://u@h/d", "`postgres`"), ("redis://h", "`redis`"), ("sqlite://x", "`sqlite`")]
+    {
         let error = try_setup(MysqlConfig::new(url)).unwrap_err();
         assert!(error.hint().unwrap().contains(hint), "{url}: {error:?}");
     }
@@ -161,12 +163,16 @@ fn relative_files_begin_at_the_configuration() {
 #[test]
 fn what_the_url_leaves_out_comes_from_the_environment() {
     let mut variables = nobody();
-    for (name, value) in
-        [("MYSQL_HOST", "other"), ("MYSQL_TCP_PORT", "3399"), ("MYSQL_PWD", "of-env"), ("MYSQL_UNIX_PORT", "/s")]
-    {
+    for (name, value) in [
+        ("MYSQL_HOST", "other"),
+        ("MYSQL_TCP_PORT", "3399"),
+        ("MYSQL_PWD", "of-env"),
+        ("MYSQL_UNIX_PORT", "/s"),
+    ] {
         variables.push((name.to_owned(), value.to_owned()));
     }
-    let read = |url: &str| MysqlConfig::new(url).with_variables(variables.clone()).setup(&context()).unwrap().target;
+    let read =
+        |url: &str| MysqlConfig::new(url).with_variables(variables.clone()).setup(&context()).unwrap().target;
     let target = read("mysql://u@/d");
     assert_eq!((target.place.to_string().as_str(), password_of(&target)), ("other:3399", Some("of-env")));
     assert_eq!(read("mysql://u:own@db/d").place.to_string(), "db:3399");
@@ -176,4 +182,15 @@ fn what_the_url_leaves_out_comes_from_the_environment() {
     // The socket of this machine is meant only where this machine is.
     assert_eq!(read("mysql://u@localhost/d").place, Place::Socket("/s".into()));
     assert_eq!(read("mysql://u@localhost:3306/d").place.to_string(), "localhost:3306");
+}
+
+#[test]
+fn the_urls_of_frameworks_are_taken_as_they_are() {
+    for url in [
+        "mysql://app:p@127.0.0.1:3306/shop?serverVersion=8.0.32&charset=utf8mb4",
+        "mysql2://app:p@127.0.0.1/shop?reconnect=true&pool=5",
+        "trilogy://app:p@127.0.0.1/shop",
+    ] {
+        assert_eq!(setup(url).target.database, "shop", "{url}");
+    }
 }
