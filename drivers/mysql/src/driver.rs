@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dumprestore_driver::{
-    ArchivedNode, BuildContext, Capabilities, Changes, Driver, DriverConfig, Error, Formats, Inspection,
+    ArchivedNode, BuildContext, Capabilities, Changes, Driver, DriverConfig, Formats, Inspection,
     Lanes, Linked, OpenContext, Partial, Placement, Result, Selection, Source, StageContext, Staging, Token,
     Undo, View, async_trait,
 };
@@ -14,6 +14,7 @@ use crate::dump::{Choice, Snapshot};
 use crate::export;
 use crate::inspect::{self, Declared};
 use crate::links;
+use crate::restore::{self, Restore};
 
 /// The format of the parts: see `archived/`.
 const FORMATS: Formats = Formats::only(1);
@@ -94,17 +95,25 @@ impl Driver for MysqlDriver {
         Ok(Box::new(Snapshot::new(self.setup.clone(), cx)?))
     }
 
-    async fn changes(&self, archived: Arc<dyn ArchivedNode>, _cx: &StageContext) -> Result<Changes> {
+    async fn changes(&self, archived: Arc<dyn ArchivedNode>, cx: &StageContext) -> Result<Changes> {
         FORMATS.check(MysqlConfig::KIND, &*archived)?;
-        Err(Error::unsupported("restores of MySQL are on their way"))
+        restore::changes(&self.setup, archived, cx).await
     }
 
-    async fn stage(&self, archived: Arc<dyn ArchivedNode>, _cx: StageContext) -> Result<Box<dyn Staging>> {
+    async fn stage(&self, archived: Arc<dyn ArchivedNode>, cx: StageContext) -> Result<Box<dyn Staging>> {
         FORMATS.check(MysqlConfig::KIND, &*archived)?;
-        Err(Error::unsupported("restores of MySQL are on their way"))
+        Ok(Box::new(Restore::of_archive(&self.setup, archived, cx).await?))
     }
 
-    async fn resume(&self, _token: &Token, _cx: StageContext) -> Result<Box<dyn Staging>> {
-        Err(Error::unsupported("restores of MySQL are on their way"))
+    async fn stage_previous(&self, kept: &Token, cx: StageContext) -> Result<Box<dyn Staging>> {
+        Ok(Box::new(Restore::of_kept(&self.setup, kept, cx)?))
+    }
+
+    async fn discard_previous(&self, kept: &Token) -> Result<()> {
+        restore::discard(&self.setup, kept).await
+    }
+
+    async fn resume(&self, token: &Token, cx: StageContext) -> Result<Box<dyn Staging>> {
+        Ok(Box::new(Restore::of_token(&self.setup, token, cx)?))
     }
 }

@@ -12,5 +12,6 @@ mod inspect;
 mod links;
 mod pattern;
 mod quote;
+mod restore;
 
 pub use config::{Definers, MysqlConfig, NonTransactional};

@@ -1,0 +1,301 @@
+//! What is staged takes the place of what is live, and gives it back.
+//!
+//! At every moment a database beside the live one says what belongs to the tables that are not live (`state.rs`), and a
+//! marker which those are (`swap.rs`). So commit and rollback begin by looking, and go on from wherever a crash has left
+//! them. Nothing that was there before goes until `finish`.
+
+use dumprestore_driver::{Error, OldState, Result};
+
+use super::apply::Turn;
+use super::entry::{Kept, Staged, Step};
+use super::live;
+use super::names::{DEFINITIONS, MARKER, Names};
+use super::server::{Server, identity};
+use super::state::{State, Whole};
+use super::swap::{Swap, drop_views_in_the_way, strangers, tables};
+use super::{Origin, Restore};
+use crate::catalog;
+use crate::config::Setup;
+use crate::connect::Session;
+use crate::quote;
+
+impl Restore {
+    /// The database that the tables come from.
+    pub(super) fn source(&self) -> &str {
+        match &self.entry.staged {
+            Staged::Made => &self.names.staging,
+            Staged::Kept { database, .. } => database,
+        }
+    }
+
+    pub(super) async fn commit(&mut self) -> Result<()> {
+        match self.entry.step {
+            Step::Committed => return Ok(()),
+            Step::Prepared => {}
+            Step::Planned | Step::Begun => {
+                return Err(Error::defect("a restore is committed that is not prepared"));
+            }
+        }
+        self.lanes.close().await;
+        let mut session = self.changing().await?;
+        let mut incoming = self.incoming(&mut session).await?;
+        let is_swapped = tables(&mut session, &self.names.old).await?.contains(MARKER);
+        let outgoing = match is_swapped {
+            true => self.outgoing(&mut session).await?,
+            false => self.note_outgoing(&mut session, &mut incoming).await?,
+        };
+        let turn = Turn { live: &self.names.live, aside: &self.names.old, from: &outgoing, to: &incoming };
+        let swap = Swap { server: &self.server, turn, source: self.source(), aside: &self.names.old };
+        if !is_swapped {
+            self.cancel.check()?;
+            if outgoing.database == Whole::Absent {
+                self.make_live(&mut session, &incoming).await?;
+            }
+            drop_views_in_the_way(&mut session, turn).await?;
+        }
+        swap.perform(&mut session, Some(&self.cancel)).await?;
+        let told = turn.perform(&mut session, &self.server, None).await?;
+        self.drop_live_if_absent(&mut session, &incoming).await?;
+        session.close().await;
+        told.into_iter().for_each(|entry| self.tell(entry));
+        self.entry.step = Step::Committed;
+        Ok(())
+    }
+
+    pub(super) async fn rollback(&mut self) -> Result<()> {
+        self.lanes.close().await;
+        self.server.wait_until_up().await;
+        let mut session = self.changing().await?;
+        let outgoing = State::load(&mut session, &self.names.old).await?;
+        let outgoing = outgoing.filter(|state| state.run == self.entry.run && state.complete);
+        if let Some(outgoing) = outgoing {
+            self.put_back(&mut session, &outgoing).await.map_err(|error| self.stuck(error))?;
+        }
+        drop_ours(&mut session, &self.names.old, &self.entry.run, &[]).await?;
+        if self.entry.staged == Staged::Made {
+            let staged = State::load(&mut session, &self.names.staging).await?;
+            let known = staged.filter(|state| state.run == self.entry.run);
+            // What is not yet noted there was made by us as well: nobody else makes tables in a database of that name.
+            let tables = tables(&mut session, &self.names.staging).await?;
+            let all: Vec<String> = known.map(|_| tables.into_iter().collect()).unwrap_or_default();
+            drop_ours(&mut session, &self.names.staging, &self.entry.run, &all).await?;
+        }
+        session.close().await;
+        self.entry.step = Step::Planned;
+        Ok(())
+    }
+
+    pub(super) async fn finish(&mut self, old: OldState) -> Result<Option<Kept>> {
+        if self.entry.step != Step::Committed {
+            return Err(Error::defect("a restore is finished that is not committed"));
+        }
+        let mut session = self.changing().await?;
+        let kept = match old {
+            OldState::Drop => {
+                drop_kept(&mut session, &self.names.old, &self.entry.run).await?;
+                None
+            }
+            OldState::Keep => Some(self.entry.kept()),
+        };
+        // Its tables have gone to the live database: what is left is ours.
+        let source = self.source().to_owned();
+        drop_ours(&mut session, &source, self.entry.run_of_staged(), &[]).await?;
+        session.close().await;
+        Ok(kept)
+    }
+
+    /// A session to change the live database from, once it is sure that it is the right server, and nobody of an earlier
+    /// process is at work.
+    async fn changing(&self) -> Result<Session> {
+        let mut session = self.server.session().await?;
+        self.entry.check_server(identity(&mut session).await.as_deref())?;
+        if self.origin == Origin::Resumed || self.entry.step < Step::Committed {
+            self.server.end_left_sessions(&mut session).await?;
+        }
+        session.close().await;
+        self.server.changing().await
+    }
+
+    /// What is swapped in.
+    pub(super) async fn incoming(&self, session: &mut Session) -> Result<State> {
+        let database = self.source();
+        let state = State::load(session, database).await?;
+        let run = self.entry.run_of_staged();
+        state.filter(|state| state.run == run && state.complete).ok_or_else(|| {
+            Error::environment("what is to be swapped in is gone")
+                .with_context("database", database)
+                .with_hint("somebody has dropped it, or the restore was rolled back: restore again")
+        })
+    }
+
+    async fn outgoing(&self, session: &mut Session) -> Result<State> {
+        let state = State::load(session, &self.names.old).await?;
+        state.filter(|state| state.run == self.entry.run && state.complete).ok_or_else(|| {
+            Error::stuck("it is not known what the live database was like before")
+                .with_context("table", format!("{}.{DEFINITIONS}", self.names.old))
+                .with_hint("somebody has changed it: its tables can be moved back by hand, with `RENAME TABLE`")
+        })
+    }
+
+    /// Writes down everything that is swapped out, before anything of it is changed.
+    async fn note_outgoing(&self, session: &mut Session, incoming: &mut State) -> Result<State> {
+        let live = &self.names.live;
+        let before = State::load(session, &self.names.old).await?;
+        if let Some(before) = before.filter(|before| before.run == self.entry.run && before.complete) {
+            // A crash came before the swap, but perhaps after triggers were dropped for it.
+            let turn = Turn { live, aside: self.source(), from: incoming, to: &before };
+            turn.perform(session, &self.server, Some(&self.cancel)).await?;
+        }
+        let outgoing = live::outgoing(session, live, &self.entry.run, incoming).await?;
+        if incoming.live_triggers {
+            let of_incoming = outgoing.triggers.iter().filter(|trigger| incoming.has_table(&trigger.table));
+            incoming.triggers = of_incoming.cloned().collect();
+        }
+        self.add_outer_keys(incoming, &outgoing)?;
+        incoming.store(session, self.source()).await?;
+        session.run(format!("CREATE DATABASE IF NOT EXISTS {}", quote::name(&self.names.old))).await?;
+        refuse_foreign(session, &self.names.old, &self.entry.run).await?;
+        outgoing.store(session, &self.names.old).await?;
+        Ok(outgoing)
+    }
+
+    /// Keys of tables elsewhere that lead to what is swapped out are to lead to what is swapped in.
+    fn add_outer_keys(&self, incoming: &mut State, outgoing: &State) -> Result<()> {
+        let live = &self.names.live;
+        for key in &outgoing.keys {
+            let is_of_swapped = key.database.is_none() && outgoing.has_table(&key.table);
+            if is_of_swapped || incoming.keys.contains(key) {
+                continue;
+            }
+            if key.to.0 == *live && !incoming.has_table(&key.to.1) {
+                return Err(Error::environment("a table is to go that others lead to")
+                    .with_context("table", key.to.1.escape_debug())
+                    .with_context("foreign key", format!("{} of {}", key.name, key.table).escape_debug())
+                    .with_hint("drop the foreign key, or restore with `--extras keep`"));
+            }
+            incoming.keys.push(key.clone());
+        }
+        Ok(())
+    }
+
+    async fn make_live(&self, session: &mut Session, incoming: &State) -> Result<()> {
+        let options = match &incoming.database {
+            Whole::Is(database) => format!(" CHARACTER SET {} COLLATE {}", database.charset, database.collation),
+            Whole::Untouched | Whole::Absent => String::new(),
+        };
+        let name = quote::name(&self.names.live);
+        session.run(format!("CREATE DATABASE IF NOT EXISTS {name}{options}")).await.map(drop)
+    }
+
+    /// Has everything as it was. Nothing is changed that is as it was already.
+    async fn put_back(&self, session: &mut Session, outgoing: &State) -> Result<()> {
+        let incoming = self.incoming(session).await?;
+        let turn = Turn { live: &self.names.live, aside: self.source(), from: &incoming, to: outgoing };
+        let swap = Swap { server: &self.server, turn, source: &self.names.old, aside: self.source() };
+        if catalog::database(session, &self.names.live).await?.is_none() {
+            // It was to be made, and was not.
+            return Ok(());
+        }
+        if !tables(session, self.source()).await?.contains(MARKER) {
+            drop_views_in_the_way(session, turn).await?;
+        }
+        swap.perform(session, None).await?;
+        let told = turn.perform(session, &self.server, None).await?;
+        if let Some(entry) = told.into_iter().next() {
+            return Err(Error::environment(entry.why).with_context("what", entry.what));
+        }
+        self.drop_live_if_absent(session, outgoing).await
+    }
+
+    /// Drops the live database where there is to be none, if nothing is in it.
+    async fn drop_live_if_absent(&self, session: &mut Session, wanted: &State) -> Result<()> {
+        let live = &self.names.live;
+        if wanted.database != Whole::Absent || !is_empty(session, live).await? {
+            return Ok(());
+        }
+        session.run(format!("DROP DATABASE IF EXISTS {}", quote::name(live))).await.map(drop)
+    }
+
+    fn stuck(&self, error: Error) -> Error {
+        Error::stuck("the database could not be put back to how it was")
+            .with_context("database", &self.names.live)
+            .with_context("before", &self.names.old)
+            .with_hint(error.hint().unwrap_or("remove the cause, then run `dumprestore recover`").to_owned())
+            .with_source(error)
+    }
+}
+
+/// Whether a database has neither tables nor views nor programs.
+pub(super) async fn is_empty(session: &mut Session, database: &str) -> Result<bool> {
+    let name = quote::literal(database);
+    let asked = format!(
+        "SELECT (SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = {name}) \
+         + (SELECT COUNT(*) FROM information_schema.routines WHERE routine_schema = {name}) \
+         + (SELECT COUNT(*) FROM information_schema.events WHERE event_schema = {name})"
+    );
+    let rows = session.rows(asked).await?;
+    Ok(rows.first().and_then(|row| row.bytes(0)) == Some(b"0"))
+}
+
+/// Refuses a database of one of our names that somebody else has made.
+pub(super) async fn refuse_foreign(session: &mut Session, database: &str, run: &str) -> Result<()> {
+    let is_ours = match State::load(session, database).await? {
+        Some(state) => state.run == run,
+        None => strangers(&tables(session, database).await?, &[]).is_empty() && is_nearly_empty(session, database).await?,
+    };
+    match is_ours {
+        true => Ok(()),
+        false => Err(Error::environment("a database has the name of one of ours, and is not ours")
+            .with_context("database", database)
+            .with_hint("see what it is for, and drop or move it; then run it again")),
+    }
+}
+
+/// Whether it holds nothing, or nothing but what a crash leaves of a database that was being made.
+async fn is_nearly_empty(session: &mut Session, database: &str) -> Result<bool> {
+    match tables(session, database).await?.is_empty() {
+        true => is_empty(session, database).await,
+        false => Ok(true),
+    }
+}
+
+/// Drops a database of ours that holds nothing but what is `known`. One that is not there is dropped.
+pub(super) async fn drop_ours(session: &mut Session, database: &str, run: &str, known: &[String]) -> Result<()> {
+    if catalog::database(session, database).await?.is_none() {
+        return Ok(());
+    }
+    refuse_foreign(session, database, run).await?;
+    let strangers = strangers(&tables(session, database).await?, known);
+    if !strangers.is_empty() {
+        return Err(Error::stuck("a database is not dropped, for it holds tables that should not be there")
+            .with_context("database", database)
+            .with_context("tables", strangers.iter().take(5).cloned().collect::<Vec<_>>().join(", "))
+            .with_hint("see whether they are needed, and move or drop them; then run `dumprestore recover`"));
+    }
+    // What leads in from elsewhere must not be cut off unseen.
+    session.run("SET SESSION foreign_key_checks = 1").await?;
+    let dropped = session.run(format!("DROP DATABASE IF EXISTS {}", quote::name(database))).await;
+    session.run("SET SESSION foreign_key_checks = 0").await?;
+    dropped.map(drop)
+}
+
+/// Drops a database with the tables of an old state.
+async fn drop_kept(session: &mut Session, database: &str, run: &str) -> Result<()> {
+    let state = State::load(session, database).await?.filter(|state| state.run == run);
+    let known = state.map(|state| state.tables).unwrap_or_default();
+    drop_ours(session, database, run, &known).await
+}
+
+/// Drops what an earlier restore has kept, if it is still what was kept.
+pub(super) async fn discard(setup: &Setup, kept: &Kept) -> Result<()> {
+    let server = Server { setup: setup.clone(), names: Names::new(&kept.live, &kept.run) };
+    let mut session = server.session().await?;
+    kept.check_server(identity(&mut session).await.as_deref())?;
+    let is_kept = State::load(&mut session, &kept.database).await?.is_some_and(|state| state.run == kept.run);
+    // Where the marker is not, neither are the tables: it was put back.
+    if is_kept && tables(&mut session, &kept.database).await?.contains(MARKER) {
+        drop_kept(&mut session, &kept.database, &kept.run).await?;
+    }
+    session.close().await;
+    Ok(())
+}

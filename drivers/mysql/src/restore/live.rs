@@ -1,0 +1,78 @@
+//! What the live database has now.
+
+use dumprestore_driver::Result;
+
+use super::state::{State, Whole};
+use super::{apply, keys};
+use crate::archived::View;
+use crate::catalog::{self, Kind, Relation};
+use crate::connect::Session;
+use crate::quote;
+
+/// Views of the session's database.
+pub(crate) async fn views(session: &mut Session, database: &str) -> Result<Vec<View>> {
+    let mut views = Vec::new();
+    for relation in catalog::relations(session, database).await? {
+        if relation.kind == Kind::View {
+            views.push(catalog::view(session, &relation.name).await?);
+        }
+    }
+    Ok(views)
+}
+
+/// Tables and sequences.
+pub(crate) fn is_moved(relation: &Relation) -> bool {
+    relation.kind != Kind::View
+}
+
+/// All of a live database that is swapped out where that comes in.
+pub(crate) async fn outgoing(
+    session: &mut Session,
+    live: &str,
+    run: &str,
+    incoming: &State,
+) -> Result<State> {
+    let mut state = State { complete: true, covers: incoming.covers, ..State::of_run(run) };
+    let Some(database) = catalog::database(session, live).await? else {
+        state.database = Whole::Absent;
+        return Ok(state);
+    };
+    if !matches!(incoming.database, Whole::Untouched) {
+        state.database = Whole::Is(database);
+    }
+    session.run(format!("USE {}", quote::name(live))).await?;
+    let relations = catalog::relations(session, live).await?;
+    let goes = |name: &str| incoming.covers.tables || incoming.has_table(name);
+    let moved = relations.iter().filter(|relation| is_moved(relation));
+    state.tables = moved.map(|relation| relation.name.clone()).filter(|name| goes(name)).collect();
+    for relation in relations.iter().filter(|relation| relation.kind == Kind::View) {
+        let name = &relation.name;
+        if goes(name) || incoming.views.iter().any(|view| view.name == *name) {
+            state.views.push(catalog::view(session, name).await?);
+        }
+    }
+    let triggers = catalog::triggers(session, live).await?;
+    state.triggers = triggers.into_iter().filter(|trigger| state.has_table(&trigger.table)).collect();
+    if incoming.covers.routines || !incoming.routines.is_empty() {
+        let mut routines = catalog::routines(session, live).await?;
+        routines.retain(|routine| {
+            let found = |other: &crate::archived::Routine| {
+                other.kind == routine.kind && other.name.to_lowercase() == routine.name.to_lowercase()
+            };
+            incoming.covers.routines || incoming.routines.iter().any(found)
+        });
+        state.routines = routines;
+        state.grants = apply::grants(session, live).await?.unwrap_or_default();
+        state.grants.retain(|grant| state.routines.iter().any(|routine| routine.name == grant.routine));
+    }
+    if incoming.covers.events || !incoming.events.is_empty() {
+        let mut events = catalog::events(session, live).await?;
+        events.retain(|event| {
+            incoming.covers.events || incoming.events.iter().any(|other| other.name.to_lowercase() == event.name.to_lowercase())
+        });
+        state.events = events;
+    }
+    state.keys = keys::crossing(session, live, &state.tables).await?;
+    session.run("USE information_schema").await?;
+    Ok(state)
+}

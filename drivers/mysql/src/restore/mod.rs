@@ -1,0 +1,190 @@
+//! One restore: tables are made and loaded in a database beside the live one, checked, and renamed into it.
+//!
+//! - [`Restore`] (here, `staging.rs`): the steps, as the engine calls them. `entry.rs` is what the journal has of it,
+//!   `names.rs` what databases are called meanwhile, `server.rs` our sessions. `choice.rs` is what of an archive is meant.
+//! - Begin (`begin.rs`): tables are made as `tables.rs` plans them, without what is quicker made later.
+//! - Load: `rows.rs`. Who loads the last rows of a table makes its indexes.
+//! - Prepare (`prepare.rs`): foreign keys are verified, and views, triggers, routines and events made once, to see that they
+//!   can be made.
+//! - Commit and rollback (`exchange.rs`): `state.rs` is what belongs to tables, noted before anything is changed; `swap.rs`
+//!   renames tables, and `apply.rs` has programs (`programs.rs`, `head.rs`) and foreign keys (`keys.rs`) follow them.
+
+mod apply;
+mod begin;
+mod changes;
+mod choice;
+mod entry;
+mod exchange;
+mod head;
+mod keys;
+mod live;
+mod names;
+mod needs;
+mod prepare;
+mod programs;
+mod rows;
+mod server;
+mod staging;
+mod state;
+mod swap;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dumprestore_driver::{
+    ArchivedNode, ArchivedPart, Cancel, Error, LedgerEntry, PartReader, Result, StageContext, Token,
+};
+
+use crate::config::Setup;
+
+pub(crate) use changes::changes;
+
+use choice::Choice;
+use entry::{Entry, Kept, Staged};
+use names::Names;
+use rows::Way;
+use server::{Lanes, Server};
+use tables::Plan;
+
+/// Where a restore comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// It was planned in this run.
+    Planned,
+    /// It was picked up from the journal.
+    Resumed,
+}
+
+/// A restore of one database.
+pub(crate) struct Restore {
+    entry: Entry,
+    names: Names,
+    server: Server,
+    lanes: Lanes,
+    origin: Origin,
+    cancel: Cancel,
+    /// Not there after a crash, nor where nothing is loaded.
+    archived: Option<Arc<dyn ArchivedNode>>,
+    /// Read when the restore begins.
+    choice: Option<Arc<Choice>>,
+    plans: Vec<Plan>,
+    /// Which table each part belongs to, by its place among them.
+    parts: BTreeMap<String, usize>,
+    /// How many parts of each table are still to be loaded.
+    left: Mutex<HashMap<usize, usize>>,
+    loaded: Mutex<HashSet<String>>,
+    by_insert: AtomicBool,
+    ledger: Mutex<Vec<LedgerEntry>>,
+}
+
+impl Restore {
+    /// Plans to restore what is archived.
+    pub(crate) async fn of_archive(
+        setup: &Setup,
+        archived: Arc<dyn ArchivedNode>,
+        cx: StageContext,
+    ) -> Result<Self> {
+        let server = server_of(setup, &setup.target.database, &cx.run);
+        let mut session = server.session().await?;
+        let identity = server::identity(&mut session).await;
+        session.close().await;
+        let mut entry = Entry::new(&setup.target.database, &cx.run, identity, Staged::Made);
+        entry.extras = cx.extras;
+        entry.selection = cx.selection.clone();
+        Ok(Self { archived: Some(archived), ..Self::new(setup, entry, Origin::Planned, cx) })
+    }
+
+    /// Plans to put back what an earlier restore has kept.
+    pub(crate) fn of_kept(setup: &Setup, kept: &Token, cx: StageContext) -> Result<Self> {
+        let kept = Kept::parse(kept)?;
+        Ok(Self::new(setup, Entry::of_kept(&kept, &cx.run), Origin::Planned, cx))
+    }
+
+    /// Picks up what a crash has left.
+    pub(crate) fn of_token(setup: &Setup, token: &Token, cx: StageContext) -> Result<Self> {
+        Ok(Self::new(setup, Entry::parse(token)?, Origin::Resumed, cx))
+    }
+
+    fn new(setup: &Setup, entry: Entry, origin: Origin, cx: StageContext) -> Self {
+        let server = server_of(setup, &entry.live, &entry.run);
+        let names = server.names.clone();
+        let database = match &entry.staged {
+            Staged::Made => names.staging.clone(),
+            Staged::Kept { database, .. } => database.clone(),
+        };
+        Self {
+            lanes: Lanes::new(server.clone(), &database, cx.cancel.clone()),
+            entry,
+            names,
+            server,
+            origin,
+            cancel: cx.cancel,
+            archived: None,
+            choice: None,
+            plans: Vec::new(),
+            parts: BTreeMap::new(),
+            left: Mutex::default(),
+            loaded: Mutex::default(),
+            by_insert: AtomicBool::new(false),
+            ledger: Mutex::default(),
+        }
+    }
+
+    fn tell(&self, entry: LedgerEntry) {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+    }
+
+    fn way(&self) -> Way {
+        if self.by_insert.load(Ordering::Relaxed) { Way::Insert } else { Way::Load }
+    }
+
+    async fn load(&self, part: &ArchivedPart, from: &mut PartReader<'_>) -> Result<()> {
+        let choice = self.choice()?;
+        let at = *self.parts.get(part.name.as_str()).ok_or_else(|| {
+            Error::archive("a part of the archive belongs to no table").with_context("part", &part.name)
+        })?;
+        let (Some(table), Some(plan)) = (choice.contents.tables.get(at), self.plans.get(at)) else {
+            return Err(Error::defect("a part is loaded whose table was not made"));
+        };
+        let mut lane = self.lanes.take().await?;
+        let told = rows::load(&mut lane, self.way(), table, part, from, &self.cancel).await?;
+        told.into_iter().for_each(|entry| self.tell(entry));
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(part.name.to_string());
+        if self.is_last_of(at) {
+            prepare::complete_table(&mut lane, plan).await?;
+        }
+        self.lanes.give_back(lane);
+        Ok(())
+    }
+
+    /// Counts a part as loaded. Whether it was the last one of its table.
+    fn is_last_of(&self, table: usize) -> bool {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        match left.get_mut(&table) {
+            Some(parts) => {
+                *parts = parts.saturating_sub(1);
+                *parts == 0
+            }
+            None => false,
+        }
+    }
+
+    fn choice(&self) -> Result<Arc<Choice>> {
+        self.choice
+            .clone()
+            .ok_or_else(|| Error::defect("a restore is loaded or prepared that has not begun"))
+    }
+}
+
+fn server_of(setup: &Setup, live: &str, run: &str) -> Server {
+    Server { setup: setup.clone(), names: Names::new(live, run) }
+}
+
+/// Drops what an earlier restore has kept. Twice is once.
+pub(crate) async fn discard(setup: &Setup, kept: &Token) -> Result<()> {
+    exchange::discard(setup, &Kept::parse(kept)?).await
+}

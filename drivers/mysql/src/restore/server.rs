@@ -1,0 +1,220 @@
+//! The server that is restored into: our sessions of it, and those that a killed process has left.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use dumprestore_driver::{Cancel, Error, Result};
+
+use super::names::Names;
+use crate::catalog::as_stored;
+use crate::config::Setup;
+use crate::connect::{Session, code};
+use crate::quote;
+
+/// How long sessions may take to end once they are told to.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long what is undone waits for a server that is not there: it may be starting again.
+const PATIENCE_AWAY: Duration = Duration::from_secs(60);
+/// How long a statement of the swap waits for a lock before it lets others go first, in seconds.
+const SHORT: u32 = 2;
+
+
+/// Where a restore happens.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    pub(crate) setup: Setup,
+    pub(crate) names: Names,
+}
+
+impl Server {
+    /// A session that is in no database, and heeds nobody who cancels.
+    pub(crate) async fn session(&self) -> Result<Session> {
+        self.session_in(None).await
+    }
+
+    async fn session_in(&self, database: Option<&str>) -> Result<Session> {
+        let mut session = Session::open_in(&self.setup, database, "restore").await?;
+        as_stored(&mut session).await?;
+        set_up(&mut session).await?;
+        Ok(session)
+    }
+
+    /// A session to change the live database from. There is only one at a time, and after a crash it is found.
+    pub(crate) async fn changing(&self) -> Result<Session> {
+        let mut session = self.session().await?;
+        session.run(format!("SET SESSION lock_wait_timeout = {SHORT}")).await?;
+        let lock = format!("SELECT GET_LOCK({}, {})", quote::literal(&self.names.lock), PATIENCE.as_secs());
+        let held = session.rows(lock).await?;
+        if held.first().and_then(|row| row.bytes(0)) == Some(b"1") {
+            return Ok(session);
+        }
+        Err(Error::environment("another session is at work on the same restore")
+            .with_context("lock", &self.names.lock)
+            .with_hint("wait until it has ended, or end it with `KILL`"))
+    }
+
+    /// Ends what a killed process has left running: it would go on making what is being removed, and hold its locks.
+    ///
+    /// # Errors
+    /// If such a session stays: nothing that is found at the server would be the last word.
+    pub(crate) async fn end_left_sessions(&self, by: &mut Session) -> Result<()> {
+        let begun = tokio::time::Instant::now();
+        loop {
+            let left = self.left_sessions(by).await?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            for id in &left {
+                by.kill(*id).await.map_err(cant_end)?;
+            }
+            if begun.elapsed() > PATIENCE {
+                let left: Vec<String> = left.iter().map(u64::to_string).collect();
+                return Err(Error::environment("sessions of an interrupted restore do not end")
+                    .with_context("ids", left.join(", "))
+                    .with_hint("wait until `SHOW PROCESSLIST` no longer has them, then run it again"));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Those that are in our databases, and the one that holds our lock.
+    async fn left_sessions(&self, by: &mut Session) -> Result<Vec<u64>> {
+        let asked = format!(
+            "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND command <> 'Killed' AND \
+             (db IN ({staging}, {old}) OR id = IS_USED_LOCK({lock})) \
+             UNION SELECT IS_USED_LOCK({lock}) FROM DUAL WHERE IS_USED_LOCK({lock}) <> CONNECTION_ID()",
+            staging = quote::literal(&self.names.staging),
+            old = quote::literal(&self.names.old),
+            lock = quote::literal(&self.names.lock),
+        );
+        by.rows(asked).await?.iter().map(|row| row.number(0)).collect()
+    }
+
+    /// Waits for a while for a server that is just starting again: what it was at has failed for that, and is to be undone.
+    pub(crate) async fn wait_until_up(&self) {
+        let begun = tokio::time::Instant::now();
+        let mut was_up = false;
+        loop {
+            match self.session().await {
+                Ok(session) => return session.close().await,
+                // The server speaks, and what is wrong is told to who comes next.
+                Err(error) if code(&error).is_some_and(|code| !is_starting(code)) => return,
+                Err(error) => {
+                    was_up |= code(&error).is_some();
+                    let patience = if was_up { PATIENCE_AWAY } else { PATIENCE_AWAY / 10 };
+                    if begun.elapsed() > patience {
+                        return;
+                    }
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// It is going down, or not yet up.
+fn is_starting(code: u16) -> bool {
+    matches!(code, 1053 | 1077 | 1079 | 1152 | 1158..=1161)
+}
+
+fn cant_end(error: Error) -> Error {
+    Error::environment("can't end the sessions that an interrupted restore has left")
+        .with_hint("use the login that the restore was begun with, or grant this one `CONNECTION ADMIN` (`CONNECTION_ADMIN`)")
+        .with_source(error)
+}
+
+/// What definitions and rows of any age need.
+async fn set_up(session: &mut Session) -> Result<()> {
+    session.run("SET SESSION foreign_key_checks = 0, unique_checks = 0, max_error_count = 65535").await?;
+    let server = session.server().clone();
+    // A server that does not know a setting, or does not let us have it, goes on without.
+    let mut welcome = vec!["SET SESSION explicit_defaults_for_timestamp = 1"];
+    if server.is_mariadb() {
+        welcome.push("SET SESSION check_constraint_checks = 0");
+        welcome.push("SET SESSION system_versioning_insert_history = 1");
+        welcome.push("SET SESSION max_statement_time = 0");
+    } else {
+        welcome.push("SET SESSION sql_require_primary_key = OFF");
+    }
+    for statement in welcome {
+        if let Err(error) = session.run(statement).await
+            && code(&error).is_none()
+        {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// What tells one server from all others, if it can tell: nodes of one cluster share it.
+pub(crate) async fn identity(session: &mut Session) -> Option<String> {
+    let asked = match session.server().is_mariadb() {
+        true => ["SHOW GLOBAL STATUS LIKE 'wsrep_cluster_state_uuid'", "SELECT 'server', @@server_uid"],
+        false => ["SHOW GLOBAL STATUS LIKE 'wsrep_cluster_state_uuid'", "SELECT 'server', @@server_uuid"],
+    };
+    for asked in asked {
+        let rows = session.rows(asked).await.unwrap_or_default();
+        let told = rows.first().and_then(|row| row.text(1).ok()).filter(|told| !told.is_empty());
+        if let Some(told) = told {
+            return Some(told.to_owned());
+        }
+    }
+    None
+}
+
+/// Sessions of the staging database, used by one thing at a time. As many are opened as are in use at once.
+pub(crate) struct Lanes {
+    server: Server,
+    database: String,
+    cancel: Cancel,
+    free: Mutex<Vec<Session>>,
+}
+
+impl Lanes {
+    pub(crate) fn new(server: Server, database: &str, cancel: Cancel) -> Self {
+        Self { server, database: database.to_owned(), cancel, free: Mutex::default() }
+    }
+
+    /// A session that nobody else uses. One that is not [given back](Self::give_back) is cut off.
+    pub(crate) async fn take(&self) -> Result<Session> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match free {
+            Some(session) => Ok(session),
+            None => {
+                let mut session = self.server.session_in(Some(&self.database)).await?;
+                session.heed(&self.cancel);
+                Ok(session)
+            }
+        }
+    }
+
+    /// Lets others use a session, which is in no transaction.
+    pub(crate) fn give_back(&self, session: Session) {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+    }
+
+    /// Makes sure that no session has ended since it was given back: a server that crashed, and came up again, may have
+    /// lost what was loaded last.
+    pub(crate) async fn check(&self) -> Result<()> {
+        let sessions = std::mem::take(&mut *self.free.lock().unwrap_or_else(PoisonError::into_inner));
+        for mut session in sessions {
+            session.run("DO 1").await.map_err(|error| {
+                Error::environment(
+                    "the server has ended a session of the restore, and may have lost what was loaded last",
+                )
+                .with_hint("see the server's log: it may have been stopped, or killed; then run it again")
+                .with_source(error)
+            })?;
+            self.give_back(session);
+        }
+        Ok(())
+    }
+
+    /// Ends those that are not in use.
+    pub(crate) async fn close(&self) {
+        let free = std::mem::take(&mut *self.free.lock().unwrap_or_else(PoisonError::into_inner));
+        for session in free {
+            session.close().await;
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! How tables are made beside the live ones: first what rows need, then what is quicker made once they are there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dumprestore_driver::Result;
+
+use super::head::{self, Changed, Kind, Tokens};
+use super::keys::{self, leads_to, unquoted};
+use super::state::{ColumnDefault, Key};
+use crate::archived::{CreateTable, Element, ElementKind, Table};
+use crate::quote;
+
+/// Rows of as many bytes make it worth the while to add indexes later.
+const WORTH_LATER: u64 = 1 << 20;
+
+/// One table that is staged.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Plan {
+    pub(crate) name: String,
+    /// To be run with the staging database as the default one.
+    pub(crate) create: Vec<u8>,
+    /// `ADD KEY …`, to be run once the rows are in.
+    pub(crate) later: Vec<Vec<u8>>,
+    /// Foreign keys to tables that are not swapped with it.
+    pub(crate) crossing: Vec<Key>,
+    /// Defaults that wait for their sequences.
+    pub(crate) defaults: Vec<ColumnDefault>,
+}
+
+/// What tables are planned by.
+#[derive(Debug)]
+pub(crate) struct Around<'a> {
+    pub(crate) live: &'a str,
+    /// The database that was dumped.
+    pub(crate) origin: &'a str,
+    /// What is swapped in together.
+    pub(crate) names: BTreeSet<&'a str>,
+    /// Sequences that the live database has.
+    pub(crate) sequences: BTreeSet<String>,
+    /// Columns that foreign keys lead to: they need an index from the beginning.
+    pub(crate) referenced: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Around<'_> {
+    /// Plans one table.
+    ///
+    /// # Errors
+    /// If its definition is not that of a table.
+    pub(crate) fn plan(&self, table: &Table) -> Result<Plan> {
+        let sql = head::statement(Kind::Table, table.create.as_bytes(), Changed::default())?;
+        let mut create = CreateTable::parse(&sql)?;
+        let mut plan = Plan { name: table.name.clone(), ..Plan::default() };
+        self.settle_defaults(&mut create, &mut plan)?;
+        let is_later = indexes_later(table, &create) && self.keys_lead_to_unique(table, &create);
+        for element in &create.elements {
+            let leaves = element.kind == ElementKind::ForeignKey && !self.is_within(element);
+            if leaves {
+                plan.crossing.push(keys::key(self.live, &table.name, &element.name, &element.text)?);
+            } else if is_later && is_index(element.kind) {
+                plan.later.push([b"ADD ", element.text.as_slice()].concat());
+            }
+        }
+        plan.create = create.with(|element| match element.kind {
+            ElementKind::ForeignKey => !is_later && self.is_within(element),
+            kind => !(is_later && is_index(kind)),
+        });
+        Ok(plan)
+    }
+
+    /// Whether a foreign key leads to what is swapped as well.
+    fn is_within(&self, key: &Element) -> bool {
+        leads_to(&key.text).is_none_or(|leads| {
+            leads.database.is_none() && self.names.contains(leads.table.as_str())
+        })
+    }
+
+
+    /// Whether foreign keys that lead to the table find an index that is made at once.
+    fn keys_lead_to_unique(&self, table: &Table, create: &CreateTable) -> bool {
+        let firsts: Vec<String> = unique_indexes(create).filter_map(|index| first_column(&index.text)).collect();
+        self.referenced.get(&table.name).into_iter().flatten().all(|column| firsts.contains(column))
+    }
+
+    /// `nextval` names its database, and is not followed when tables are renamed: it is made to lead to the live one.
+    fn settle_defaults(&self, create: &mut CreateTable, plan: &mut Plan) -> Result<()> {
+        for element in create.elements.iter_mut().filter(|element| element.kind == ElementKind::Column) {
+            let Some(call) = NextValue::find(&element.text) else { continue };
+            if call.database.as_deref().is_some_and(|database| database != self.origin) {
+                continue;
+            }
+            let sql = format!("nextval({})", quote::qualified(self.live, &call.sequence));
+            let (before, after) = (element.text.get(..call.call.start), element.text.get(call.call.end..));
+            if self.sequences.contains(&call.sequence) {
+                element.text =
+                    [before.unwrap_or_default(), sql.as_bytes(), after.unwrap_or_default()].concat();
+                continue;
+            }
+            let before = element.text.get(..call.default.start).unwrap_or_default().trim_ascii_end();
+            let after = element.text.get(call.default.end..).unwrap_or_default();
+            element.text = [before, after].concat();
+            plan.defaults.push(ColumnDefault {
+                table: plan.name.clone(),
+                column: String::from_utf8_lossy(&element.name).into_owned(),
+                sql,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Whether an index may be made after the rows. A unique one may not: it must tell if rows are there twice.
+fn is_index(kind: ElementKind) -> bool {
+    matches!(kind, ElementKind::Key | ElementKind::FulltextKey | ElementKind::ForeignKey)
+}
+
+/// Whether it pays to make indexes after the rows, and the server takes it.
+fn indexes_later(table: &Table, create: &CreateTable) -> bool {
+    let is_versioned = table.history.is_some() || has_word(create, "VERSIONING");
+    table.bytes >= WORTH_LATER
+        && table.engine.eq_ignore_ascii_case("InnoDB")
+        && !is_versioned
+        && !table.parts.is_empty()
+        && counted_by_unique(create)
+}
+
+/// Whether the tail of the statement has that word.
+fn has_word(create: &CreateTable, word: &str) -> bool {
+    let tail = create.with(|_| false);
+    let mut tokens = Tokens { sql: &tail, at: 0 };
+    while let Some(token) = tokens.next() {
+        if token.is(&tail, word) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether the column that counts by itself, if there is one, leads an index that is made at once: no table may be without.
+fn counted_by_unique(create: &CreateTable) -> bool {
+    let counted = create.elements.iter().find(|element| {
+        let mut tokens = Tokens { sql: &element.text, at: 0 };
+        let mut is_counted = false;
+        while let Some(token) = tokens.next() {
+            is_counted |= token.is(&element.text, "AUTO_INCREMENT");
+        }
+        element.kind == ElementKind::Column && is_counted
+    });
+    let Some(counted) = counted else { return true };
+    unique_indexes(create)
+        .any(|index| first_column(&index.text).is_some_and(|first| first.as_bytes() == counted.name))
+}
+
+fn unique_indexes(create: &CreateTable) -> impl Iterator<Item = &Element> {
+    let is_unique =
+        |element: &&Element| matches!(element.kind, ElementKind::PrimaryKey | ElementKind::UniqueKey);
+    create.elements.iter().filter(is_unique)
+}
+
+/// The first column of an index.
+fn first_column(text: &[u8]) -> Option<String> {
+    let mut tokens = Tokens { sql: text, at: 0 };
+    while tokens.next()?.kind != super::head::TokenKind::Mark(b'(') {}
+    unquoted(text.get(tokens.next()?.at)?)
+}
+
+/// A default that is the next value of a sequence.
+struct NextValue {
+    /// From `DEFAULT` on.
+    default: std::ops::Range<usize>,
+    call: std::ops::Range<usize>,
+    database: Option<String>,
+    sequence: String,
+}
+
+impl NextValue {
+    fn find(text: &[u8]) -> Option<Self> {
+        use super::head::TokenKind::Mark;
+        let mut tokens = Tokens { sql: text, at: 0 };
+        let default = loop {
+            let token = tokens.next()?;
+            if token.is(text, "DEFAULT") {
+                break token;
+            }
+        };
+        let call = tokens.next()?;
+        call.is(text, "nextval").then_some(())?;
+        (tokens.next()?.kind == Mark(b'(')).then_some(())?;
+        let first = unquoted(text.get(tokens.next()?.at)?)?;
+        let mut next = tokens.next()?;
+        let (database, sequence) = match next.kind {
+            Mark(b'.') => {
+                let second = unquoted(text.get(tokens.next()?.at)?)?;
+                next = tokens.next()?;
+                (Some(first), second)
+            }
+            _ => (None, first),
+        };
+        (next.kind == Mark(b')')).then_some(())?;
+        Some(Self {
+            default: default.at.start..next.at.end,
+            call: call.at.start..next.at.end,
+            database,
+            sequence,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archived::Sql;
+
+    fn table(sql: &str, bytes: u64) -> Table {
+        Table {
+            name: "t".to_owned(),
+            create: Sql::new(sql.as_bytes()),
+            engine: "InnoDB".to_owned(),
+            transactional: true,
+            columns: Vec::new(),
+            collations: Vec::new(),
+            foreign_keys: Vec::new(),
+            history: None,
+            without_data: false,
+            bytes,
+            parts: vec!["data/t/0001".to_owned()],
+        }
+    }
+
+    fn around(sequences: &[&str]) -> Around<'static> {
+        Around {
+            live: "live",
+            origin: "shop",
+            names: ["t", "p"].into(),
+            sequences: sequences.iter().map(|name| (*name).to_owned()).collect(),
+            referenced: BTreeMap::new(),
+        }
+    }
+
+    const CREATE: &str = "CREATE TABLE `t` (\n  `id` int NOT NULL AUTO_INCREMENT,\n  `s` int DEFAULT nextval(`shop`.`sq`) COMMENT 'x',\n  \
+        PRIMARY KEY (`id`),\n  UNIQUE KEY `u` (`s`),\n  KEY `k` (`s`),\n  \
+        CONSTRAINT `a` FOREIGN KEY (`s`) REFERENCES `p` (`x`),\n  CONSTRAINT `b` FOREIGN KEY (`s`) REFERENCES `stays` (`x`)\n) ENGINE=InnoDB";
+
+    fn text(bytes: &[u8]) -> &str {
+        std::str::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn keys_of_a_large_table_are_made_after_its_rows() {
+        let plan = around(&["sq"]).plan(&table(CREATE, u64::MAX)).unwrap();
+        assert_eq!(
+            text(&plan.create),
+            "CREATE TABLE `t` (\n  `id` int NOT NULL AUTO_INCREMENT,\n  `s` int DEFAULT nextval(`live`.`sq`) COMMENT 'x',\n  \
+             PRIMARY KEY (`id`),\n  UNIQUE KEY `u` (`s`)\n) ENGINE=InnoDB"
+        );
+        let later: Vec<&str> = plan.later.iter().map(|sql| text(sql)).collect();
+        assert_eq!(later, ["ADD KEY `k` (`s`)", "ADD CONSTRAINT `a` FOREIGN KEY (`s`) REFERENCES `p` (`x`)"]);
+        assert_eq!(plan.crossing[0].to, ("live".to_owned(), "stays".to_owned()));
+    }
+
+    #[test]
+    fn a_default_waits_for_a_sequence_that_is_not_there() {
+        let plan = around(&[]).plan(&table(CREATE, 0)).unwrap();
+        assert!(text(&plan.create).contains("`s` int COMMENT 'x'"), "{}", text(&plan.create));
+        assert!(text(&plan.create).contains("KEY `k`") && plan.later.is_empty());
+        assert_eq!((plan.defaults[0].column.as_str(), plan.defaults[0].sql.as_str()), ("s", "nextval(`live`.`sq`)"));
+    }
+
+    #[test]
+    fn a_table_that_counts_by_an_ordinary_index_has_it_at_once() {
+        let sql = "CREATE TABLE `t` (\n  `a` int,\n  `id` int AUTO_INCREMENT,\n  KEY `k` (`id`)\n) ENGINE=InnoDB";
+        assert!(around(&[]).plan(&table(sql, u64::MAX)).unwrap().later.is_empty());
+        let versioned = CREATE.replace("ENGINE=InnoDB", "ENGINE=InnoDB WITH SYSTEM VERSIONING");
+        assert!(around(&[]).plan(&table(&versioned, u64::MAX)).unwrap().later.is_empty());
+    }
+}
