@@ -244,7 +244,8 @@ mod tests {
 
     #[test]
     fn elements_that_are_not_wanted_leave_no_comma() {
-        let table = CreateTable::parse(b"CREATE TABLE `t` (\n  `a` int,\n  KEY `k` (`a`)\n) ENGINE=InnoDB").unwrap();
+        let table =
+            CreateTable::parse(b"CREATE TABLE `t` (\n  `a` int,\n  KEY `k` (`a`)\n) ENGINE=InnoDB").unwrap();
         let sql = table.with(|element| element.kind == ElementKind::Column);
         assert_eq!(String::from_utf8(sql).unwrap(), "CREATE TABLE `t` (\n  `a` int\n) ENGINE=InnoDB");
     }

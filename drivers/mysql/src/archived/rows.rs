@@ -47,7 +47,12 @@ pub(crate) struct RowReader<R> {
 
 impl<R: Read> RowReader<R> {
     pub(crate) fn new(from: R) -> Self {
-        Self { from: BufReader::with_capacity(256 << 10, from), line: Vec::new(), fields: Vec::new(), ends: Vec::new() }
+        Self {
+            from: BufReader::with_capacity(256 << 10, from),
+            line: Vec::new(),
+            fields: Vec::new(),
+            ends: Vec::new(),
+        }
     }
 
     /// Reads the next row, if there is one.

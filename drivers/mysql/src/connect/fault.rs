@@ -158,10 +158,10 @@ fn hint_for_tls(cause: &str) -> &'static str {
 fn beginning(statement: &[u8]) -> String {
     let text = String::from_utf8_lossy(statement.get(..SHOWN * 4).unwrap_or(statement));
     let harmless = text.split(['\'', '"']).next().unwrap_or_default();
+    let hexadecimal = |word: &&str| word.trim_start_matches('(').starts_with("0x");
     let mut shown = String::new();
-    for word in harmless.split_whitespace() {
-        let hexadecimal = word.starts_with("0x") || word.starts_with("(0x");
-        if hexadecimal || shown.len() + word.len() >= SHOWN {
+    for word in harmless.split_whitespace().take_while(|word| !hexadecimal(word)) {
+        if shown.len() + word.len() >= SHOWN {
             break;
         }
         if !shown.is_empty() {
@@ -169,8 +169,9 @@ fn beginning(statement: &[u8]) -> String {
         }
         shown.push_str(word);
     }
-    // Nothing of a value is left, but that there was one.
-    if shown.len() < text.trim().len() { shown + " …" } else { shown }
+    // Nothing of what follows is told, but that something does.
+    let whole = shown.split(' ').count() == text.split_whitespace().count() && text.len() == statement.len();
+    if whole { shown } else { shown + " …" }
 }
 
 #[cfg(test)]

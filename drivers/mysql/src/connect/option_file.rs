@@ -30,7 +30,11 @@ impl OptionFiles {
     ///
     /// # Errors
     /// If a file or a group that is named is not there, or can't be read.
-    pub(super) fn read(file: Option<&Path>, group: Option<&str>, environment: &Environment) -> Result<Parameters> {
+    pub(super) fn read(
+        file: Option<&Path>,
+        group: Option<&str>,
+        environment: &Environment,
+    ) -> Result<Parameters> {
         let suffix = environment.get("MYSQL_GROUP_SUFFIX");
         let named = group.map_or_else(|| GROUPS.map(str::to_owned).to_vec(), |group| vec![group.to_owned()]);
         let suffixed = named.iter().filter_map(|group| Some(format!("{group}{}", suffix?)));
@@ -53,7 +57,9 @@ impl OptionFiles {
 
     fn read_named(&mut self, path: &Path) -> Result<()> {
         if is_open_to_all(path) {
-            return Err(of_file("an option file can be written by everybody", path).with_hint("`chmod 0600` it"));
+            return Err(
+                of_file("an option file can be written by everybody", path).with_hint("`chmod 0600` it")
+            );
         }
         self.read_file(path, 0)
     }
@@ -101,12 +107,15 @@ impl OptionFiles {
         match what {
             "include" => self.read_file(&path, depth + 1),
             "includedir" => {
-                let failed = |error: std::io::Error| of_file("can't read a folder of option files", &path).with_source(error);
+                let failed = |error: std::io::Error| {
+                    of_file("can't read a folder of option files", &path).with_source(error)
+                };
                 let entries = std::fs::read_dir(&path).map_err(failed)?;
                 let files: std::io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
                 let mut files = files.map_err(failed)?;
                 files.sort();
-                let files = files.iter().filter(|file| file.extension().is_some_and(|ending| ending == "cnf"));
+                let files =
+                    files.iter().filter(|file| file.extension().is_some_and(|ending| ending == "cnf"));
                 files.clone().try_for_each(|file| self.read_file(file, depth + 1))
             }
             _ => Err(of_file("an option file has a `!` that is neither `!include` nor `!includedir`", from)),
@@ -122,17 +131,22 @@ impl OptionFiles {
         let name = name.replace('_', "-").to_ascii_lowercase();
         let name = name.strip_prefix("loose-").unwrap_or(&name);
         let value = value.as_deref();
-        if value.is_some_and(|value| value.contains(char::REPLACEMENT_CHARACTER)) && canonical(name).is_some() {
+        if value.is_some_and(|value| value.contains(char::REPLACEMENT_CHARACTER)) && canonical(name).is_some()
+        {
             return Err(of_file("an option file has a value that is not UTF-8", path));
         }
         if REFUSED.contains(&name) {
             return Err(of_file("an option file has an option for certificates that is not supported", path)
                 .with_context("option", name)
-                .with_hint("name the authority's certificate with `ssl-ca`, in `url` or in a file of its own"));
+                .with_hint(
+                    "name the authority's certificate with `ssl-ca`, in `url` or in a file of its own",
+                ));
         }
         match (name, is_on(value)) {
             ("ssl", true) => self.encrypt("required"),
-            ("ssl", false) | ("skip-ssl" | "disable-ssl", true) => self.parameters.set("ssl-mode", "disabled"),
+            ("ssl", false) | ("skip-ssl" | "disable-ssl", true) => {
+                self.parameters.set("ssl-mode", "disabled")
+            }
             ("ssl-verify-server-cert", true) => self.parameters.set("ssl-mode", "verify-identity"),
             ("protocol", _) if value.is_some_and(|value| value.eq_ignore_ascii_case("tcp")) => {
                 self.parameters.set("protocol", "tcp");

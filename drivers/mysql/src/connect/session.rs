@@ -1,11 +1,13 @@
 //! An open session.
 
+use std::io;
 use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
 use dumprestore_driver::{Cancel, Error, Result};
 use futures_util::{Stream, StreamExt};
+use tokio::time::Instant;
 
 use crate::config::Setup;
 use crate::quote;
@@ -51,6 +53,8 @@ pub(crate) struct Session {
     target: Target,
     limits: Limits,
     cancel: Option<Cancel>,
+    /// The server was told to end the statement that is under way, and has until then.
+    ending: Option<Instant>,
     /// A statement is under way, or was when it was given up.
     busy: bool,
     gone: bool,
@@ -95,6 +99,7 @@ impl Session {
             target: target.clone(),
             limits,
             cancel: None,
+            ending: None,
             busy: false,
             gone: false,
             values: Vec::new(),
@@ -204,7 +209,9 @@ impl Session {
             Answer::Done(done, status) => self.finish(sql, done, status).await,
             Answer::Rows(columns) => {
                 let (done, status) = self.read_rows(sql, columns, &mut deal).await?;
-                self.finish(sql, done, status).await
+                let done = self.finish(sql, done, status).await?;
+                // Rows are missing. Of a statement without rows it counts that it was carried out.
+                if self.ending.is_some() { Err(Error::cancelled()) } else { Ok(done) }
             }
             Answer::File(_) => Err(self.lose(broken("a server asked for a file of ours, unbidden"), sql)),
         }
@@ -236,12 +243,12 @@ impl Session {
             // Without its end, what was sent is no file: the connection is dropped.
             let bytes = bytes
                 .and_then(|bytes| self.check_cancel().map(|()| bytes))
-                .inspect_err(|_| self.gone = true)?;
+                .inspect_err(|_| self.cut())?;
             for chunk in bytes.chunks(CHUNK) {
                 self.wire.write(chunk, &[]).await.map_err(|error| self.lose(error, sql))?;
             }
         }
-        self.check_cancel().inspect_err(|_| self.gone = true)?;
+        self.check_cancel().inspect_err(|_| self.cut())?;
         self.wire.write(&[], &[]).await.map_err(|error| self.lose(error, sql))?;
         self.wait(sql).await?;
         match self.answer() {
@@ -317,6 +324,7 @@ impl Session {
                 .with_hint("raise `max_allowed_packet` at the server"));
         }
         self.busy = true;
+        self.ending = None;
         self.wire.begin();
         self.wire.write(&[COM_QUERY], sql).await.map_err(|error| self.lose(error, sql))?;
         self.wait(sql).await?;
@@ -332,30 +340,33 @@ impl Session {
 
     /// Reads the next message. While there is none, the run may be cancelled.
     async fn wait(&mut self, sql: &[u8]) -> Result<()> {
-        let cancelled = async {
-            match &self.cancel {
-                Some(cancel) => cancel.cancelled().await,
-                None => std::future::pending().await,
+        if self.ending.is_none() {
+            let cancelled = async {
+                match &self.cancel {
+                    Some(cancel) => cancel.cancelled().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let read = tokio::select! {
+                biased;
+                read = self.wire.read() => Some(read),
+                () = cancelled => None,
+            };
+            match read {
+                Some(read) => return read.map_err(|error| self.lose(error, sql)),
+                None => self.interrupt().await,
             }
-        };
-        let read = tokio::select! {
-            biased;
-            read = self.wire.read() => Some(read),
-            () = cancelled => None,
-        };
-        let read = match read {
-            Some(read) => read,
-            None => self.interrupt().await,
-        };
+        }
+        let until = self.ending.unwrap_or_else(Instant::now);
+        let late = || Err(io::Error::new(io::ErrorKind::TimedOut, "the server goes on with a cancelled statement"));
+        let read = tokio::time::timeout_at(until, self.wire.read()).await.unwrap_or_else(|_| late());
         read.map_err(|error| self.lose(error, sql))
     }
 
-    /// Has the server end what it is at, and reads what it says then.
-    async fn interrupt(&mut self) -> std::io::Result<()> {
+    /// Has the server end what it is at. What it says then is still to be read.
+    async fn interrupt(&mut self) {
         let _ = tokio::time::timeout(PATIENCE, Box::pin(stop(self.target.clone(), self.id))).await;
-        tokio::time::timeout(PATIENCE, self.wire.read())
-            .await
-            .unwrap_or_else(|_| Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "the server goes on")))
+        self.ending = Some(Instant::now() + PATIENCE);
     }
 
     fn answer(&self) -> Result<Answer, Trouble> {
@@ -398,11 +409,16 @@ impl Session {
                 }
                 _ => {}
             }
+            if self.ending.is_none() && self.check_cancel().is_err() {
+                self.interrupt().await;
+            }
+            if self.ending.is_some() {
+                continue;
+            }
             let mut values = std::mem::take(&mut self.values);
             let dealt = RawRow::read(self.wire.message(), columns, &mut values).map(|row| deal(&row));
             self.values = values;
             dealt.map_err(|error| self.lose(error, sql))??;
-            self.check_cancel()?;
         }
     }
 
@@ -433,8 +449,14 @@ impl Session {
         self.cancel.as_ref().map_or(Ok(()), Cancel::check)
     }
 
-    fn lose(&mut self, error: std::io::Error, sql: &[u8]) -> Error {
+    /// Cuts the connection off: the server is to undo what is under way, and to hold no lock any more.
+    fn cut(&mut self) {
         self.gone = true;
+        self.wire.cut();
+    }
+
+    fn lose(&mut self, error: io::Error, sql: &[u8]) -> Error {
+        self.cut();
         match self.check_cancel() {
             Err(cancelled) => cancelled,
             Ok(()) => fault::of_statement(Trouble::Lost(error), sql, &self.target),

@@ -185,6 +185,13 @@ impl Wire {
         self.stream.flush().await
     }
 
+    /// Drops the stream, in the middle of whatever is under way.
+    pub(super) fn cut(&mut self) {
+        self.stream = Box::new(tokio::io::join(tokio::io::empty(), tokio::io::sink()));
+        (self.inbox, self.joined, self.outbox) = (Vec::new(), Vec::new(), Vec::new());
+        (self.start, self.end, self.message) = (0, 0, 0..0);
+    }
+
     /// Ends the stream, as far as it can still be.
     pub(super) async fn shut_down(&mut self) {
         let _ = self.stream.shutdown().await;

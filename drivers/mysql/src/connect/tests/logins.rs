@@ -8,7 +8,8 @@ use super::{setup, try_setup, write};
 use crate::config::MysqlConfig;
 use crate::quote;
 
-const PASSWORDS: [&str; 6] = ["plain", "p@ss:w/rd%$#?", "it's \"quoted\" \\ `ticked`", "é漢 😀", " spaces ", ""];
+const PASSWORDS: [&str; 6] =
+    ["plain", "p@ss:w/rd%$#?", "it's \"quoted\" \\ `ticked`", "é漢 😀", " spaces ", ""];
 
 fn config(server: &MysqlServer, user: &str, password: &str) -> MysqlConfig {
     let mut config = MysqlConfig::new(format!("mysql://{user}@127.0.0.1:{}/mysql", server.port()));
@@ -40,7 +41,11 @@ async fn any_password_lets_in_and_no_other() {
             server.batch("", &format!("GRANT SELECT ON mysql.* TO {name}@'%'"));
             // The second time, MySQL knows the password already.
             for _ in 0..2 {
-                assert_eq!(enters(config(server, &name, password)).await.unwrap(), format!("{name}@%"), "{version:?}");
+                assert_eq!(
+                    enters(config(server, &name, password)).await.unwrap(),
+                    format!("{name}@%"),
+                    "{version:?}"
+                );
             }
             let error = enters(config(server, &name, "very-wrong")).await.unwrap_err();
             assert_eq!((code(&error), error.kind()), (Some(1045), ErrorKind::Config));
@@ -56,7 +61,13 @@ async fn any_password_lets_in_and_no_other() {
 async fn the_whole_password_goes_to_the_server_in_no_way_that_others_can_read() {
     let server = MysqlServer::shared(MysqlVersion::Mysql9_7);
     let password = "p@ss:w/rd%$#? é";
-    server.batch("", &format!("CREATE USER whole@'%' IDENTIFIED WITH caching_sha2_password BY {}", quote::literal(password)));
+    server.batch(
+        "",
+        &format!(
+            "CREATE USER whole@'%' IDENTIFIED WITH caching_sha2_password BY {}",
+            quote::literal(password)
+        ),
+    );
     server.batch("", "GRANT SELECT ON mysql.* TO whole@'%'");
     let port = server.port();
     let socket = server.socket().display().to_string();
@@ -87,22 +98,22 @@ async fn mariadbs_plugins_are_known() {
         user(&server, "native", "VIA mysql_native_password USING PASSWORD('x')");
         assert_eq!(enters(config(&server, "native", "x")).await.unwrap(), "native@%");
         // The first proof fails, the second counts.
-        user(&server, "either", "VIA mysql_native_password USING PASSWORD('y') OR ed25519 USING PASSWORD('x')");
+        user(
+            &server,
+            "either",
+            "VIA mysql_native_password USING PASSWORD('y') OR ed25519 USING PASSWORD('x')",
+        );
         assert_eq!(enters(config(&server, "either", "x")).await.unwrap(), "either@%");
     }
 }
 
 #[tokio::test]
 async fn a_user_of_the_system_is_let_in_by_the_socket() {
-    let server = MysqlServer::shared(MysqlVersion::Mariadb10_11);
-    let me = rustix_user();
-    server.batch("", &format!("CREATE OR REPLACE USER `{me}_by_socket`@localhost IDENTIFIED VIA unix_socket AS '{me}'"));
-    let url = format!("mysql://{me}_by_socket@localhost/information_schema?socket={}", server.socket().display());
-    assert_eq!(enters(MysqlConfig::new(url)).await.unwrap(), format!("{me}_by_socket@localhost"));
-}
-
-fn rustix_user() -> String {
-    whoami::username().unwrap()
+    let server = MysqlServer::start(MysqlVersion::Mariadb10_11);
+    let me = whoami::username().unwrap();
+    server.batch("", &format!("CREATE OR REPLACE USER `{me}`@localhost IDENTIFIED VIA unix_socket"));
+    let url = format!("mysql://{me}@localhost/information_schema?socket={}", server.socket().display());
+    assert_eq!(enters(MysqlConfig::new(url)).await.unwrap(), format!("{me}@localhost"));
 }
 
 #[tokio::test]

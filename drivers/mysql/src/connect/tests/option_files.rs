@@ -90,7 +90,8 @@ fn the_usual_files_are_read_if_none_is_named() {
     write(&at(".my.cnf"), "[client]\nuser=own\npassword=secret\n");
     let variables = [("HOME", folder.path().to_path_buf()), ("DUMPRESTORE_TEST_ETC", at("etc"))]
         .map(|(name, path)| (name.to_owned(), path.to_str().unwrap().to_owned()));
-    let read = || MysqlConfig::new("mysql:///d").with_variables(variables.clone()).setup(&context()).unwrap().target;
+    let read =
+        || MysqlConfig::new("mysql:///d").with_variables(variables.clone()).setup(&context()).unwrap().target;
     assert_eq!(read().to_string(), "mysql://own@h:3311/d");
     // As every client does.
     std::fs::set_permissions(at(".my.cnf"), std::fs::Permissions::from_mode(0o666)).unwrap();

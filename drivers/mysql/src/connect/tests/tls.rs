@@ -54,7 +54,9 @@ async fn modes_ask_of_a_server_what_they_say() {
             let found = encrypted(&server, host, &parameters).await;
             match (found, expected) {
                 (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{version:?} {parameters}"),
-                (Err(error), Err(expected)) => assert!(error.to_string().contains(expected), "{parameters}: {error}"),
+                (Err(error), Err(expected)) => {
+                    assert!(error.to_string().contains(expected), "{parameters}: {error}")
+                }
                 (found, expected) => panic!("{version:?} {parameters}: {found:?} for {expected:?}"),
             }
         }
@@ -65,7 +67,17 @@ async fn modes_ask_of_a_server_what_they_say() {
 fn stranger(folder: &std::path::Path) -> std::path::PathBuf {
     let file = folder.join("stranger.crt");
     let made = std::process::Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "30",
+        ])
         .args(["-subj", "/CN=stranger", "-keyout"])
         .arg(folder.join("stranger.key"))
         .arg("-out")
@@ -77,7 +89,11 @@ fn stranger(folder: &std::path::Path) -> std::path::PathBuf {
 }
 
 /// A server whose certificate, by our authority, is for somebody else.
-fn with_certificate(version: MysqlVersion, names: Option<&str>, common_name: &str) -> (MysqlServer, Authority, MysqlServer) {
+fn with_certificate(
+    version: MysqlVersion,
+    names: Option<&str>,
+    common_name: &str,
+) -> (MysqlServer, Authority, MysqlServer) {
     let first = with_tls(version);
     let authority = first.authority().clone();
     let (certificate, key) = authority.issue("other", common_name, names);
@@ -95,7 +111,9 @@ async fn a_certificate_of_somebody_else_is_refused_where_the_name_counts() {
     for version in [MysqlVersion::Mariadb10_11, MysqlVersion::Mysql9_7] {
         let (server, authority, _first) = with_certificate(version, Some("DNS:db.example"), "db.example");
         let ca = authority.file().display().to_string();
-        let error = encrypted(&server, "127.0.0.1", &format!("ssl-mode=verify-identity&ssl-ca={ca}")).await.unwrap_err();
+        let error = encrypted(&server, "127.0.0.1", &format!("ssl-mode=verify-identity&ssl-ca={ca}"))
+            .await
+            .unwrap_err();
         assert_eq!(
             error.hint(),
             Some("connect to a name that the server's certificate has, or use `ssl-mode=verify-ca`"),
