@@ -106,9 +106,7 @@ fn hint_for(said: &Complaint) -> Option<&'static str> {
         1114 | 1021 | 3675 => "make room on the server's disk, or in its tablespace, and run it again",
         1037 | 1038 | 1041 => "the server is out of memory",
         1053 | 1927 => "the server was stopped, or an administrator ended the session: run it again",
-        1159 | 1161 | 1158 | 1160 => {
-            "the network was too slow for the server's `net_read_timeout` or `net_write_timeout`"
-        }
+        1158..=1161 => "the network was too slow for the server's `net_read_timeout` or `net_write_timeout`",
         1290 if said.message.contains("read-only") || said.message.contains("read_only") => READ_ONLY,
         1836 | 3100 | 1792 => READ_ONLY,
         1290 => "an option that the server was started with forbids it",

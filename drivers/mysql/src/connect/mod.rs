@@ -5,7 +5,7 @@
 //!   then option files (`option_file.rs`), the environment (`environment.rs`), and defaults (`target.rs`).
 //! - `open.rs` gets there, with TLS as asked (`tls.rs`, `trust.rs`), and logs in (`greeting.rs`, `login.rs`,
 //!   `public_key.rs`).
-//! - [`Session`] (`session.rs`) has every setting that output depends on at a value of our own (`settings.rs`). Statements
+//! - [`Session`] (`session/`) has every setting that output depends on at a value of our own (`settings.rs`). Statements
 //!   go over a `wire.rs` in the text protocol; what comes back is `said.rs` and [`RawRow`]s (`row.rs`), which are read
 //!   where they lie in the buffer: a dump reads millions of them.
 //! - [`fault`](fault()) says what a server's error means, and what to do.
@@ -38,7 +38,7 @@ pub(crate) use fault::code;
 pub(crate) use password::Password;
 pub(crate) use row::{RawRow, Row};
 pub(crate) use said::Done;
-pub(crate) use server::{Family, Server};
+pub(crate) use server::Server;
 pub(crate) use session::{Charset, Session};
 pub(crate) use source::Source;
-pub(crate) use target::{Place, Target};
+pub(crate) use target::Target;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::server::Server;
+use super::session::Charset;
 
 /// Longer than any archive takes. A server ends sessions that are silent, or read slowly.
 const PATIENCE: &str = "86400";
@@ -25,12 +26,13 @@ pub(super) fn required(limits: Limits) -> Vec<String> {
     vec![
         "SET NAMES utf8mb4".to_owned(),
         format!(
-            "SET SESSION sql_mode = '{SQL_MODE}', time_zone = '+00:00', autocommit = 1, \
+            "SET SESSION sql_mode = '{SQL_MODE}', time_zone = '+00:00', autocommit = 1, character_set_results = {}, \
              wait_timeout = {PATIENCE}, net_read_timeout = {PATIENCE}, net_write_timeout = {PATIENCE}, \
              lock_wait_timeout = {lock}, innodb_lock_wait_timeout = {}, sql_quote_show_create = 1, \
              foreign_key_checks = 1, unique_checks = 1, sql_safe_updates = 0, sql_big_selects = 1, \
              sql_select_limit = 18446744073709551615, max_sort_length = 1048576, group_concat_max_len = 4294967295, \
              sql_auto_is_null = 0",
+            Charset::Utf8mb4.name(),
             lock.min(100_000_000)
         ),
         "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ WRITE".to_owned(),

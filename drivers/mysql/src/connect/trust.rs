@@ -7,15 +7,18 @@ use dumprestore_driver::{Error, Result};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::pki_types::{
+    CertificateDer, ServerName, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, UnixTime,
+};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use x509_cert::Certificate;
 use x509_cert::der::asn1::{PrintableStringRef, Utf8StringRef};
 use x509_cert::der::oid::AssociatedOid;
 use x509_cert::der::oid::db::rfc4519::COMMON_NAME;
 use x509_cert::der::{Decode, Encode};
 use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::spki::AlgorithmIdentifierOwned;
+use x509_cert::{Certificate, Version};
 
 use super::tls::certificates;
 
@@ -84,12 +87,24 @@ impl ServerCertVerifier for Verifier {
         if certificates.iter().any(|root| root == certificate) {
             // Many servers have one certificate that has signed itself.
             check_time(certificate, now)?;
+        } else if is_of_first_version(certificate) {
+            verify_directly(
+                certificate,
+                certificates,
+                now,
+                self.provider.signature_verification_algorithms.all,
+            )?;
         } else {
             let algorithms = self.provider.signature_verification_algorithms.all;
             let parsed = parsed.as_ref().map_err(Clone::clone)?;
             verify_server_cert_signed_by_trust_anchor(parsed, store, intermediates, now, algorithms)?;
         }
-        match parsed.and_then(|parsed| verify_server_name(&parsed, name)) {
+        let named = match parsed {
+            Ok(parsed) => verify_server_name(&parsed, name),
+            // It has no names but the common one.
+            Err(_) => Err(bad(CertificateError::NotValidForName)),
+        };
+        match named {
             Err(error) if *with_name && !is_common_name(certificate, name) => Err(error),
             _ => Ok(ServerCertVerified::assertion()),
         }
@@ -136,6 +151,47 @@ fn key_of(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'s
     let parsed = Certificate::from_der(certificate).map_err(|_| bad(CertificateError::BadEncoding))?;
     let key = parsed.tbs_certificate.subject_public_key_info.to_der();
     key.map(SubjectPublicKeyInfoDer::from).map_err(|_| bad(CertificateError::BadEncoding))
+}
+
+/// Whether it is of the first version of X.509, as those are that `openssl x509 -req` makes without extensions: what
+/// MySQL's documentation has had people do for long, and its own clients take.
+fn is_of_first_version(certificate: &CertificateDer<'_>) -> bool {
+    Certificate::from_der(certificate).is_ok_and(|parsed| parsed.tbs_certificate.version == Version::V1)
+}
+
+/// Verifies that one of the roots itself has signed a certificate.
+fn verify_directly(
+    certificate: &CertificateDer<'_>,
+    roots: &[CertificateDer<'static>],
+    now: UnixTime,
+    algorithms: &[&dyn SignatureVerificationAlgorithm],
+) -> Result<(), rustls::Error> {
+    let unreadable = |_| bad(CertificateError::BadEncoding);
+    check_time(certificate, now)?;
+    let parsed = Certificate::from_der(certificate).map_err(unreadable)?;
+    let message = parsed.tbs_certificate.to_der().map_err(unreadable)?;
+    let signed = |root: &&CertificateDer<'static>| {
+        let root = Certificate::from_der(root).ok()?.tbs_certificate;
+        let key = &root.subject_public_key_info;
+        let by = (inner(&key.algorithm)?, inner(&parsed.signature_algorithm)?);
+        let fits = |algorithm: &&&dyn SignatureVerificationAlgorithm| {
+            (algorithm.public_key_alg_id().as_ref(), algorithm.signature_alg_id().as_ref())
+                == (&*by.0, &*by.1)
+        };
+        let (key, signature) = (key.subject_public_key.as_bytes()?, parsed.signature.as_bytes()?);
+        let verifies = |algorithm: &&dyn SignatureVerificationAlgorithm| {
+            algorithm.verify_signature(key, &message, signature).is_ok()
+        };
+        let named = root.subject == parsed.tbs_certificate.issuer;
+        (named && algorithms.iter().filter(fits).any(verifies)).then_some(())
+    };
+    let root = roots.iter().find(|root| signed(root).is_some());
+    check_time(root.ok_or_else(|| bad(CertificateError::UnknownIssuer))?, now)
+}
+
+/// An algorithm without the header around it.
+fn inner(algorithm: &AlgorithmIdentifierOwned) -> Option<Vec<u8>> {
+    algorithm.to_der().ok()?.get(2..).map(<[u8]>::to_vec)
 }
 
 fn check_time(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustls::Error> {

@@ -118,6 +118,14 @@ impl Wire {
         Ok(())
     }
 
+    /// Whether a whole message is there already, so that reading it waits for nothing.
+    pub(super) fn has_message(&self) -> bool {
+        let there = self.inbox.get(self.start..self.end).unwrap_or_default();
+        let Some(&[low, middle, high, _]) = there.get(..HEADER) else { return false };
+        let length = usize::from(low) | usize::from(middle) << 8 | usize::from(high) << 16;
+        length < LONGEST_PAYLOAD && there.len() >= HEADER + length
+    }
+
     async fn header(&mut self) -> io::Result<(usize, u8)> {
         self.fill(HEADER).await?;
         match self.inbox.get(self.start..self.start + HEADER) {

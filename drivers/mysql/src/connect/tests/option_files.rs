@@ -7,7 +7,7 @@ use dumprestore_driver::Error;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::super::{Place, Target};
+use super::super::target::{Place, Target};
 use super::{context, nobody, write};
 use crate::config::MysqlConfig;
 

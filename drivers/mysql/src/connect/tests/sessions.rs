@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use dumprestore_driver::{Cancel, Error, ErrorKind};
 use dumprestore_testkit::{MysqlFamily, MysqlServer, MysqlVersion};
 
-use super::super::{Charset, Family, code};
+use super::super::server::Family;
+use super::super::{Charset, code};
 use super::{Session, session, setup, try_setup};
 use crate::config::MysqlConfig;
 use crate::quote;

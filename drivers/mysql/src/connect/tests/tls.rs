@@ -15,7 +15,7 @@ async fn encrypted(server: &MysqlServer, host: &str, parameters: &str) -> Result
     let url = format!("mysql://tls:x@{host}:{}/information_schema?{parameters}", server.port());
     let mut session = Session::open(&try_setup(MysqlConfig::new(url))?, "test").await?;
     let told = session.rows("SHOW SESSION STATUS LIKE 'Ssl_cipher'").await?;
-    assert_eq!(told[0].text(1)? != "", session.is_encrypted());
+    assert_eq!(!told[0].text(1)?.is_empty(), session.is_encrypted());
     // Long results and statements go through it as well.
     let asked = format!("SELECT REPEAT('x', 3000000), LENGTH('{}')", "y".repeat(900_000));
     let row = session.rows(asked).await?.remove(0);
@@ -45,7 +45,6 @@ async fn modes_ask_of_a_server_what_they_say() {
             ("127.0.0.1", format!("ssl_mode=VERIFY_CA&ssl-ca={ours}"), Ok(true)),
             ("127.0.0.1", format!("ssl-mode=verify-identity&ssl-ca={ours}"), Ok(true)),
             ("localhost", format!("ssl-mode=verify-identity&ssl-ca={ours}"), Ok(true)),
-            // `127.0.0.2` is the same server under a name that its certificate does not have.
             ("127.0.0.1", format!("ssl-ca={stranger}"), Err("UnknownIssuer")),
             ("127.0.0.1", format!("ssl-mode=verify-ca&ssl-ca={stranger}"), Err("UnknownIssuer")),
             ("127.0.0.1", "ssl-mode=verify-ca".to_owned(), Err("UnknownIssuer")),
@@ -126,11 +125,29 @@ async fn a_certificate_of_somebody_else_is_refused_where_the_name_counts() {
 /// As those that a MySQL server makes for itself.
 #[tokio::test]
 async fn a_certificate_without_other_names_is_for_its_common_name() {
+    // It is of the first version of X.509, which has no room for others.
     let (server, authority, _first) = with_certificate(MysqlVersion::Mariadb10_11, None, "localhost");
     let ca = authority.file().display().to_string();
+    let elsewhere = tempfile::TempDir::new().unwrap();
+    let stranger = stranger(elsewhere.path()).display().to_string();
+    let error = encrypted(&server, "localhost", &format!("ssl-ca={stranger}")).await.unwrap_err();
+    assert!(error.to_string().contains("UnknownIssuer"), "{error}");
     assert!(encrypted(&server, "localhost", &format!("ssl-mode=verify-identity&ssl-ca={ca}")).await.unwrap());
     assert!(encrypted(&server, "127.0.0.1", &format!("ssl-mode=verify-ca&ssl-ca={ca}")).await.unwrap());
-    assert!(encrypted(&server, "127.0.0.1", &format!("ssl-mode=verify-identity&ssl-ca={ca}")).await.is_err());
+    let error =
+        encrypted(&server, "127.0.0.1", &format!("ssl-mode=verify-identity&ssl-ca={ca}")).await.unwrap_err();
+    assert!(error.to_string().contains("NotValidForName"), "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_a_server_made_for_itself_is_signed_by_the_authority_beside_it() {
+    let server = MysqlServer::start(MysqlVersion::Mysql9_7);
+    server.batch("", "CREATE USER tls@'%' IDENTIFIED BY 'x'");
+    let ca = server.folder().join("data/ca.pem").display().to_string();
+    assert!(encrypted(&server, "127.0.0.1", &format!("ssl-ca={ca}")).await.unwrap());
+    let error =
+        encrypted(&server, "127.0.0.1", &format!("ssl-mode=verify-identity&ssl-ca={ca}")).await.unwrap_err();
+    assert!(error.hint().unwrap().starts_with("connect to a name"), "{error:?}");
 }
 
 #[tokio::test]

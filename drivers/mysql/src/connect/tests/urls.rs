@@ -3,7 +3,7 @@
 use dumprestore_driver::Secret;
 use proptest::prelude::*;
 
-use super::super::{Place, Target};
+use super::super::target::{Place, Target};
 use super::{context, nobody, setup, try_setup};
 use crate::config::MysqlConfig;
 
