@@ -36,6 +36,11 @@ bench:
     python3 benches/side_by_side.py target/release/dumprestore
     python3 benches/postgres.py target/release/dumprestore
 
+# The same with MariaDB's clients, mydumper and myloader: 400 MB.
+bench-mysql:
+    cargo build --release -p dumprestore-cli
+    python3 benches/mysql.py target/release/dumprestore
+
 # Accept changed snapshots of messages.
 accept:
     INSTA_UPDATE=always cargo test --workspace
