@@ -16,5 +16,9 @@ mod choice;
 mod content;
 #[path = "dump/locks.rs"]
 mod locks;
+#[path = "dump/many.rs"]
+mod many;
 #[path = "dump/racing.rs"]
 mod racing;
+#[path = "dump/versions.rs"]
+mod versions;

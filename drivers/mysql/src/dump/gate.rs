@@ -9,7 +9,7 @@ use crate::connect::{Server, Session, code};
 use crate::quote;
 
 /// A lock is waited for only so long, in seconds: whoever wants to write queues behind whoever waits.
-const TRY: u32 = 1;
+pub(super) const TRY: u32 = 1;
 /// Between two tries writers get on, at first for so long, and then for longer.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -141,7 +141,7 @@ impl Gate {
 
 /// Runs the statements that lock, again and again until all of them succeed: if one has to wait for too long, all is let
 /// go for a while. Says when the try began that did it.
-pub(super) async fn insist(
+async fn insist(
     session: &mut Session,
     statements: &[String],
     undo: Option<&str>,

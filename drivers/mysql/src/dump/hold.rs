@@ -2,14 +2,13 @@
 //! by a lock that lasts until they are dumped.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use dumprestore_driver::{Cancel, Error, Result};
 use tokio::sync::Mutex;
 
-use super::gate::{Tried, insist, lock_tables};
+use super::gate::{TRY, is_denial, lock_tables};
 use crate::config::Setup;
-use crate::connect::Session;
+use crate::connect::{Session, code};
 
 /// `LOCK TABLES … READ`, held by a session of its own. Writers wait; readers don't.
 pub(super) struct Hold {
@@ -19,21 +18,27 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    /// Locks these tables.
-    ///
-    /// # Errors
-    /// If the login may not, or somebody is in the way until `until`.
-    pub(super) async fn take(
-        setup: &Setup,
-        cancel: &Cancel,
-        tables: &[String],
-        until: Instant,
-    ) -> Result<Self> {
+    /// Opens the session. Nothing is locked yet.
+    pub(super) async fn open(setup: &Setup, cancel: &Cancel) -> Result<Self> {
         let mut session = Session::open(setup, "dump, tables without transactions").await?;
         session.heed(cancel);
-        match insist(&mut session, &[lock_tables(tables)], Some("UNLOCK TABLES"), until, cancel).await? {
-            Tried::Held(_) => Ok(Self { session: Mutex::new(Some(session)), left: AtomicUsize::new(0) }),
-            Tried::Denied(error) => Err(Error::environment(
+        session.run(format!("SET SESSION lock_wait_timeout = {TRY}")).await?;
+        Ok(Self { session: Mutex::new(Some(session)), left: AtomicUsize::new(0) })
+    }
+
+    /// Locks these tables. Whoever writes to them is kept off already, so that there is nobody to wait for. `false`: there
+    /// is somebody after all.
+    ///
+    /// # Errors
+    /// If the login may not.
+    pub(super) async fn lock(&self, tables: &[String]) -> Result<bool> {
+        let mut session = self.session.lock().await;
+        let Some(session) = session.as_mut() else { return Ok(false) };
+        let Err(error) = session.run(lock_tables(tables)).await else { return Ok(true) };
+        match code(&error) {
+            // Somebody is in the way; one of them is gone, or another thing.
+            Some(1205 | 1213 | 1146 | 1347) => Ok(false),
+            Some(denied) if is_denial(denied) => Err(Error::environment(
                 "tables without transactions can't be dumped as they are at one moment: the login may not lock them",
             )
             .with_context("tables", some(tables))
@@ -41,6 +46,7 @@ impl Hold {
                 "grant it `LOCK TABLES`, or let writers go on with `non_transactional: live`, or convert them to InnoDB",
             )
             .with_source(error)),
+            _ => Err(error),
         }
     }
 

@@ -92,16 +92,88 @@ fn between(column: &Arc<str>, cuts: Vec<String>) -> Vec<Range> {
 async fn cuts(session: &mut Session, table: &Relation, column: &Column, parts: u64) -> Result<Vec<String>> {
     let data_type = column.data_type.as_str();
     if WHOLE_NUMBERS.contains(&data_type) {
-        let (table, column) = (quote::name(&table.name), quote::name(&column.name));
-        let sql = format!("SELECT MIN({column}), MAX({column}) FROM {table} FORCE INDEX (PRIMARY)");
-        let rows = session.rows(&sql).await?;
-        let Some(row) = rows.first().filter(|row| row.bytes(0).is_some()) else { return Ok(Vec::new()) };
-        return Ok(evenly(row.parse(0)?, row.parse(1)?, parts).iter().map(i128::to_string).collect());
+        return numbers(session, table, column, parts).await;
     }
     if STRINGS.contains(&data_type) {
         return walk(session, table, column, parts).await;
     }
     Ok(Vec::new())
+}
+
+/// Numbers to cut at. Where rows lie close, or far between, the server's estimates tell.
+async fn numbers(
+    session: &mut Session,
+    table: &Relation,
+    column: &Column,
+    parts: u64,
+) -> Result<Vec<String>> {
+    let (name, key) = (quote::name(&table.name), quote::name(&column.name));
+    let sql = format!("SELECT MIN({key}), MAX({key}) FROM {name} FORCE INDEX (PRIMARY)");
+    let rows = session.rows(&sql).await?;
+    let Some(row) = rows.first().filter(|row| row.bytes(0).is_some()) else { return Ok(Vec::new()) };
+    let (least, most): (i128, i128) = (row.parse(0)?, row.parse(1)?);
+    let rows_column = if session.server().is_mariadb() { 8 } else { 9 };
+    let mut balance = Balance::new(evenly(least, most, parts), least, most + 1, table.rows, parts);
+    while let Some((from, below)) = balance.next() {
+        let sql = format!(
+            "EXPLAIN SELECT {key} FROM {name} FORCE INDEX (PRIMARY) WHERE {key} >= {from} AND {key} < {below}"
+        );
+        let plan = session.rows(&sql).await?;
+        // Where there is nothing, there is no estimate.
+        let estimate = plan.first().and_then(|row| row.number_or_null(rows_column).ok().flatten());
+        balance.weigh(estimate.unwrap_or(0));
+    }
+    Ok(balance.cuts.iter().map(i128::to_string).collect())
+}
+
+/// Goes over ranges from the first to the last. What holds too many rows is halved, and what holds few is joined.
+struct Balance {
+    /// What is still to be weighed, the next one last.
+    ranges: Vec<(i128, i128)>,
+    cuts: Vec<i128>,
+    /// How many rows a part should have.
+    wanted: u64,
+    /// How many there are since the last cut.
+    filled: u64,
+    /// How many ranges may still be halved.
+    halvings: u64,
+}
+
+impl Balance {
+    fn new(cuts: Vec<i128>, least: i128, end: i128, rows: u64, parts: u64) -> Self {
+        let from = std::iter::once(least).chain(cuts.iter().copied());
+        let below = cuts.iter().copied().chain([end]);
+        let mut ranges: Vec<_> = from.zip(below).collect();
+        ranges.reverse();
+        Self {
+            ranges,
+            cuts: Vec::new(),
+            wanted: rows.div_ceil(parts).max(1),
+            filled: 0,
+            halvings: parts * 4 + 64,
+        }
+    }
+
+    /// The range to weigh: its first number, and the one behind its last.
+    fn next(&self) -> Option<(i128, i128)> {
+        self.ranges.last().copied()
+    }
+
+    /// It has about that many rows.
+    fn weigh(&mut self, rows: u64) {
+        let Some((from, below)) = self.ranges.pop() else { return };
+        if rows > self.wanted * 2 && below - from > 1 && self.halvings > 0 {
+            let middle = from + (below - from) / 2;
+            self.ranges.extend([(middle, below), (from, middle)]);
+            self.halvings -= 1;
+            return;
+        }
+        if self.filled > 0 && self.filled + rows > self.wanted + self.wanted / 2 {
+            self.cuts.push(from);
+            self.filled = 0;
+        }
+        self.filled += rows;
+    }
 }
 
 /// Numbers between both, at the same distance.
@@ -180,8 +252,41 @@ mod tests {
         assert_eq!(literal(&column, b"\xff").unwrap(), "_binary x'ff'");
     }
 
+    /// Cuts numbers as [`numbers`] does, with estimates that are exact.
+    fn balanced(numbers: &[i64], parts: u64) -> Vec<i128> {
+        let (least, most) = (i128::from(numbers[0]), i128::from(numbers[numbers.len() - 1]));
+        let rows = numbers.len() as u64;
+        let mut balance = Balance::new(evenly(least, most, parts), least, most + 1, rows, parts);
+        while let Some((from, below)) = balance.next() {
+            let within = numbers.iter().filter(|n| (from..below).contains(&i128::from(**n)));
+            balance.weigh(within.count() as u64);
+        }
+        balance.cuts
+    }
+
+    #[test]
+    fn one_far_off_row_does_not_put_all_others_into_one_part() {
+        let mut numbers: Vec<i64> = (1..=10_000).collect();
+        numbers.push(i64::MAX);
+        let cuts = balanced(&numbers, 10);
+        assert!((8..=20).contains(&cuts.len()), "{cuts:?}");
+        let mut last = 0;
+        for cut in &cuts {
+            assert!(cut - last <= 2_500, "{cuts:?}");
+            last = *cut;
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn cuts_go_up_and_parts_are_of_a_size(numbers in proptest::collection::btree_set(any::<i64>(), 1..300), parts in 1_u64..20) {
+            let numbers: Vec<i64> = numbers.into_iter().collect();
+            let cuts = balanced(&numbers, parts);
+            prop_assert!(cuts.is_sorted_by(|one, other| one < other));
+            prop_assert!(cuts.len() as u64 <= parts * 4, "{} cuts for {parts} parts", cuts.len());
+        }
 
         #[test]
         fn each_number_is_in_one_range(least in any::<i64>(), most in any::<u64>(), parts in 1_u64..50, n in any::<i64>()) {

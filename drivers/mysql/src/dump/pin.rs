@@ -127,10 +127,19 @@ impl Pinning<'_> {
         refuse_unopened(&relations, &chosen)?;
         let tables = of_rows(&relations, &chosen, |_| true);
         self.open_lanes().await?;
-        let hold = self.hold(&of_rows(&relations, &chosen, |table| !table.transactional)).await?;
+        let to_hold = self.to_hold(&relations, &chosen);
+        let hold = match to_hold.is_empty() {
+            true => None,
+            false => Some(Hold::open(self.setup, self.cancel).await?),
+        };
         let Some(mut gate) = self.gate(&of_rows(&relations, &chosen, Relation::is_table)).await? else {
             return Ok(None);
         };
+        if let Some(hold) = &hold
+            && !hold.lock(&to_hold).await?
+        {
+            return Ok(None);
+        }
         const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
         try_join_all(self.lanes.iter_mut().map(|lane| lane.run(BEGIN))).await?;
         let mut facts = position(self.first()?, gate.as_mut().map(Gate::session)).await?;
@@ -174,11 +183,12 @@ impl Pinning<'_> {
         Ok(())
     }
 
-    async fn hold(&self, tables: &[String]) -> Result<Option<Hold>> {
-        if tables.is_empty() || self.setup.non_transactional == NonTransactional::Live {
-            return Ok(None);
+    /// Tables that no snapshot shows as they were.
+    fn to_hold(&self, relations: &[Relation], chosen: &Chosen) -> Vec<String> {
+        match self.setup.non_transactional {
+            NonTransactional::Lock => of_rows(relations, chosen, |table| !table.transactional),
+            NonTransactional::Live => Vec::new(),
         }
-        Hold::take(self.setup, self.cancel, tables, self.until).await.map(Some)
     }
 
     /// `None`: there is no right to it. The inner `None`: the cut needs none.
