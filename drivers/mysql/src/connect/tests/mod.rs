@@ -5,6 +5,7 @@
 mod loading;
 mod logins;
 mod option_files;
+mod packets;
 mod sessions;
 mod tls;
 mod urls;
