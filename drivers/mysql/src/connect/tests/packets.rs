@@ -105,7 +105,8 @@ async fn a_message_of_any_length_is_written_as_it_is_read() {
         let (mut one, mut other) = (Wire::new(Box::new(one)), Wire::new(Box::new(other)));
         let body: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
         let (written, read) = tokio::join!(one.write(&[3], &body), other.read());
-        (written.unwrap(), read.unwrap());
+        written.unwrap();
+        read.unwrap();
         assert_eq!(other.message().first(), Some(&3));
         assert!(other.message().get(1..) == Some(&*body), "{length}");
     }
