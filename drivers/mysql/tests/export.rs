@@ -213,6 +213,39 @@ async fn definitions_and_rows_come_apart() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_hold_for_ever_do_so_on_a_server_of_another_version() {
+    let versions = [MysqlVersion::Mariadb10_11, MysqlVersion::Mariadb11_8];
+    for (from, to) in [(versions[0], versions[1]), (versions[1], versions[0])] {
+        let origin = Database::new(from);
+        origin.batch(
+            "CREATE TABLE v (a int PRIMARY KEY, b int) WITH SYSTEM VERSIONING;
+             INSERT INTO v VALUES (1, 1), (2, 2); UPDATE v SET b = 3 WHERE a = 1;
+             CREATE TABLE named (a int, s timestamp(6) GENERATED ALWAYS AS ROW START, `e, x` timestamp(6) GENERATED ALWAYS AS ROW END,
+                z varchar(30), PERIOD FOR SYSTEM_TIME (s, `e, x`)) WITH SYSTEM VERSIONING;
+             INSERT INTO named (a, z) VALUES (1, '2106-02-07 06:28:15.999999'); DELETE FROM named; INSERT INTO named (a) VALUES (2)",
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let archived = dumped(&origin, folder.path()).await;
+        let file = folder.path().join("all.sql");
+        script(&archived, Content::All, &file);
+        let copy = Database::new(to);
+        copy.load(TOLD, &file);
+        for sql in [
+            "SELECT a, b FROM v ORDER BY a",
+            "SELECT a, b FROM v FOR SYSTEM_TIME ALL ORDER BY a, b",
+            "SELECT a, z FROM named",
+            "SELECT a, z, s FROM named FOR SYSTEM_TIME ALL ORDER BY a",
+        ] {
+            assert_eq!(
+                copy.server.rows(&copy.name, sql),
+                origin.server.rows(&origin.name, sql),
+                "{from:?}: {sql}"
+            );
+        }
+    }
+}
+
 /// Values, names and bodies that a client might take for something of its own.
 fn traps() -> String {
     let (run, system) = ("\\! touch hit".to_owned(), "system touch hit".to_owned());

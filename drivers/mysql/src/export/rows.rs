@@ -13,6 +13,12 @@ use crate::quote;
 /// From so many bytes on a statement is ended. A server takes 16 MB at least, unless it is told otherwise.
 const LONG: usize = 1 << 20;
 
+/// What stands for the end of rows that are not of the past, by the server's version: with that of another, all of them
+/// would be of the past.
+const NO_END: [&[u8]; 2] = [b"2038-01-19 03:14:07.999999", b"2106-02-07 06:28:15.999999"];
+const FOR_EVER: &str = "SET @dumprestore_for_ever = IF(FROM_UNIXTIME(2147483648) IS NULL, '2038-01-19 03:14:07.999999', \
+                        '2106-02-07 06:28:15.999999');\n";
+
 /// Writes the rows of a table, if they are meant and it has any.
 pub(super) fn write(
     script: &mut Script<'_>,
@@ -34,8 +40,9 @@ pub(super) fn write(
     let with_history = table.history == Some(History::Kept);
     if with_history {
         script.bytes(b"SET system_versioning_insert_history = 1;\n")?;
+        script.bytes(FOR_EVER.as_bytes())?;
     }
-    let mut inserts = Inserts::new(table);
+    let mut inserts = Inserts::new(table)?;
     for part in &table.parts {
         let from = archived.read(&PartName::new(part.as_str())?)?;
         inserts.part(script, from).map_err(|error| error.with_context("part", part))?;
@@ -54,21 +61,37 @@ fn holds_enums(table: &Table) -> Result<bool> {
     Ok(create.elements.iter().any(|element| element.kind == ElementKind::Column && is_enum(&element.text)))
 }
 
+/// The place of that column: it is the last one, unless the definition names it.
+fn end_of_validity(table: &Table) -> Result<usize> {
+    let create = CreateTable::parse(table.create.as_bytes())?;
+    let named = create.elements.iter().find_map(|element| {
+        let period = element.text.strip_prefix(b"PERIOD FOR SYSTEM_TIME ")?;
+        table.columns.iter().position(|column| {
+            let end = format!(", {})", quote::name(&column.name));
+            period.ends_with(end.as_bytes())
+        })
+    });
+    Ok(named.unwrap_or(table.columns.len().saturating_sub(1)))
+}
+
 /// Statements of one table.
 struct Inserts {
     head: Vec<u8>,
     forms: Vec<Form>,
     texts: Texts,
+    /// The column that says until when a row was valid.
+    end: Option<usize>,
     /// How long the statement is that was begun; 0: none.
     length: usize,
 }
 
 impl Inserts {
-    fn new(table: &Table) -> Self {
+    fn new(table: &Table) -> Result<Self> {
+        let end = if table.history == Some(History::Kept) { Some(end_of_validity(table)?) } else { None };
         let names: Vec<String> = table.columns.iter().map(|column| quote::name(&column.name)).collect();
         let head = format!("INSERT INTO {} ({}) VALUES", quote::name(&table.name), names.join(", "));
         let forms = table.columns.iter().map(|column| column.form).collect();
-        Self { head: head.into_bytes(), forms, texts: Texts::of(table), length: 0 }
+        Ok(Self { head: head.into_bytes(), forms, texts: Texts::of(table), end, length: 0 })
     }
 
     fn part(&mut self, script: &mut Script<'_>, from: Box<dyn Read + Send>) -> Result<()> {
@@ -84,7 +107,12 @@ impl Inserts {
                 if nth > 0 {
                     script.bytes(b",")?;
                 }
-                self.length += 1 + value::write(script, value, *form, self.texts)?;
+                self.length += 1;
+                if self.end == Some(nth) && value.is_some_and(|value| NO_END.contains(&value)) {
+                    script.bytes(b"@dumprestore_for_ever")?;
+                    continue;
+                }
+                self.length += value::write(script, value, *form, self.texts)?;
             }
             script.bytes(b")")?;
         }

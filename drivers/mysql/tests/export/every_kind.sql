@@ -36,6 +36,8 @@ CREATE TABLE parted (id int, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (
     PARTITION p1 VALUES LESS THAN MAXVALUE);
 INSERT INTO parted VALUES (1, '1999-01-01'), (2, '2020-01-01');
 CREATE TABLE nothing (a int);
+CREATE TABLE aged (a int, b text, FULLTEXT KEY (b)) ENGINE = MyISAM;
+INSERT INTO aged VALUES (1, 'full text');
 CREATE VIEW v9 AS SELECT id, name FROM parent WHERE name <> 'a;b';
 CREATE VIEW v1 AS SELECT v9.id AS `a;b`, (SELECT MAX(c.id) FROM child c) AS m, 'it''s \\' AS x FROM v9 WHERE EXISTS (SELECT 1 FROM v9 AS q);
 CREATE VIEW v_checked AS SELECT id FROM child WHERE id > 0 WITH LOCAL CHECK OPTION;

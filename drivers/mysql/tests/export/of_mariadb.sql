@@ -14,5 +14,3 @@ SET sql_mode = 'ORACLE';
 CREATE PACKAGE pack AS FUNCTION one RETURN int; END;
 CREATE PACKAGE BODY pack AS FUNCTION one RETURN int AS BEGIN RETURN 1; END; END;
 SET sql_mode = '';
-CREATE TABLE aged (a int, b text, FULLTEXT KEY (b)) ENGINE = MyISAM;
-INSERT INTO aged VALUES (1, 'full text');
