@@ -36,7 +36,7 @@ INSERT INTO customer (name, email, born, city, notes)
   FROM seq_1_to_%(customers)d;
 INSERT INTO product (sku, title, body, price, picture)
   SELECT CONCAT('SKU-', seq), CONCAT('Product ', MD5(seq)), REPEAT(CONCAT('lorem ipsum dolor ', seq, ' '), 20), seq %% 9000 / 7,
-    UNHEX(REPEAT(SHA2(seq, 512), 1 + seq %% 24)) FROM seq_1_to_%(products)d;
+    RANDOM_BYTES(1 + seq * 61 %% 1024) FROM seq_1_to_%(products)d;
 INSERT INTO orders (customer, at, state, total)
   SELECT 1 + seq * 7919 %% %(customers)d, TIMESTAMP '2020-01-01 00:00:00' + INTERVAL seq * 13 SECOND, 1 + seq %% 3, seq %% 7777 / 3
   FROM seq_1_to_%(orders)d;
@@ -97,7 +97,7 @@ def ways(tool, server):
     login = f"-u root -S {server.socket}"
     d, client = f"{tool} -q", server.client
     dump = f"mariadb-dump --no-defaults {login} --single-transaction --routines --events --triggers shop"
-    mydumper = f"mydumper --no-defaults {login} -t 2 --trx-consistency-only -G -E -R -B shop"
+    mydumper = f"mydumper {login} -t 2 --trx-consistency-only -G -E -R -B shop"
     ours = lambda mode: Way(f"dumprestore {mode}", f"{d} dump -c {mode}.yaml -o {mode}.zip", f"rm -f {mode}.zip", f"{mode}.zip")
     # So that no one pays for the pages that the one before has left behind.
     settled = f"{client} -e 'SET GLOBAL innodb_max_dirty_pages_pct_lwm = 0.001, innodb_max_dirty_pages_pct = 0'; sleep 2; " \
@@ -114,7 +114,7 @@ def ways(tool, server):
         ],
         "restore": [
             Way("zstd -dc \\| mariadb", f"zstd -dcq shop.sql.zst | {client} fresh", anew),
-            Way("myloader -t2", f"myloader --no-defaults {login} -t 2 -B fresh -d shop.dir", anew),
+            Way("myloader -t2", f"myloader {login} -t 2 -B fresh -d shop.dir", anew),
             Way("dumprestore zstd, nothing there", f"{d} restore zstd.zip --yes -c zstd-fresh.yaml", gone),
             Way("dumprestore deflate, nothing there", f"{d} restore deflate.zip --yes -c deflate-fresh.yaml", gone),
             Way("dumprestore zstd, swapped", f"{d} restore zstd.zip --yes -c zstd.yaml", settled),

@@ -115,13 +115,7 @@ impl<'a> Scan<'a> {
             b'/' if rest.starts_with(b"/*") => self.comment(rest)?,
             b'\t' | b'\n' | b'\r' => 1,
             first if first.is_ascii_control() => return None,
-            first if !first.is_ascii() => {
-                if self.reading.in_pairs && rest.len() > 1 {
-                    2
-                } else {
-                    1
-                }
-            }
+            first if !first.is_ascii() && self.reading.in_pairs && rest.len() > 1 => 2,
             first if is_of_word(first) => {
                 rest.iter().position(|byte| !is_of_word(*byte)).unwrap_or(rest.len())
             }
