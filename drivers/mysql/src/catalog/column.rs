@@ -33,8 +33,9 @@ pub(crate) async fn columns(session: &mut Session, database: &str) -> Result<Has
         is("table_schema", database)
     );
     grouped(session, &sql, |row| {
-        let expression = row.text_or_null(7)?.unwrap_or_default();
-        let of_period = matches!(expression, "ROW START" | "ROW END");
+        // It need not be text: it may hold literals in any character set.
+        let expression = row.bytes(7).unwrap_or_default();
+        let of_period = matches!(expression, b"ROW START" | b"ROW END");
         // `DEFAULT_GENERATED` is another thing: a default that is an expression.
         let extra = row.text_or_null(6)?.unwrap_or_default().to_uppercase().replace("DEFAULT_GENERATED", "");
         Ok(Column {

@@ -73,7 +73,7 @@ fn unreadable(what: &'static str, name: &str, is_mariadb: bool) -> Error {
 }
 
 /// Who a statement says that a thing belongs to, each name in backticks; empty: it says nothing.
-pub(crate) fn definer(create: &[u8]) -> String {
+fn definer(create: &[u8]) -> String {
     const WORD: &[u8] = b"DEFINER=";
     let Some(at) = memchr::memmem::find(create, WORD) else { return String::new() };
     let Some((user, rest)) = quoted(create.get(at + WORD.len()..).unwrap_or_default()) else {

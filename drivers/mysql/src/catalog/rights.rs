@@ -13,7 +13,7 @@ pub(crate) struct Rights {
 }
 
 /// A right, as the server writes it: `LOCK TABLES`.
-pub(crate) type Right = &'static str;
+type Right = &'static str;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Grant {

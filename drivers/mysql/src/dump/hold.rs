@@ -26,18 +26,18 @@ impl Hold {
         Ok(Self { session: Mutex::new(Some(session)), left: AtomicUsize::new(0) })
     }
 
-    /// Locks these tables. Whoever writes to them is kept off already, so that there is nobody to wait for. `false`: there
-    /// is somebody after all.
+    /// Locks these tables. Whoever writes to them is kept off already, so that there is nobody to wait for. An answer
+    /// says that there is somebody after all.
     ///
     /// # Errors
     /// If the login may not.
-    pub(super) async fn lock(&self, tables: &[String]) -> Result<bool> {
+    pub(super) async fn lock(&self, tables: &[String]) -> Result<Option<Error>> {
         let mut session = self.session.lock().await;
-        let Some(session) = session.as_mut() else { return Ok(false) };
-        let Err(error) = session.run(lock_tables(tables)).await else { return Ok(true) };
+        let Some(session) = session.as_mut() else { return Err(let_go()) };
+        let Err(error) = session.run(lock_tables(tables)).await else { return Ok(None) };
         match code(&error) {
             // Somebody is in the way; one of them is gone, or another thing.
-            Some(1205 | 1213 | 1146 | 1347) => Ok(false),
+            Some(1205 | 1213 | 1146 | 1347) => Ok(Some(error)),
             Some(denied) if is_denial(denied) => Err(Error::environment(
                 "tables without transactions can't be dumped as they are at one moment: the login may not lock them",
             )
@@ -69,7 +69,7 @@ impl Hold {
     pub(super) async fn check(&self) -> Result<()> {
         let mut session = self.session.lock().await;
         let Some(session) = session.as_mut() else {
-            return Err(Error::defect("tables without transactions are read after they were let go"));
+            return Err(let_go());
         };
         let asked = session.run("DO 0").await;
         asked.map(drop).map_err(|error| {
@@ -86,6 +86,10 @@ impl Hold {
             session.close().await;
         }
     }
+}
+
+fn let_go() -> Error {
+    Error::defect("tables without transactions are read after they were let go")
 }
 
 fn some(tables: &[String]) -> String {

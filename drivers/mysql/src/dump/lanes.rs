@@ -12,7 +12,6 @@ use crate::connect::Session;
 pub(crate) struct Lanes {
     idle: Mutex<Vec<Session>>,
     free: Semaphore,
-    count: usize,
     /// Those that were not lost.
     alive: AtomicUsize,
 }
@@ -20,17 +19,7 @@ pub(crate) struct Lanes {
 impl Lanes {
     pub(super) fn new(sessions: Vec<Session>) -> Self {
         let count = sessions.len();
-        Self {
-            idle: Mutex::new(sessions),
-            free: Semaphore::new(count),
-            count,
-            alive: AtomicUsize::new(count),
-        }
-    }
-
-    /// How many there were at the cut.
-    pub(crate) fn count(&self) -> usize {
-        self.count
+        Self { idle: Mutex::new(sessions), free: Semaphore::new(count), alive: AtomicUsize::new(count) }
     }
 
     /// A session that nobody else uses. Waits for one.

@@ -52,18 +52,26 @@ impl Pinned {
         let database = catalog::name_of(&mut first).await?;
         let cut = Cut::best(first.server());
         let until = Instant::now() + setup.lock_timeout.unwrap_or(LONGEST);
-        let mut pinning =
-            Pinning { setup, choice, mode, cancel, database, cut, until, why: None, lanes: vec![first] };
-        for _ in 0..TRIES {
+        let mut pinning = Pinning {
+            setup,
+            choice,
+            mode,
+            cancel,
+            database,
+            cut,
+            until,
+            why: None,
+            waited: None,
+            changes: 0,
+            lanes: vec![first],
+        };
+        loop {
             cancel.check()?;
             if let Some(held) = pinning.attempt().await? {
                 return pinning.end(held).await;
             }
-            pinning.rollback().await?;
-            tokio::time::sleep(PAUSE).await;
+            pinning.begin_again().await?;
         }
-        Err(Error::environment("definitions change faster than the tables can be read")
-            .with_hint("is a migration running? run it again when it has ended"))
     }
 
     /// Lets writers go on.
@@ -81,11 +89,6 @@ impl Pinned {
             hold.release().await;
         }
         self.lanes.close().await;
-    }
-
-    /// The relation of that name.
-    pub(crate) fn relation(&self, name: &str) -> Option<&Relation> {
-        self.relations.iter().find(|relation| relation.name == name)
     }
 }
 
@@ -108,6 +111,10 @@ struct Pinning<'a> {
     until: Instant,
     /// Why the cut is none of the better ones.
     why: Option<String>,
+    /// Somebody was in the way of the last attempt.
+    waited: Option<Error>,
+    /// How often definitions have changed.
+    changes: u32,
     lanes: Vec<Session>,
 }
 
@@ -136,8 +143,9 @@ impl Pinning<'_> {
             return Ok(None);
         };
         if let Some(hold) = &hold
-            && !hold.lock(&to_hold).await?
+            && let Some(error) = hold.lock(&to_hold).await?
         {
+            self.waited = Some(error);
             return Ok(None);
         }
         const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
@@ -151,7 +159,14 @@ impl Pinning<'_> {
         }
         let touches: Vec<_> = tables.iter().map(|table| touch(table, &relations)).collect();
         let touched = try_join_all(self.lanes.iter_mut().map(|lane| touch_all(lane, &touches))).await?;
-        if touched.contains(&false) {
+        for touched in touched {
+            match touched {
+                Touched::AsAtTheCut => {}
+                Touched::Changed => return Ok(None),
+                Touched::Locked(error) => self.waited = Some(error),
+            }
+        }
+        if self.waited.is_some() {
             return Ok(None);
         }
         let now = self.relations().await?;
@@ -213,8 +228,27 @@ impl Pinning<'_> {
         }
     }
 
-    async fn rollback(&mut self) -> Result<()> {
-        try_join_all(self.lanes.iter_mut().map(|lane| lane.run("ROLLBACK"))).await.map(drop)
+    /// Lets go what the last attempt has seen, and waits a moment.
+    ///
+    /// # Errors
+    /// If there were enough attempts.
+    async fn begin_again(&mut self) -> Result<()> {
+        match self.waited.take() {
+            Some(error) if Instant::now() >= self.until => {
+                return Err(error.with_hint(
+                    "somebody holds a table for long: end that session, or raise `lock_timeout`",
+                ));
+            }
+            Some(_) => {}
+            None => self.changes += 1,
+        }
+        if self.changes >= TRIES {
+            return Err(Error::environment("definitions change faster than the tables can be read")
+                .with_hint("is a migration running? run it again when it has ended"));
+        }
+        try_join_all(self.lanes.iter_mut().map(|lane| lane.run("ROLLBACK"))).await?;
+        tokio::time::sleep(PAUSE).await;
+        Ok(())
     }
 
     async fn end(mut self, held: Held) -> Result<Pinned> {
@@ -272,18 +306,27 @@ fn touch(table: &str, relations: &[Relation]) -> String {
     format!("SELECT 1 FROM {}{history} USE INDEX () LIMIT 1", quote::name(table))
 }
 
-/// `false`: one of them is another than at the snapshot, or is being changed.
-async fn touch_all(lane: &mut Session, touches: &[String]) -> Result<bool> {
+/// What a session found when it read of all tables.
+enum Touched {
+    /// All are as they were at the snapshot, and will stay so.
+    AsAtTheCut,
+    /// One of them is another than at the snapshot, or gone.
+    Changed,
+    /// Somebody holds one of them.
+    Locked(Error),
+}
+
+async fn touch_all(lane: &mut Session, touches: &[String]) -> Result<Touched> {
     for touch in touches {
         let Err(error) = lane.run(touch).await else { continue };
         return match code(&error) {
-            // Changed, gone, and: somebody is about to change it.
-            Some(1412 | 1146 | 1051 | 1205 | 1213) => Ok(false),
+            Some(1412 | 1146 | 1051) => Ok(Touched::Changed),
+            Some(1205 | 1213) => Ok(Touched::Locked(error)),
             Some(1142 | 1143) => Err(error.with_hint(
                 "grant the login `SELECT` on all tables of the database, or leave tables out with `exclude_tables`",
             )),
             _ => Err(error),
         };
     }
-    Ok(true)
+    Ok(Touched::AsAtTheCut)
 }
