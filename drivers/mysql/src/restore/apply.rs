@@ -57,7 +57,9 @@ impl Turn<'_> {
         for default in &self.to.defaults {
             let table = quote::qualified(self.live, &default.table);
             let column = quote::name(&default.column);
-            session.run(format!("ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT ({})", default.sql)).await?;
+            session
+                .run(format!("ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT ({})", default.sql))
+                .await?;
         }
         keys::take(session, self.aside, &self.from.keys).await?;
         keys::put(session, self.live, &self.to.keys).await?;
@@ -80,11 +82,16 @@ impl Turn<'_> {
         let name = quote::name(self.live);
         if (&found.charset, &found.collation) != (&wanted.charset, &wanted.collation) {
             session
-                .run(format!("ALTER DATABASE {name} CHARACTER SET {} COLLATE {}", wanted.charset, wanted.collation))
+                .run(format!(
+                    "ALTER DATABASE {name} CHARACTER SET {} COLLATE {}",
+                    wanted.charset, wanted.collation
+                ))
                 .await?;
         }
         if found.comment != wanted.comment && session.server().is_mariadb_since(10, 5, 0) {
-            session.run(format!("ALTER DATABASE {name} COMMENT {}", quote::portable(&wanted.comment))).await?;
+            session
+                .run(format!("ALTER DATABASE {name} COMMENT {}", quote::portable(&wanted.comment)))
+                .await?;
         }
         Ok(())
     }
@@ -173,7 +180,12 @@ fn all(state: &State) -> Vec<Program<'_>> {
 
 /// Makes the triggers of each table what they are to be. Those of one table are all made anew if one of them differs, for
 /// they fire in the order in which they were made.
-async fn put_triggers(session: &mut Session, live: &str, there: &[Trigger], wanted: &[Trigger]) -> Result<()> {
+async fn put_triggers(
+    session: &mut Session,
+    live: &str,
+    there: &[Trigger],
+    wanted: &[Trigger],
+) -> Result<()> {
     let mut tables: Vec<&str> = wanted.iter().map(|trigger| trigger.table.as_str()).collect();
     tables.sort_unstable();
     tables.dedup();
@@ -183,7 +195,10 @@ async fn put_triggers(session: &mut Session, live: &str, there: &[Trigger], want
         };
         let (there, wanted) = (of(there), of(wanted));
         let same = there.len() == wanted.len()
-            && there.iter().zip(&wanted).all(|(one, other)| Program::from(one).is_same(&Program::from(other)));
+            && there
+                .iter()
+                .zip(&wanted)
+                .all(|(one, other)| Program::from(one).is_same(&Program::from(other)));
         if same {
             continue;
         }

@@ -62,7 +62,8 @@ impl Plan<'_> {
     }
 
     async fn count(&mut self, session: &mut Session, extras: Extras) -> Result<()> {
-        let tables: BTreeSet<String> = self.choice.contents.tables.iter().map(|table| table.name.clone()).collect();
+        let tables: BTreeSet<String> =
+            self.choice.contents.tables.iter().map(|table| table.name.clone()).collect();
         let all: BTreeSet<String> = self.choice.tables().into_iter().collect();
         let relations = catalog::relations(session, self.live).await?;
         if relations.is_empty() && catalog::database(session, self.live).await?.is_none() {
@@ -86,7 +87,9 @@ impl Plan<'_> {
             let names: Vec<&str> = extra.iter().take(10).map(|relation| relation.name.as_str()).collect();
             return Err(Error::environment("the database has tables that the archive does not have")
                 .with_context("tables", names.join(", "))
-                .with_hint("restore with `--extras remove` if they may go, or `--extras keep` if they may stay"));
+                .with_hint(
+                    "restore with `--extras remove` if they may go, or `--extras keep` if they may stay",
+                ));
         }
         if self.choice.covers.tables {
             for relation in &extra {
@@ -140,8 +143,12 @@ impl Plan<'_> {
     async fn note_archived(&mut self, session: &mut Session) -> Result<()> {
         let contents = &self.choice.contents;
         let bytes: u64 = contents.tables.iter().map(|table| table.bytes).sum();
-        let without: Vec<String> =
-            contents.tables.iter().filter(|table| table.without_data).map(|table| table.name.clone()).collect();
+        let without: Vec<String> = contents
+            .tables
+            .iter()
+            .filter(|table| table.without_data)
+            .map(|table| table.name.clone())
+            .collect();
         let way = Way::of(session).await?;
         if bytes >= MUCH {
             self.note(format!(
@@ -150,7 +157,9 @@ impl Plan<'_> {
             ));
         }
         if way == Way::Insert && self.choice.content != Content::SchemaOnly {
-            self.note("`local_infile` is off at the server: rows are inserted, which takes about twice as long");
+            self.note(
+                "`local_infile` is off at the server: rows are inserted, which takes about twice as long",
+            );
         }
         if !without.is_empty() {
             self.note(format!("the dump is without the rows of {}", listed(&without)));
@@ -181,7 +190,9 @@ impl Plan<'_> {
             );
         }
         if !contents.triggers.is_empty() && session.server().is_mariadb() {
-            self.note("triggers are made right after the swap: writes in the milliseconds between go without them");
+            self.note(
+                "triggers are made right after the swap: writes in the milliseconds between go without them",
+            );
         }
         let missing = needs::missing_definers(session, contents, setup).await?;
         if !missing.is_empty() {
@@ -200,7 +211,8 @@ impl Plan<'_> {
             Family::MariaDb => format!("MariaDB {version}"),
             Family::MySql => format!("MySQL {version}"),
         };
-        let major = |version: &str| version.split('.').take(2).map(str::to_owned).collect::<Vec<_>>().join(".");
+        let major =
+            |version: &str| version.split('.').take(2).map(str::to_owned).collect::<Vec<_>>().join(".");
         if is_other {
             self.note(format!("the dump is of {dumped}, and the server is {here}: what it does not understand fails before the swap"));
         } else if major(version) != format!("{}.{}", here.version.0, here.version.1) {
@@ -214,6 +226,7 @@ pub(super) fn listed(names: &[String]) -> String {
     const MOST: usize = 8;
     let more = names.len().saturating_sub(MOST);
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-    let names: Vec<String> = names.iter().take(MOST).map(|name| format!("`{}`", name.escape_debug())).collect();
+    let names: Vec<String> =
+        names.iter().take(MOST).map(|name| format!("`{}`", name.escape_debug())).collect();
     format!("{}{more}", names.join(", "))
 }

@@ -63,9 +63,8 @@ impl Entry {
     }
 
     pub(crate) fn parse(token: &Token) -> Result<Self> {
-        let entry: Self = serde_json::from_value(token.clone()).map_err(|error| {
-            Error::defect("the journal's token is not one of `mysql`").with_source(error)
-        })?;
+        let entry: Self = serde_json::from_value(token.clone())
+            .map_err(|error| Error::defect("the journal's token is not one of `mysql`").with_source(error))?;
         match entry.version == VERSION {
             true => Ok(entry),
             false => Err(Error::unsupported("the journal was written by another version of dumprestore")

@@ -38,6 +38,11 @@ impl Restore {
         }
         self.lanes.close().await;
         let mut session = self.changing().await?;
+        if self.is_over(&mut session).await? {
+            session.close().await;
+            self.entry.step = Step::Committed;
+            return Ok(());
+        }
         let mut incoming = self.incoming(&mut session).await?;
         let is_swapped = tables(&mut session, &self.names.old).await?.contains(MARKER);
         let outgoing = match is_swapped {
@@ -116,6 +121,28 @@ impl Restore {
         self.server.changing().await
     }
 
+    /// Whether an earlier process has finished it already: then what was to be swapped in is live, and the database that it
+    /// was in is gone. From prepare on that is so in no other way, unless the one for the old tables is there still, and empty.
+    async fn is_over(&self, session: &mut Session) -> Result<bool> {
+        if self.origin == Origin::Planned || catalog::database(session, self.source()).await?.is_some() {
+            return Ok(false);
+        }
+        let old = tables(session, &self.names.old).await?;
+        Ok(old.contains(MARKER)
+            || old.is_empty() && catalog::database(session, &self.names.old).await?.is_none())
+    }
+
+    /// Makes the database that the live tables go to.
+    pub(super) async fn make_old(&self, session: &mut Session) -> Result<()> {
+        let old = &self.names.old;
+        session.run(format!("CREATE DATABASE IF NOT EXISTS {}", quote::name(old))).await?;
+        refuse_foreign(session, old, &self.entry.run).await?;
+        if State::load(session, old).await?.is_none() {
+            State::of_run(&self.entry.run).store(session, old).await?;
+        }
+        Ok(())
+    }
+
     /// What is swapped in.
     pub(super) async fn incoming(&self, session: &mut Session) -> Result<State> {
         let database = self.source();
@@ -133,7 +160,9 @@ impl Restore {
         state.filter(|state| state.run == self.entry.run && state.complete).ok_or_else(|| {
             Error::stuck("it is not known what the live database was like before")
                 .with_context("table", format!("{}.{DEFINITIONS}", self.names.old))
-                .with_hint("somebody has changed it: its tables can be moved back by hand, with `RENAME TABLE`")
+                .with_hint(
+                    "somebody has changed it: its tables can be moved back by hand, with `RENAME TABLE`",
+                )
         })
     }
 
@@ -153,8 +182,7 @@ impl Restore {
         }
         self.add_outer_keys(incoming, &outgoing)?;
         incoming.store(session, self.source()).await?;
-        session.run(format!("CREATE DATABASE IF NOT EXISTS {}", quote::name(&self.names.old))).await?;
-        refuse_foreign(session, &self.names.old, &self.entry.run).await?;
+        self.make_old(session).await?;
         outgoing.store(session, &self.names.old).await?;
         Ok(outgoing)
     }
@@ -180,7 +208,9 @@ impl Restore {
 
     async fn make_live(&self, session: &mut Session, incoming: &State) -> Result<()> {
         let options = match &incoming.database {
-            Whole::Is(database) => format!(" CHARACTER SET {} COLLATE {}", database.charset, database.collation),
+            Whole::Is(database) => {
+                format!(" CHARACTER SET {} COLLATE {}", database.charset, database.collation)
+            }
             Whole::Untouched | Whole::Absent => String::new(),
         };
         let name = quote::name(&self.names.live);
@@ -241,7 +271,10 @@ pub(super) async fn is_empty(session: &mut Session, database: &str) -> Result<bo
 pub(super) async fn refuse_foreign(session: &mut Session, database: &str, run: &str) -> Result<()> {
     let is_ours = match State::load(session, database).await? {
         Some(state) => state.run == run,
-        None => strangers(&tables(session, database).await?, &[]).is_empty() && is_nearly_empty(session, database).await?,
+        None => {
+            strangers(&tables(session, database).await?, &[]).is_empty()
+                && is_nearly_empty(session, database).await?
+        }
     };
     match is_ours {
         true => Ok(()),
@@ -260,7 +293,12 @@ async fn is_nearly_empty(session: &mut Session, database: &str) -> Result<bool> 
 }
 
 /// Drops a database of ours that holds nothing but what is `known`. One that is not there is dropped.
-pub(super) async fn drop_ours(session: &mut Session, database: &str, run: &str, known: &[String]) -> Result<()> {
+pub(super) async fn drop_ours(
+    session: &mut Session,
+    database: &str,
+    run: &str,
+    known: &[String],
+) -> Result<()> {
     if catalog::database(session, database).await?.is_none() {
         return Ok(());
     }
@@ -270,7 +308,9 @@ pub(super) async fn drop_ours(session: &mut Session, database: &str, run: &str, 
         return Err(Error::stuck("a database is not dropped, for it holds tables that should not be there")
             .with_context("database", database)
             .with_context("tables", strangers.iter().take(5).cloned().collect::<Vec<_>>().join(", "))
-            .with_hint("see whether they are needed, and move or drop them; then run `dumprestore recover`"));
+            .with_hint(
+                "see whether they are needed, and move or drop them; then run `dumprestore recover`",
+            ));
     }
     // What leads in from elsewhere must not be cut off unseen.
     session.run("SET SESSION foreign_key_checks = 1").await?;

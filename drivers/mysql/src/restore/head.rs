@@ -229,7 +229,8 @@ impl Tokens<'_> {
     fn skip_space(&mut self) {
         loop {
             let rest = self.sql.get(self.at..).unwrap_or_default();
-            let to_end_of = |end: &[u8]| memchr::memmem::find(rest, end).map_or(rest.len(), |at| at + end.len());
+            let to_end_of =
+                |end: &[u8]| memchr::memmem::find(rest, end).map_or(rest.len(), |at| at + end.len());
             self.at += match rest {
                 [b'/', b'*', ..] => to_end_of(b"*/"),
                 [b'#', ..] | [b'-', b'-', b' ' | b'\n' | b'\t', ..] => to_end_of(b"\n"),
@@ -320,7 +321,9 @@ mod tests {
             told(Kind::Trigger, shown, Changed { without_definer: true, ..Changed::default() }),
             "CREATE trigger   tr /* ON x */ before insert on `t`\nfor each row insert into shop.log values ('on')"
         );
-        assert!(told(Kind::Trigger, shown, Changed::default()).starts_with("CREATE DEFINER=`ro``ot`@`%` trigger"));
+        assert!(
+            told(Kind::Trigger, shown, Changed::default()).starts_with("CREATE DEFINER=`ro``ot`@`%` trigger")
+        );
     }
 
     #[test]
@@ -334,7 +337,8 @@ mod tests {
 
     #[test]
     fn views_and_routines_are_replaced_on_demand() {
-        let view = "CREATE ALGORITHM=UNDEFINED DEFINER=`root`@`localhost` SQL SECURITY DEFINER VIEW `v` AS select 1";
+        let view =
+            "CREATE ALGORITHM=UNDEFINED DEFINER=`root`@`localhost` SQL SECURITY DEFINER VIEW `v` AS select 1";
         let changed = Changed { or_replace: true, without_definer: true, ..Changed::default() };
         assert_eq!(
             told(Kind::View, view, changed),
@@ -342,7 +346,10 @@ mod tests {
         );
         let function = "CREATE DEFINER=CURRENT_USER() AGGREGATE FUNCTION `f`() RETURNS int RETURN 1";
         let kind = Kind::Routine(RoutineKind::Function);
-        assert_eq!(told(kind, function, changed), "CREATE OR REPLACE AGGREGATE FUNCTION `f`() RETURNS int RETURN 1");
+        assert_eq!(
+            told(kind, function, changed),
+            "CREATE OR REPLACE AGGREGATE FUNCTION `f`() RETURNS int RETURN 1"
+        );
         let body = "CREATE DEFINER=`r`@`h` PACKAGE BODY `p` AS END";
         assert_eq!(told(Kind::Routine(RoutineKind::PackageBody), body, Changed::default()), body);
     }

@@ -166,7 +166,8 @@ mod tests {
 
     #[test]
     fn a_key_is_made_to_lead_to_a_table_of_a_database_that_is_named() {
-        let text = b"CONSTRAINT `REFERENCES` FOREIGN KEY (`a`, `)`) REFERENCES `p``q` (`x`) ON DELETE CASCADE";
+        let text =
+            b"CONSTRAINT `REFERENCES` FOREIGN KEY (`a`, `)`) REFERENCES `p``q` (`x`) ON DELETE CASCADE";
         let key = key("li`ve", "t", b"REFERENCES", text).unwrap();
         assert_eq!(key.to, ("li`ve".to_owned(), "p`q".to_owned()));
         assert_eq!(

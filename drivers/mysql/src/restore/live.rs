@@ -68,7 +68,8 @@ pub(crate) async fn outgoing(
     if incoming.covers.events || !incoming.events.is_empty() {
         let mut events = catalog::events(session, live).await?;
         events.retain(|event| {
-            incoming.covers.events || incoming.events.iter().any(|other| other.name.to_lowercase() == event.name.to_lowercase())
+            incoming.covers.events
+                || incoming.events.iter().any(|other| other.name.to_lowercase() == event.name.to_lowercase())
         });
         state.events = events;
     }

@@ -174,9 +174,7 @@ impl Restore {
     }
 
     fn choice(&self) -> Result<Arc<Choice>> {
-        self.choice
-            .clone()
-            .ok_or_else(|| Error::defect("a restore is loaded or prepared that has not begun"))
+        self.choice.clone().ok_or_else(|| Error::defect("a restore is loaded or prepared that has not begun"))
     }
 }
 

@@ -14,7 +14,12 @@ use crate::connect::{Session, code};
 use crate::quote;
 
 /// Refuses what can't work, all of it at once.
-pub(crate) async fn check(session: &mut Session, setup: &Setup, names: &Names, choice: &Choice) -> Result<()> {
+pub(crate) async fn check(
+    session: &mut Session,
+    setup: &Setup,
+    names: &Names,
+    choice: &Choice,
+) -> Result<()> {
     let mut found = Obstacles::default();
     read_only(session, &mut found).await?;
     rights(session, names, choice, &mut found).await?;
@@ -58,7 +63,9 @@ async fn read_only(session: &mut Session, found: &mut Obstacles) -> Result<()> {
         false => "SELECT @@global.read_only, @@global.super_read_only",
     };
     let rows = session.rows(asked).await?;
-    let is = |column| rows.first().and_then(|row| row.bytes(column)).is_some_and(|value| value != b"0" && value != b"OFF");
+    let is = |column| {
+        rows.first().and_then(|row| row.bytes(column)).is_some_and(|value| value != b"0" && value != b"OFF")
+    };
     let may = Rights::of(session).await?;
     let passes = ["SUPER", "READ_ONLY ADMIN", "READ ONLY ADMIN", "CONNECTION_ADMIN"];
     let is_past = passes.iter().any(|right| may.everywhere(right));
@@ -108,8 +115,12 @@ async fn rights(session: &mut Session, names: &Names, choice: &Choice, found: &m
 async fn engines(session: &mut Session, contents: &Contents, found: &mut Obstacles) -> Result<()> {
     let asked = "SELECT LOWER(engine) FROM information_schema.engines WHERE support IN ('YES', 'DEFAULT')";
     let there = texts(session, asked).await?;
-    let needed: BTreeSet<String> =
-        contents.tables.iter().map(|table| table.engine.to_lowercase()).filter(|engine| !engine.is_empty()).collect();
+    let needed: BTreeSet<String> = contents
+        .tables
+        .iter()
+        .map(|table| table.engine.to_lowercase())
+        .filter(|engine| !engine.is_empty())
+        .collect();
     let missing: Vec<String> = needed.difference(&there).cloned().collect();
     if !missing.is_empty() {
         found.add(
@@ -148,7 +159,8 @@ async fn names_that_clash(session: &mut Session, choice: &Choice, found: &mut Ob
     let counts = rows.first().and_then(|row| row.bytes(0)) == Some(b"0");
     let names = choice.tables();
     if !counts {
-        let folded: Vec<String> = names.iter().filter(|name| **name != name.to_lowercase()).cloned().collect();
+        let folded: Vec<String> =
+            names.iter().filter(|name| **name != name.to_lowercase()).cloned().collect();
         if !folded.is_empty() {
             found.add(
                 format!("the server takes no capitals in names of tables: {}", listed(&folded)),
@@ -214,7 +226,8 @@ pub(super) async fn missing_definers(
     if setup.definers == Definers::Strip || needed.is_empty() {
         return Ok(Vec::new());
     }
-    let asked = "SELECT CONCAT('`', REPLACE(user, '`', '``'), '`@`', REPLACE(host, '`', '``'), '`') FROM mysql.user";
+    let asked =
+        "SELECT CONCAT('`', REPLACE(user, '`', '``'), '`@`', REPLACE(host, '`', '``'), '`') FROM mysql.user";
     match texts(session, asked).await {
         // A role has no host.
         Ok(there) => Ok(needed
@@ -228,5 +241,8 @@ pub(super) async fn missing_definers(
 
 async fn texts(session: &mut Session, sql: &str) -> Result<BTreeSet<String>> {
     let rows = session.rows(sql).await?;
-    rows.iter().filter_map(|row| row.text_or_null(0).transpose()).map(|text| text.map(str::to_owned)).collect()
+    rows.iter()
+        .filter_map(|row| row.text_or_null(0).transpose())
+        .map(|text| text.map(str::to_owned))
+        .collect()
 }

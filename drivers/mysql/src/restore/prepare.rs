@@ -8,7 +8,6 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use super::choice::Choice;
 use super::entry::{Staged, Step};
-use super::exchange::refuse_foreign;
 use super::head::{self, Changed};
 use super::programs::{Program, make_views};
 use super::state::{Key, State, Whole};
@@ -56,7 +55,7 @@ impl Restore {
         }
         let mut session = self.server.session().await?;
         session.heed(&self.cancel);
-        refuse_foreign(&mut session, &self.names.old, &self.entry.run).await?;
+        self.make_old(&mut session).await?;
         session.close().await;
         self.entry.step = Step::Prepared;
         Ok(())
@@ -93,7 +92,9 @@ impl Restore {
         let parts = choice.contents.tables.iter().flat_map(|table| &table.parts);
         match parts.into_iter().find(|part| !loaded.contains(*part)) {
             None => Ok(()),
-            Some(part) => Err(Error::archive("a part of the archive was not loaded").with_context("part", part)),
+            Some(part) => {
+                Err(Error::archive("a part of the archive was not loaded").with_context("part", part))
+            }
         }
     }
 
@@ -151,7 +152,10 @@ impl Restore {
             }
             // The other table is not there: it was left out, or is of a database that this server does not have.
             Err(error) if matches!(crate::connect::code(&error), Some(1146 | 1049 | 1142)) => {
-                self.tell(LedgerEntry::degrading(what, format!("{} is not there, or may not be read", key.to_table)));
+                self.tell(LedgerEntry::degrading(
+                    what,
+                    format!("{} is not there, or may not be read", key.to_table),
+                ));
             }
             Err(error) => return Err(error),
         }
@@ -204,7 +208,9 @@ impl Restore {
         for event in catalog::events(lane, staging).await? {
             state.events.push(with_status_of(event, &contents.events)?);
         }
-        for event in contents.events.iter().filter(|event| !state.events.iter().any(|made| made.name == event.name)) {
+        for event in
+            contents.events.iter().filter(|event| !state.events.iter().any(|made| made.name == event.name))
+        {
             self.tell(LedgerEntry::note(
                 format!("event {}", event.name),
                 "it was to run once, and that is over: the server does not keep it",
@@ -257,7 +263,9 @@ impl Restore {
             None => Ok(()),
             Some(extra) => Err(Error::environment("the database has tables that the archive does not have")
                 .with_context("table", extra.escape_debug())
-                .with_hint("restore with `--extras remove` if they may go, or `--extras keep` if they may stay")),
+                .with_hint(
+                    "restore with `--extras remove` if they may go, or `--extras keep` if they may stay",
+                )),
         }
     }
 }

@@ -28,7 +28,12 @@ impl<'a> From<&'a View> for Program<'a> {
 
 impl<'a> From<&'a Trigger> for Program<'a> {
     fn from(trigger: &'a Trigger) -> Self {
-        Self { kind: Kind::Trigger, name: &trigger.name, create: trigger.create.as_bytes(), made: &trigger.made }
+        Self {
+            kind: Kind::Trigger,
+            name: &trigger.name,
+            create: trigger.create.as_bytes(),
+            made: &trigger.made,
+        }
     }
 }
 
@@ -80,7 +85,12 @@ impl Program<'_> {
     ///
     /// # Errors
     /// If something of its name is there already.
-    pub(crate) async fn make(&self, session: &mut Session, database: &str, changed: Changed<'_>) -> Result<()> {
+    pub(crate) async fn make(
+        &self,
+        session: &mut Session,
+        database: &str,
+        changed: Changed<'_>,
+    ) -> Result<()> {
         let statement = head::statement(self.kind, self.create, changed)?;
         session.run(format!("USE {}", quote::name(database))).await?;
         session.run(self.surroundings()).await?;
@@ -130,7 +140,8 @@ impl Program<'_> {
     }
 
     fn explained(&self, error: Error) -> Error {
-        let what = format!("can't make the {} `{}`", self.kind.keyword().to_lowercase(), self.name.escape_debug());
+        let what =
+            format!("can't make the {} `{}`", self.kind.keyword().to_lowercase(), self.name.escape_debug());
         let made = Error::new(error.kind(), what);
         let made = match code(&error) {
             Some(number) if NOT_ALLOWED.contains(&number) => made.with_hint(

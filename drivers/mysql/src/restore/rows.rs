@@ -61,7 +61,9 @@ pub(crate) async fn load(
         Some(expected) if expected != rows => {
             Err(named(Error::archive(format!("a part has {expected} rows, of which the server took {rows}")))
                 .with_context("part", &part.name)
-                .with_hint("are rows there twice for its unique keys? a server of other collations may think so"))
+                .with_hint(
+                    "are rows there twice for its unique keys? a server of other collations may think so",
+                ))
         }
         _ => Ok(checks.told),
     }
@@ -137,7 +139,8 @@ async fn insert(
     session.sql_mode(INSERT_MODE).await?;
     session.run("START TRANSACTION").await?;
     let columns: Vec<String> = table.columns.iter().map(|column| quote::name(&column.name)).collect();
-    let head = format!("INSERT INTO {} ({}) VALUES ", quote::name(&table.name), columns.join(", ")).into_bytes();
+    let head =
+        format!("INSERT INTO {} ({}) VALUES ", quote::name(&table.name), columns.join(", ")).into_bytes();
     let most = session.largest_message();
     let mut statement = head.clone();
     let mut row = Vec::new();
@@ -178,7 +181,9 @@ fn too_long(bytes: usize, most: usize) -> Error {
     Error::environment("a row is longer than the server takes in one statement")
         .with_context("bytes", bytes)
         .with_context("max_allowed_packet", most)
-        .with_hint("set `local_infile = ON` at the server, which has no such limit, or raise `max_allowed_packet`")
+        .with_hint(
+            "set `local_infile = ON` at the server, which has no such limit, or raise `max_allowed_packet`",
+        )
 }
 
 fn write_row<'a>(
@@ -241,7 +246,8 @@ impl Checks<'_> {
         let warnings = session.rows("SHOW WARNINGS").await?;
         let mut enums = None;
         for warning in &warnings {
-            let (level, number, message) = (warning.text(0)?, warning.text(1)?, warning.bytes(2).unwrap_or_default());
+            let (level, number, message) =
+                (warning.text(0)?, warning.text(1)?, warning.bytes(2).unwrap_or_default());
             let message = String::from_utf8_lossy(message);
             if level == "Note" {
                 continue;
@@ -259,7 +265,9 @@ impl Checks<'_> {
             return Err(Error::archive("the server has not taken rows as they were dumped")
                 .with_context("warning", format!("{number}: {message}"))
                 .with_context("warnings", done.warnings)
-                .with_hint("is the server older than the one that was dumped, or are its character sets others?"));
+                .with_hint(
+                    "is the server older than the one that was dumped, or are its character sets others?",
+                ));
         }
         if warnings.len() as u64 >= MOST_WARNINGS {
             self.told = Some(LedgerEntry::note(

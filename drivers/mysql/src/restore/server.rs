@@ -18,7 +18,6 @@ const PATIENCE_AWAY: Duration = Duration::from_secs(60);
 /// How long a statement of the swap waits for a lock before it lets others go first, in seconds.
 const SHORT: u32 = 2;
 
-
 /// Where a restore happens.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {

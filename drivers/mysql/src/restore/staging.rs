@@ -3,8 +3,8 @@
 use std::sync::PoisonError;
 
 use dumprestore_driver::{
-    ArchivedPart, Edge, KeySink, LedgerEntry, Links, OldState, PartReader, Reference, Result, Secret, Staging,
-    Token, Unresolved, async_trait,
+    ArchivedPart, Edge, KeySink, LedgerEntry, Links, OldState, PartReader, Reference, Result, Secret,
+    Staging, Token, Unresolved, async_trait,
 };
 
 use super::Restore;

@@ -150,7 +150,9 @@ impl Swap<'_> {
         if !there.source.contains(MARKER) && !there.aside.contains(MARKER) {
             return Err(Error::stuck("it can't be told which tables are live")
                 .with_context("table", format!("{}.{MARKER}", self.source))
-                .with_hint("somebody has dropped it: look which tables are in which database, and move them by hand"));
+                .with_hint(
+                    "somebody has dropped it: look which tables are in which database, and move them by hand",
+                ));
         }
         if there.aside.contains(MARKER) && all_or_nothing {
             return Ok(Vec::new());
@@ -201,9 +203,11 @@ impl Swap<'_> {
             if tables.contains(&row.text(1)?) {
                 let name = row.text(0)?;
                 if !self.turn.from.triggers.iter().any(|known| known.name == name) {
-                    return Err(Error::environment("a trigger was made on a table while it was being swapped out")
-                        .with_context("trigger", name.escape_debug())
-                        .with_hint("run it again"));
+                    return Err(Error::environment(
+                        "a trigger was made on a table while it was being swapped out",
+                    )
+                    .with_context("trigger", name.escape_debug())
+                    .with_hint("run it again"));
                 }
                 found.insert(name.to_owned());
             }
@@ -318,6 +322,7 @@ pub(crate) async fn drop_views_in_the_way(session: &mut Session, turn: Turn<'_>)
 /// Tables of a database that are none of ours, nor of `known`.
 pub(crate) fn strangers(tables: &BTreeSet<String>, known: &[String]) -> Vec<String> {
     let known: BTreeMap<&str, ()> = known.iter().map(|name| (name.as_str(), ())).collect();
-    let is_ours = |name: &&String| *name == MARKER || *name == DEFINITIONS || known.contains_key(name.as_str());
+    let is_ours =
+        |name: &&String| *name == MARKER || *name == DEFINITIONS || known.contains_key(name.as_str());
     tables.iter().filter(|name| !is_ours(name)).cloned().collect()
 }

@@ -69,15 +69,14 @@ impl Around<'_> {
 
     /// Whether a foreign key leads to what is swapped as well.
     fn is_within(&self, key: &Element) -> bool {
-        leads_to(&key.text).is_none_or(|leads| {
-            leads.database.is_none() && self.names.contains(leads.table.as_str())
-        })
+        leads_to(&key.text)
+            .is_none_or(|leads| leads.database.is_none() && self.names.contains(leads.table.as_str()))
     }
-
 
     /// Whether foreign keys that lead to the table find an index that is made at once.
     fn keys_lead_to_unique(&self, table: &Table, create: &CreateTable) -> bool {
-        let firsts: Vec<String> = unique_indexes(create).filter_map(|index| first_column(&index.text)).collect();
+        let firsts: Vec<String> =
+            unique_indexes(create).filter_map(|index| first_column(&index.text)).collect();
         self.referenced.get(&table.name).into_iter().flatten().all(|column| firsts.contains(column))
     }
 
@@ -262,12 +261,16 @@ mod tests {
         let plan = around(&[]).plan(&table(CREATE, 0)).unwrap();
         assert!(text(&plan.create).contains("`s` int COMMENT 'x'"), "{}", text(&plan.create));
         assert!(text(&plan.create).contains("KEY `k`") && plan.later.is_empty());
-        assert_eq!((plan.defaults[0].column.as_str(), plan.defaults[0].sql.as_str()), ("s", "nextval(`live`.`sq`)"));
+        assert_eq!(
+            (plan.defaults[0].column.as_str(), plan.defaults[0].sql.as_str()),
+            ("s", "nextval(`live`.`sq`)")
+        );
     }
 
     #[test]
     fn a_table_that_counts_by_an_ordinary_index_has_it_at_once() {
-        let sql = "CREATE TABLE `t` (\n  `a` int,\n  `id` int AUTO_INCREMENT,\n  KEY `k` (`id`)\n) ENGINE=InnoDB";
+        let sql =
+            "CREATE TABLE `t` (\n  `a` int,\n  `id` int AUTO_INCREMENT,\n  KEY `k` (`id`)\n) ENGINE=InnoDB";
         assert!(around(&[]).plan(&table(sql, u64::MAX)).unwrap().later.is_empty());
         let versioned = CREATE.replace("ENGINE=InnoDB", "ENGINE=InnoDB WITH SYSTEM VERSIONING");
         assert!(around(&[]).plan(&table(&versioned, u64::MAX)).unwrap().later.is_empty());
