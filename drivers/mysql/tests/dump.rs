@@ -14,6 +14,8 @@ mod dump_support;
 mod choice;
 #[path = "dump/content.rs"]
 mod content;
+#[path = "dump/links.rs"]
+mod links;
 #[path = "dump/locks.rs"]
 mod locks;
 #[path = "dump/many.rs"]

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use dumprestore_driver::{Error, PartWriter, Result};
+use dumprestore_driver::{Error, ErrorKind, PartWriter, Result};
 
 use super::piece::Piece;
 use super::pin::Pinned;
@@ -98,6 +98,9 @@ fn told(error: Error, table: &str) -> Error {
             "the table is damaged: `CHECK TABLE`, see the server's log, and think of the last good dump",
         ),
         Some(1969 | 3024) => error.with_hint("raise `statement_timeout`, or set it to 0"),
+        None if error.kind() == ErrorKind::Environment && error.hint().is_none() => {
+            error.with_hint("the server was stopped, or ended the session, or the network did: run it again")
+        }
         _ => error,
     }
 }
