@@ -104,18 +104,16 @@ fn write_view(script: &mut Script<'_>, contents: &Contents, view: &View) -> Resu
 
 /// The same, for whatever database the script is run in: a server names its own before a sequence.
 fn local(sql: &[u8], contents: &Contents) -> Vec<u8> {
-    let own = quote::name(&contents.database.name);
+    let own = format!("{}.", quote::name(&contents.database.name));
+    let calls = ["nextval", "lastval", "setval"].map(|function| format!("{function}({own}"));
     let mut scan = Scan::plain(sql);
     let mut out = Vec::with_capacity(sql.len());
-    // The last three pieces: a function, a parenthesis, a database; or whatever they are.
-    let mut last: [&[u8]; 3] = [b"", b"", b""];
     while let Some(piece) = scan.piece() {
         out.extend_from_slice(piece);
-        let takes_sequence = [b"nextval".as_slice(), b"lastval", b"setval"].contains(&last[0]);
-        if takes_sequence && last[1] == b"(" && last[2] == own.as_bytes() && piece == b"." {
-            out.truncate(out.len() - own.len() - 1);
+        // A point that stands by itself: so nothing before it is a text.
+        if piece == b"." && calls.iter().any(|call| out.ends_with(call.as_bytes())) {
+            out.truncate(out.len() - own.len());
         }
-        last = [last[1], last[2], piece];
     }
     // Of what can't be read to its end, nothing is changed: it is refused elsewhere.
     if scan.is_at_end() { out } else { sql.to_vec() }
