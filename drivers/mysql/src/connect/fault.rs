@@ -4,7 +4,6 @@ use std::io;
 
 use dumprestore_driver::{Error, ErrorKind};
 
-use super::login::Denial;
 use super::said::{Complaint, Trouble};
 use super::target::Target;
 
@@ -25,20 +24,27 @@ pub(super) fn of_statement(trouble: Trouble, statement: &[u8], target: &Target) 
         }
         Trouble::Lost(error) => of_connection(error, "the connection to the server was lost", target)
             .with_context("statement", beginning(statement)),
+        Trouble::Ours(error) => error,
     }
 }
 
 /// Nobody was let in.
-pub(super) fn of_login(denial: Denial, target: &Target) -> Error {
+pub(super) fn of_login(error: mysql_async::Error, target: &Target) -> Error {
+    use mysql_async::DriverError;
     let what = format!("can't connect to the database `{}` as `{}`", target.database, target.user);
-    match denial {
-        Denial::Trouble(Trouble::Refused(said)) => of_server(said, what, target),
-        Denial::Trouble(Trouble::Lost(error)) => of_connection(error, what, target),
-        Denial::Plugin(name) => of_plugin(what, &name, target),
-        Denial::Exposed(name) => Error::config(what)
-            .with_context("server", &target.place)
-            .with_source(io::Error::other(format!("the server's plugin `{name}` wants the password itself")))
-            .with_hint("it is sent to nobody who has not proved to be the server: set `ssl-mode=verify-ca` or `verify-identity`, or use the server's socket"),
+    match error {
+        mysql_async::Error::Driver(DriverError::UnknownAuthPlugin { name }) => of_plugin(what, &name, target),
+        mysql_async::Error::Driver(DriverError::CleartextPluginDisabled) => {
+            of_plugin(what, "mysql_clear_password", target)
+        }
+        mysql_async::Error::Driver(DriverError::MysqlOldPasswordDisabled) => {
+            of_plugin(what, "mysql_old_password", target)
+        }
+        error => match Trouble::from(error) {
+            Trouble::Refused(said) => of_server(said, what, target),
+            Trouble::Lost(error) => of_connection(error, what, target),
+            Trouble::Ours(error) => error,
+        },
     }
 }
 
@@ -49,9 +55,7 @@ fn of_plugin(what: String, name: &str, target: &Target) -> Error {
     Error::unsupported(what)
         .with_context("server", &target.place)
         .with_source(io::Error::other(format!("the server's plugin `{shown}` for logins is not supported")))
-        .with_hint(
-            "use a login by `caching_sha2_password`, `mysql_native_password`, `ed25519` or `sha256_password`",
-        )
+        .with_hint("use a login by `caching_sha2_password`, `mysql_native_password` or `ed25519`")
 }
 
 /// `what` failed, for there was no way to the server.
@@ -130,8 +134,8 @@ fn hint_for_io(error: &io::Error) -> Option<&'static str> {
         BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotFound, PermissionDenied,
         TimedOut, UnexpectedEof,
     };
-    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        return Some(hint_for_tls(&tls.to_string()));
+    if let Some(tls) = tls_of(error) {
+        return Some(hint_for_tls(&tls));
     }
     Some(match error.kind() {
         ConnectionRefused | NotFound => "is the server running, and does it listen there?",
@@ -142,9 +146,26 @@ fn hint_for_io(error: &io::Error) -> Option<&'static str> {
     })
 }
 
+/// What is wrong with TLS, if that is what is wrong.
+fn tls_of(error: &io::Error) -> Option<String> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = error.get_ref().map(|inner| inner as _);
+    while let Some(inner) = cause {
+        if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
+            return Some(tls.to_string());
+        }
+        if let Some(io) = inner.downcast_ref::<io::Error>()
+            && let Some(tls) = tls_of(io)
+        {
+            return Some(tls);
+        }
+        cause = inner.source();
+    }
+    None
+}
+
 fn hint_for_tls(cause: &str) -> &'static str {
     if cause.contains("not valid for name") || cause.contains("NotValidForName") {
-        "connect to a name that the server's certificate has, or use `ssl-mode=verify-ca`"
+        "connect to a name that the server's certificate has"
     } else if cause.contains("UnknownIssuer") {
         "name the authority that signed the server's certificate with `ssl-ca`"
     } else {

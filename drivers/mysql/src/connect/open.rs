@@ -1,108 +1,112 @@
-//! From a target to a stream that is logged in.
+//! From a target to a connection that is logged in.
 
 use std::io;
 use std::time::Duration;
 
 use dumprestore_driver::{Error, Result};
-use rustls::pki_types::ServerName;
-use tokio::net::{TcpStream, UnixStream};
+use mysql_async::{Conn, DriverError, OptsBuilder};
 
 use super::fault;
-use super::greeting::Greeting;
-use super::login::{Denial, Login, agreed, head};
-use super::said::Trouble;
-use super::server::Server;
+use super::offer::Offers;
 use super::target::{Place, Target};
 use super::tls::Mode;
-use super::wire::{Transport, Wire};
 
 /// A connection may be silent for long while a server builds an index: what lies between must not forget it.
 const KEEPALIVE: Duration = Duration::from_secs(60);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// No server takes or sends more in one message (`max_allowed_packet` ends there).
+const LONGEST_MESSAGE: usize = 1 << 30;
+/// In seconds. The client would close what is idle for longer.
+const IDLE: usize = 31_536_000;
 
-/// A stream that a server has let us in on.
+/// A connection that a server has let us in on.
 pub(super) struct Entered {
-    pub(super) wire: Wire,
-    pub(super) server: Server,
+    pub(super) conn: Conn,
     pub(super) encrypted: bool,
 }
 
-/// Connects and logs in. `database`: which one to enter.
+/// Connects and logs in. `database`: which one to enter. `offers`: what the server may ask for.
 ///
 /// # Errors
 /// If the server can't be reached, or lets nobody in.
-pub(super) async fn enter(target: &Target, database: Option<&str>, purpose: &str) -> Result<Entered> {
-    let attempt = enter_in_time(target, database, purpose);
+pub(super) async fn enter(
+    target: &Target,
+    database: Option<&str>,
+    purpose: &str,
+    offers: &Offers,
+) -> Result<Entered> {
+    let attempt = enter_in_time(target, database, purpose, offers);
     let Some(limit) = target.connect_timeout else { return attempt.await };
     tokio::time::timeout(limit, attempt).await.unwrap_or_else(|_| {
         let error = io::Error::new(io::ErrorKind::TimedOut, format!("no answer for {} s", limit.as_secs()));
-        Err(fault::of_login(Trouble::Lost(error).into(), target))
+        Err(fault::of_login(mysql_async::Error::from(error), target))
     })
 }
 
-async fn enter_in_time(target: &Target, database: Option<&str>, purpose: &str) -> Result<Entered> {
-    let denied = |denial: Denial| fault::of_login(denial, target);
-    let lost = |error: io::Error| denied(Trouble::Lost(error).into());
-    let mut wire = Wire::new(reach(&target.place).await.map_err(lost)?);
-    wire.read().await.map_err(lost)?;
-    let greeting = Greeting::read(wire.message()).map_err(|trouble| denied(trouble.into()))?;
-    let encrypted = wants_tls(target, &greeting)?;
-    let capabilities = agreed(&greeting, encrypted, database.is_some());
-    if encrypted {
-        wire = secure(wire, target, capabilities).await?;
-    }
-    let socket = target.place.is_socket();
-    let login = Login {
-        user: &target.user,
-        password: target.password.as_ref(),
-        database,
-        purpose,
-        private: encrypted || socket,
-        proven: socket || (encrypted && target.protection.mode >= Mode::VerifyCa),
+async fn enter_in_time(
+    target: &Target,
+    database: Option<&str>,
+    purpose: &str,
+    offers: &Offers,
+) -> Result<Entered> {
+    let options = options(target, database, purpose, offers)?;
+    let Some(tls) = target.protection.options(target.place.is_socket()).await? else {
+        let conn = Conn::new(options).await.map_err(|error| fault::of_login(error, target))?;
+        return Ok(Entered { conn, encrypted: false });
     };
-    login.run(&mut wire, &greeting, capabilities).await.map_err(denied)?;
-    Ok(Entered { wire, server: Server::new(&greeting.version), encrypted })
-}
-
-async fn reach(place: &Place) -> io::Result<Box<dyn Transport>> {
-    match place {
-        Place::Socket(path) => Ok(Box::new(UnixStream::connect(path).await?)),
-        Place::Tcp { host, port } => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await?;
-            stream.set_nodelay(true)?;
-            let alive = socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
-            socket2::SockRef::from(&stream).set_tcp_keepalive(&alive)?;
-            Ok(Box::new(stream))
+    match Conn::new(options.clone().ssl_opts(tls)).await {
+        Ok(conn) => Ok(Entered { conn, encrypted: true }),
+        // As the client programs: it is used where it can be had.
+        Err(error) if target.protection.mode == Mode::Preferred && !is_refusal(&error) => {
+            let conn = Conn::new(options).await.map_err(|error| fault::of_login(error, target))?;
+            Ok(Entered { conn, encrypted: false })
         }
-    }
-}
-
-fn wants_tls(target: &Target, greeting: &Greeting) -> Result<bool> {
-    match target.protection.mode {
-        // Nobody listens there.
-        _ if target.place.is_socket() => Ok(false),
-        Mode::Disabled => Ok(false),
-        Mode::Preferred => Ok(greeting.offers_tls()),
-        _ if greeting.offers_tls() => Ok(true),
-        _ => Err(Error::environment(
+        Err(mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer)) => Err(Error::environment(
             "`ssl-mode` wants an encrypted connection, and the server has none to offer",
         )
         .with_context("server", &target.place)
         .with_hint("give the server a certificate and a key, or use another `ssl-mode`")),
+        Err(error) => Err(fault::of_login(error, target)),
     }
 }
 
-async fn secure(mut wire: Wire, target: &Target, capabilities: u32) -> Result<Wire> {
-    let what = || format!("can't connect to the database `{}` as `{}`", target.database, target.user);
-    let failed = |error: io::Error| fault::of_connection(error, what(), target);
-    let connector = target.protection.connector()?;
-    let Place::Tcp { host, .. } = &target.place else { return Ok(wire) };
-    let name = ServerName::try_from(host.clone())
-        .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-    wire.write(&head(capabilities), &[]).await.map_err(failed)?;
-    let (stream, sequence) = wire.into_stream().map_err(failed)?;
-    let stream = connector.connect(name, stream).await.map_err(failed)?;
-    let mut wire = Wire::new(Box::new(stream));
-    wire.resume_at(sequence);
-    Ok(wire)
+/// Whether the server has understood, and said no.
+fn is_refusal(error: &mysql_async::Error) -> bool {
+    matches!(error, mysql_async::Error::Server(_))
+}
+
+fn options(target: &Target, database: Option<&str>, purpose: &str, offers: &Offers) -> Result<OptsBuilder> {
+    let options = match &target.place {
+        Place::Socket(path) => {
+            let path = path.to_str().ok_or_else(|| {
+                Error::config("the path of a socket must be UTF-8").with_context("socket", path.display())
+            })?;
+            OptsBuilder::default().socket(Some(path))
+        }
+        Place::Tcp { host, port } => {
+            OptsBuilder::default().ip_or_hostname(host).tcp_port(*port).tcp_keepalive(Some(KEEPALIVE))
+        }
+    };
+    Ok(options
+        .prefer_socket(false)
+        .user(Some(&target.user))
+        .pass(target.password.as_ref().map(super::Password::expose))
+        .db_name(database)
+        .max_allowed_packet(Some(LONGEST_MESSAGE))
+        .wait_timeout(Some(IDLE))
+        .stmt_cache_size(0)
+        .local_infile_handler(Some(offers.clone()))
+        .connect_attribute("program_name", "dumprestore")
+        .connect_attribute("dumprestore_purpose", purpose))
+}
+
+/// Has a server end the statement of another session, or that session, by a session of its own. Whether it did shows
+/// in that other session.
+pub(super) async fn kill(target: &Target, what: &str, id: u64) {
+    use mysql_async::prelude::Queryable as _;
+    let offers = Offers::default();
+    if let Ok(Entered { mut conn, .. }) = enter(target, None, "cancel", &offers).await {
+        // It may be over by now.
+        let _over = conn.query_drop(format!("KILL {what} {id}")).await;
+        let _over = conn.disconnect().await;
+    }
 }

@@ -1,57 +1,35 @@
 //! Rows of a result, in text.
 
-use std::io;
-use std::ops::Range;
 use std::str::FromStr;
 
 use dumprestore_driver::{Error, Result};
-
-use super::wire::{Fields, broken};
+use mysql_async::Value;
 
 /// A row as it arrived. It is gone when the next one is read.
-pub(crate) struct RawRow<'a> {
-    message: &'a [u8],
-    values: &'a [Option<Range<usize>>],
-}
+pub(crate) struct RawRow<'a>(&'a mysql_async::Row);
 
 impl<'a> RawRow<'a> {
-    /// Finds the values of a row.
-    pub(super) fn read(
-        message: &'a [u8],
-        columns: usize,
-        values: &'a mut Vec<Option<Range<usize>>>,
-    ) -> io::Result<Self> {
-        values.clear();
-        let mut fields = Fields(message);
-        for _ in 0..columns {
-            if fields.0.first() == Some(&0xfb) {
-                fields.byte();
-                values.push(None);
-                continue;
-            }
-            let value = fields.bytes().ok_or_else(|| broken("a row breaks off"))?;
-            let end = message.len() - fields.0.len();
-            values.push(Some(end - value.len()..end));
-        }
-        match fields.0.is_empty() {
-            true => Ok(Self { message, values }),
-            false => Err(broken("a row has more values than columns")),
-        }
+    pub(super) fn new(row: &'a mysql_async::Row) -> Self {
+        Self(row)
     }
 
     /// How many values it has.
     pub(crate) fn len(&self) -> usize {
-        self.values.len()
+        self.0.len()
     }
 
     /// A value in text, as the server prints it. `None`: NULL, or there is no such column.
     pub(crate) fn get(&self, column: usize) -> Option<&'a [u8]> {
-        self.message.get(self.values.get(column)?.clone()?)
+        match self.0.as_ref(column) {
+            // In the text protocol every value is text.
+            Some(Value::Bytes(bytes)) => Some(bytes),
+            _ => None,
+        }
     }
 
     /// All values, in order. `None`: NULL.
     pub(crate) fn values(&self) -> impl Iterator<Item = Option<&'a [u8]>> + '_ {
-        self.values.iter().map(|value| self.message.get(value.clone()?))
+        (0..self.len()).map(|column| self.get(column))
     }
 
     /// The same, to keep.

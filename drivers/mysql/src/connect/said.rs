@@ -3,9 +3,7 @@
 use std::fmt;
 use std::io;
 
-use super::wire::{Fields, broken};
-
-pub(super) const MORE_RESULTS: u16 = 0x0008;
+use dumprestore_driver::Error;
 
 /// A statement was carried out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,47 +39,31 @@ pub(super) enum Trouble {
     Refused(Complaint),
     /// There is no more connection, or nothing to be done with it.
     Lost(io::Error),
+    /// Whoever dealt with its rows, or gave it its rows, failed. The session is given up.
+    Ours(Error),
 }
 
-impl From<io::Error> for Trouble {
-    fn from(error: io::Error) -> Self {
-        Self::Lost(error)
+impl From<mysql_async::Error> for Trouble {
+    fn from(error: mysql_async::Error) -> Self {
+        use mysql_async::{DriverError, IoError};
+        match error {
+            mysql_async::Error::Server(said) => Self::Refused(Complaint {
+                code: said.code,
+                state: said.state,
+                message: said.message.replace(['\n', '\r'], " "),
+            }),
+            mysql_async::Error::Io(IoError::Io(error)) => Self::Lost(error),
+            mysql_async::Error::Driver(DriverError::ConnectionClosed) => {
+                Self::Lost(io::Error::new(io::ErrorKind::UnexpectedEof, "the server has closed it"))
+            }
+            mysql_async::Error::Driver(DriverError::LocalInfile(_)) => {
+                Self::Lost(io::Error::other("a server asked for a file of ours, unbidden"))
+            }
+            // What was sent may stand in it.
+            mysql_async::Error::Driver(DriverError::UnexpectedPacket { .. }) => {
+                Self::Lost(io::Error::new(io::ErrorKind::InvalidData, "a server's answer can't be read"))
+            }
+            other => Self::Lost(io::Error::other(other)),
+        }
     }
-}
-
-impl Complaint {
-    /// Of an error message, from its first byte on.
-    pub(super) fn read(message: &[u8]) -> io::Result<Self> {
-        let mut fields = Fields(message);
-        let (Some(0xff), Some(code)) = (fields.byte(), fields.u16()) else {
-            return Err(broken("a server's error can't be read"));
-        };
-        // Before both sides know each other, a server leaves the state out.
-        let state = match fields.0.first() {
-            Some(b'#') => fields.take(6).and_then(|state| state.get(1..)).unwrap_or_default(),
-            _ => b"HY000",
-        };
-        Ok(Self {
-            code,
-            state: String::from_utf8_lossy(state).into_owned(),
-            message: String::from_utf8_lossy(fields.0).replace(['\n', '\r'], " "),
-        })
-    }
-}
-
-/// Of what ends a statement well, from behind its first byte on: what it did, and the session's status.
-pub(super) fn read_done(message: &[u8]) -> io::Result<(Done, u16)> {
-    let mut fields = Fields(message);
-    let read = |fields: &mut Fields<'_>| {
-        let affected = fields.number()?;
-        let _insert_id = fields.number()?;
-        Some((affected, fields.u16()?, fields.u16()?))
-    };
-    let (affected, status, warnings) =
-        read(&mut fields).ok_or_else(|| broken("a server's answer can't be read"))?;
-    // It stands behind its length, though the protocol's documentation has it without one for sessions like ours.
-    let told = fields.0;
-    let info = fields.bytes().filter(|_| fields.0.is_empty()).unwrap_or(told);
-    let info = String::from_utf8_lossy(info).into_owned();
-    Ok((Done { affected, warnings, info }, status))
 }

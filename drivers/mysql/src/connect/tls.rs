@@ -1,19 +1,14 @@
 //! Encryption, and how far a server has to prove who it is.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use dumprestore_driver::{Error, Result};
-use rustls::client::WantsClientCert;
-use rustls::crypto::CryptoProvider;
+use mysql_async::{ClientIdentity, SslOpts};
+use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, ConfigBuilder};
-use tokio_rustls::TlsConnector;
 
 use super::parameters::{Parameters, one_of};
-use super::trust::{Trust, Verifier};
 
 /// `ssl-mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,49 +53,69 @@ impl Protection {
         Ok(Self { mode, authority, identity })
     }
 
-    /// What makes connections encrypted.
+    /// What the client is told of TLS. `None`: nothing is encrypted, since it is not wanted, or nobody listens on a socket.
     ///
     /// # Errors
     /// If a file with certificates is missing, or has none.
-    pub(super) fn connector(&self) -> Result<TlsConnector> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = Verifier::new(self.trust()?, provider.clone());
-        let builder = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Error::config("TLS can't be had").with_source(error))?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier));
-        Ok(TlsConnector::from(Arc::new(self.identified(builder, &provider)?)))
-    }
-
-    fn trust(&self) -> Result<Trust> {
-        let with_name = self.mode == Mode::VerifyIdentity;
-        match &self.authority {
-            _ if self.mode < Mode::VerifyCa => Ok(Trust::Anybody),
-            Some(path) => Trust::file(path, with_name),
-            None => Trust::system(with_name),
+    pub(super) async fn options(&self, is_socket: bool) -> Result<Option<SslOpts>> {
+        if is_socket || self.mode == Mode::Disabled {
+            return Ok(None);
         }
+        let trusts_anybody = self.mode < Mode::VerifyCa;
+        let mut options = SslOpts::default()
+            .with_disable_built_in_roots(true)
+            .with_danger_accept_invalid_certs(trusts_anybody)
+            .with_danger_skip_domain_validation(self.mode < Mode::VerifyIdentity)
+            .with_client_identity(self.identity()?);
+        if !trusts_anybody {
+            let roots = match &self.authority {
+                Some(path) => certificates(path)?,
+                None => roots_of_system().await?,
+            };
+            options = options.with_root_certs(usable(roots)?.into_iter().map(Into::into).collect());
+        } else {
+            // The client wants to know somebody, even where it believes anybody.
+            options = options.with_disable_built_in_roots(false);
+        }
+        Ok(Some(options))
     }
 
-    fn identified(
-        &self,
-        builder: ConfigBuilder<ClientConfig, WantsClientCert>,
-        provider: &CryptoProvider,
-    ) -> Result<ClientConfig> {
-        let Some((certificate, key)) = &self.identity else { return Ok(builder.with_no_client_auth()) };
-        let chain = certificates(certificate)?;
-        let of_key = |what: &'static str| Error::config(what).with_context("file", key.display());
-        let read = PrivateKeyDer::from_pem_file(key).map_err(|error| {
-            of_key("can't read a key").with_source(error).with_hint("it must be PEM, and not be encrypted")
+    /// Our own certificate and key, looked into first: the client would not say which file is at fault.
+    fn identity(&self) -> Result<Option<ClientIdentity>> {
+        let Some((certificate, key)) = &self.identity else { return Ok(None) };
+        certificates(certificate)?;
+        PrivateKeyDer::from_pem_file(key).map_err(|error| {
+            Error::config("can't read a key")
+                .with_context("file", key.display())
+                .with_source(error)
+                .with_hint("it must be PEM, and not be encrypted")
         })?;
-        let signer = provider
-            .key_provider
-            .load_private_key(read)
-            .map_err(|error| of_key("a key is of no use").with_source(error))?;
-        // Not the way that parses the certificate: that refuses those of the first version of X.509, and the server
-        // will say itself whether it likes it.
-        let shown = CertifiedKey::new(chain, signer);
-        Ok(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown))))
+        Ok(Some(ClientIdentity::new(certificate.clone().into(), key.clone().into())))
+    }
+}
+
+/// Whom this system trusts.
+async fn roots_of_system() -> Result<Vec<CertificateDer<'static>>> {
+    let found = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await;
+    let found = found.map_err(|error| Error::defect("the `mysql` driver panicked").with_source(error))?;
+    match found.errors.into_iter().next() {
+        Some(error) if found.certs.is_empty() => {
+            Err(Error::environment("can't read whom this system trusts").with_source(error))
+        }
+        _ if found.certs.is_empty() => Err(Error::environment("this system trusts nobody")
+            .with_hint("install its certificates (`ca-certificates`), or name a file with `ssl-ca`")),
+        _ => Ok(found.certs),
+    }
+}
+
+/// Those that can be a root: one among many that can't must not keep all others from being used.
+fn usable(certificates: Vec<CertificateDer<'static>>) -> Result<Vec<Vec<u8>>> {
+    let fits = |one: &CertificateDer<'static>| RootCertStore::empty().add(one.clone()).is_ok();
+    let usable: Vec<Vec<u8>> =
+        certificates.into_iter().filter(fits).map(|certificate| certificate.to_vec()).collect();
+    match usable.is_empty() {
+        true => Err(Error::config("none of the certificates of `ssl-ca` can be used")),
+        false => Ok(usable),
     }
 }
 

@@ -1,13 +1,16 @@
-//! `LOAD DATA LOCAL`, from a stream.
+//! `LOAD DATA LOCAL INFILE` from a stream.
+
+use std::io;
 
 use bytes::Bytes;
-use dumprestore_driver::Result;
+use dumprestore_driver::{Cancel, Error, Result};
 use futures_util::{Stream, StreamExt};
+use tokio::sync::mpsc::Sender;
 
-use super::super::said::Done;
-use super::super::wire::broken;
+use super::super::row::RawRow;
+use super::super::said::{Done, Trouble};
 use super::Session;
-use super::statement::Answer;
+use super::statement::{ask, unless_cancelled};
 
 /// No server takes less in one message of `LOAD DATA LOCAL`.
 const CHUNK: usize = 64 * 1024;
@@ -15,8 +18,8 @@ const CHUNK: usize = 64 * 1024;
 impl Session {
     /// Runs a `LOAD DATA LOCAL INFILE` whose file, of the name `file`, is what `stream` gives.
     ///
-    /// A stream that fails, or is not read to its end, cuts the connection off: the server does not take what came before
-    /// for the whole, and undoes it where the table's engine can.
+    /// If the stream fails, the session is ended at the server before it can take what came before for the whole; it
+    /// undoes it where the table's engine can.
     ///
     /// # Errors
     /// As [`run`](Self::run); that of the stream; if the server asks for a file of another name, or for none.
@@ -25,31 +28,68 @@ impl Session {
         S: Stream<Item = Result<Bytes>> + Send,
     {
         let sql = sql.as_ref();
-        match self.begin_statement(sql).await? {
-            Answer::File(name) if name == file.as_bytes() => {}
-            Answer::File(_) => {
-                return Err(self.lose(broken("a server asked for another file than it was offered"), sql));
+        self.check(sql)?;
+        let cancel = self.cancel.clone();
+        let (target, id) = (self.target.clone(), self.id);
+        let Some(conn) = &mut self.conn else { return Err(self.ended()) };
+        self.busy = true;
+        let pieces = self.offers.offer(file);
+        // The end of the pieces is the end of the file: where there must be none, they outlive the session.
+        let mut endless = None;
+        let ended = {
+            let mut passed_over = |_: &RawRow<'_>| Ok(());
+            let mut asking = std::pin::pin!(ask(conn, sql, &mut passed_over));
+            let mut feeding = std::pin::pin!(feed(stream, pieces, cancel.clone()));
+            let mut fed = false;
+            loop {
+                tokio::select! {
+                    biased;
+                    outcome = &mut feeding, if !fed => match outcome {
+                        Ok(()) => fed = true,
+                        Err((error, pieces)) => {
+                            endless = Some(pieces);
+                            break Err(Trouble::Ours(error));
+                        }
+                    },
+                    ended = unless_cancelled(&cancel, &target, id, &mut asking) => break ended,
+                }
             }
-            Answer::Done(..) | Answer::Rows(_) => {
-                return Err(self.lose(broken("a server did not ask for the data that it was offered"), sql));
+        };
+        let ended = match ended {
+            Ok(_) if !self.offers.take_back() => {
+                Err(Trouble::Lost(io::Error::other("a server did not ask for the data that it was offered")))
             }
-        }
-        let mut stream = std::pin::pin!(stream);
-        while let Some(bytes) = stream.next().await {
-            // Without its end, what was sent is no file: the connection is dropped.
-            let bytes =
-                bytes.and_then(|bytes| self.check_cancel().map(|()| bytes)).inspect_err(|_| self.cut())?;
-            for chunk in bytes.chunks(CHUNK) {
-                self.wire.write(chunk, &[]).await.map_err(|error| self.lose(error, sql))?;
+            ended => ended,
+        };
+        let done = self.conclude(ended, sql).await;
+        drop(endless);
+        done
+    }
+}
+
+/// Hands a stream over, piece by piece. If it fails, the way for the pieces is given back, open.
+async fn feed(
+    stream: impl Stream<Item = Result<Bytes>>,
+    pieces: Sender<Bytes>,
+    cancel: Option<Cancel>,
+) -> Result<(), (Error, Sender<Bytes>)> {
+    let mut stream = std::pin::pin!(stream);
+    let check = || cancel.as_ref().map_or(Ok(()), Cancel::check);
+    while let Some(bytes) = stream.next().await {
+        let mut bytes = match bytes {
+            Ok(bytes) => bytes,
+            Err(error) => return Err((error, pieces)),
+        };
+        while !bytes.is_empty() {
+            if let Err(cancelled) = check() {
+                return Err((cancelled, pieces));
             }
-        }
-        self.check_cancel().inspect_err(|_| self.cut())?;
-        self.wire.write(&[], &[]).await.map_err(|error| self.lose(error, sql))?;
-        self.wait(sql).await?;
-        match self.answer() {
-            Ok(Answer::Done(done, status)) => self.finish(sql, done, status).await,
-            Ok(_) => Err(self.lose(broken("a server's answer can't be read"), sql)),
-            Err(trouble) => Err(self.troubled(trouble, sql)),
+            let piece = bytes.split_to(bytes.len().min(CHUNK));
+            if pieces.send(piece).await.is_err() {
+                // The server wants no more of it, and will say why.
+                return Ok(());
+            }
         }
     }
+    check().map_err(|cancelled| (cancelled, pieces))
 }

@@ -3,31 +3,29 @@
 mod loading;
 mod statement;
 
-use std::ops::Range;
 use std::time::Duration;
 
 use dumprestore_driver::{Cancel, Error, Result};
-use tokio::time::Instant;
+use mysql_async::Conn;
 
 use crate::config::Setup;
 use crate::quote;
 
 use super::fault;
+use super::offer::Offers;
 use super::open::{Entered, enter};
 use super::row::{RawRow, Row};
 use super::said::Done;
 use super::server::Server;
 use super::settings::{self, Limits};
 use super::target::Target;
-use super::wire::{Wire, broken};
-use statement::Answer;
+
+use statement::{ask, end, unless_cancelled};
 
 /// How long the end of a session, or a request to cancel, may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A result that is read at once must not be larger.
 const LARGEST_RESULT: usize = 256 * 1024 * 1024;
-const COM_QUIT: u8 = 1;
-const COM_QUERY: u8 = 3;
 const NO_SUCH_THREAD: u16 = 1094;
 
 /// In which character set rows are sent.
@@ -52,7 +50,9 @@ impl Charset {
 ///
 /// A statement whose future is dropped, or whose rows are not all read, ends the session: [`is_gone`](Self::is_gone).
 pub(crate) struct Session {
-    wire: Wire,
+    /// `None` once it was given up.
+    conn: Option<Conn>,
+    offers: Offers,
     server: Server,
     id: u64,
     largest_message: usize,
@@ -60,12 +60,8 @@ pub(crate) struct Session {
     target: Target,
     limits: Limits,
     cancel: Option<Cancel>,
-    /// The server was told to end the statement that is under way, and has until then.
-    ending: Option<Instant>,
     /// A statement is under way, or was when it was given up.
     busy: bool,
-    gone: bool,
-    values: Vec<Option<Range<usize>>>,
 }
 
 impl Session {
@@ -87,20 +83,19 @@ impl Session {
     }
 
     async fn begin(target: &Target, limits: Limits, database: Option<&str>, purpose: &str) -> Result<Self> {
-        let Entered { wire, server, encrypted } = enter(target, database, purpose).await?;
+        let offers = Offers::default();
+        let Entered { conn, encrypted } = enter(target, database, purpose, &offers).await?;
         let mut session = Self {
-            wire,
-            server,
+            conn: Some(conn),
+            offers,
+            server: Server::new(""),
             id: 0,
             largest_message: usize::MAX,
             encrypted,
             target: target.clone(),
             limits,
             cancel: None,
-            ending: None,
             busy: false,
-            gone: false,
-            values: Vec::new(),
         };
         session.set_up().await?;
         Ok(session)
@@ -118,7 +113,7 @@ impl Session {
         for statement in settings::welcome(&self.server, self.limits) {
             // A server that does not know a setting, or does not let us have it, goes on without.
             let tried = self.run(statement).await;
-            if self.gone {
+            if self.is_gone() {
                 tried?;
             }
         }
@@ -157,7 +152,7 @@ impl Session {
 
     /// Whether it is of no more use: it was lost, or a statement was given up halfway.
     pub(crate) fn is_gone(&self) -> bool {
-        self.gone || self.busy
+        self.conn.is_none() || self.busy
     }
 
     /// Runs a statement. Rows that it gives are passed over.
@@ -198,16 +193,20 @@ impl Session {
         mut deal: impl FnMut(&RawRow<'_>) -> Result<()>,
     ) -> Result<Done> {
         let sql = sql.as_ref();
-        match self.begin_statement(sql).await? {
-            Answer::Done(done, status) => self.finish(sql, done, status).await,
-            Answer::Rows(columns) => {
-                let (done, status) = self.read_rows(sql, columns, &mut deal).await?;
-                let done = self.finish(sql, done, status).await?;
-                // Rows are missing. Of a statement without rows it counts that it was carried out.
-                if self.ending.is_some() { Err(Error::cancelled()) } else { Ok(done) }
-            }
-            Answer::File(_) => Err(self.lose(broken("a server asked for a file of ours, unbidden"), sql)),
-        }
+        self.check(sql)?;
+        let cancel = self.cancel.clone();
+        let (target, id) = (self.target.clone(), self.id);
+        let Some(conn) = &mut self.conn else { return Err(self.ended()) };
+        self.busy = true;
+        let mut passed_over = false;
+        let mut deal = |row: &RawRow<'_>| {
+            // The server is told to end it, and those that are on their way come still.
+            passed_over |= cancel.as_ref().is_some_and(Cancel::is_cancelled);
+            if passed_over { Ok(()) } else { deal(row) }
+        };
+        let ended = unless_cancelled(&cancel, &target, id, ask(conn, sql, &mut deal)).await;
+        let done = self.conclude(ended, sql).await?;
+        if passed_over { Err(Error::cancelled()) } else { Ok(done) }
     }
 
     /// In which character set rows are sent from now on.
@@ -249,12 +248,24 @@ impl Session {
 
     /// Ends the session, and waits until the server has been told.
     pub(crate) async fn close(mut self) {
-        let end = async {
-            self.wire.begin();
-            if !self.is_gone() && self.wire.write(&[COM_QUIT], &[]).await.is_ok() {
-                self.wire.shut_down().await;
-            }
-        };
-        let _ = tokio::time::timeout(PATIENCE, end).await;
+        if self.is_gone() {
+            return;
+        }
+        if let Some(conn) = self.conn.take() {
+            // It ends in any case.
+            let _ended = tokio::time::timeout(PATIENCE, conn.disconnect()).await;
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let Some(conn) = self.conn.take() else { return };
+        if !self.busy {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(end(self.target.clone(), self.id, conn));
+        }
     }
 }

@@ -104,7 +104,7 @@ async fn a_server_that_takes_no_local_files_says_so() {
 async fn a_file_of_another_name_is_not_given() {
     let (server, database, mut session) = prepared(MysqlVersion::Mariadb10_11).await;
     let error = session.load_local(LOAD, "other", stream::iter(lines(5))).await.unwrap_err();
-    assert!(error.to_string().contains("asked for another file"), "{error}");
+    assert!(error.to_string().contains("unbidden"), "{error}");
     assert!(session.is_gone());
     server.drop_database(&database);
 }
@@ -158,6 +158,7 @@ async fn a_hostile_server_is_told_nothing_of_any_file() {
         let url = format!("mysql://u@127.0.0.1:{port}/d?ssl-mode=disabled");
         let error = Session::open(&setup(&url), "test").await.err().unwrap();
         assert!(error.to_string().contains("asked for a file of ours, unbidden"), "{error}");
-        assert!(server.await.unwrap().is_empty());
+        // A goodbye at the most.
+        assert!(server.await.unwrap().len() <= 5);
     }
 }

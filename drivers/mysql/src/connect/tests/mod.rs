@@ -5,7 +5,6 @@
 mod loading;
 mod logins;
 mod option_files;
-mod packets;
 mod sessions;
 mod tls;
 mod urls;

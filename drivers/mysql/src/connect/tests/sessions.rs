@@ -205,13 +205,6 @@ async fn results_of_a_procedure_are_read_to_the_last() {
 }
 
 #[tokio::test]
-async fn several_statements_at_once_are_refused() {
-    let server = MysqlServer::shared(MysqlVersion::Mariadb10_11);
-    let mut session = session(server, "mysql").await;
-    assert_eq!(code(&session.run("SELECT 1; SELECT 2").await.unwrap_err()), Some(1064));
-}
-
-#[tokio::test]
 async fn a_cancelled_run_ends_its_statement_at_the_server() {
     for version in MysqlVersion::ALL {
         let server = MysqlServer::shared(version);
