@@ -171,6 +171,14 @@ struct NextValue {
     sequence: String,
 }
 
+/// A name in an expression: MariaDB before 10.6 shows it in latin1.
+fn shown(name: &[u8]) -> String {
+    unquoted(name).unwrap_or_else(|| {
+        let text: String = name.iter().map(|byte| char::from(*byte)).collect();
+        unquoted(text.as_bytes()).unwrap_or(text)
+    })
+}
+
 impl NextValue {
     fn find(text: &[u8]) -> Option<Self> {
         use super::head::TokenKind::Mark;
@@ -184,15 +192,15 @@ impl NextValue {
         let call = tokens.next()?;
         call.is(text, "nextval").then_some(())?;
         (tokens.next()?.kind == Mark(b'(')).then_some(())?;
-        let first = unquoted(text.get(tokens.next()?.at)?)?;
+        let first = tokens.next()?.at;
         let mut next = tokens.next()?;
         let (database, sequence) = match next.kind {
             Mark(b'.') => {
-                let second = unquoted(text.get(tokens.next()?.at)?)?;
+                let second = tokens.next()?.at;
                 next = tokens.next()?;
-                (Some(first), second)
+                (Some(shown(text.get(first)?)), shown(text.get(second)?))
             }
-            _ => (None, first),
+            _ => (None, shown(text.get(first)?)),
         };
         (next.kind == Mark(b')')).then_some(())?;
         Some(Self {

@@ -1,0 +1,20 @@
+//! Restores, seen from the server: what is there before, meanwhile and after.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what a test can't go on without ends it"
+)]
+
+mod dump_support;
+mod restore_support;
+
+#[path = "restore_support/archive.rs"]
+mod archive;
+#[path = "restore/around.rs"]
+mod around;
+#[path = "restore/loading.rs"]
+mod loading;
+#[path = "restore/servers.rs"]
+mod servers;

@@ -1,0 +1,123 @@
+//! What is not swapped, and what is swapped in part.
+
+use dumprestore_driver::{Extras, OldState, Selection, StageContext};
+use dumprestore_testkit::Seed;
+
+use crate::archive::{Archive, prepared, run};
+use crate::dump_support::{config, driver};
+use crate::restore_support::{Database, quoted};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_keys_from_outside_lead_to_the_live_tables_before_and_after() {
+    let database = Database::new();
+    database.seed(Seed::Ordinary);
+    let other = Database::new();
+    other.make();
+    let parent = format!("{}.customer", database.quoted());
+    other.batch(&format!(
+        "CREATE TABLE kid (id int PRIMARY KEY, p int, CONSTRAINT far FOREIGN KEY (p) REFERENCES {parent} (id) ON DELETE CASCADE);
+         INSERT INTO kid VALUES (1, 1), (2, 100)"
+    ));
+    let shown = other.fingerprint();
+    let archive = Archive::of(config(&database.root_url())).await;
+    let driver = driver(config(&database.root_url())).unwrap();
+    for selection in [Selection::default(), Selection::of(["customer"]), Selection::of(["product", "log"])] {
+        let before = database.fingerprint();
+        let cx = || StageContext::new(run()).with_selection(selection.clone());
+        let mut staging = prepared(&*driver, &archive, cx()).await.unwrap();
+        assert_eq!(other.fingerprint(), shown);
+        staging.commit().await.unwrap();
+        assert_eq!(other.fingerprint(), shown, "{selection:?}");
+        assert_eq!(database.fingerprint(), before, "{selection:?}");
+        assert!(other.server.try_batch(&other.name, "INSERT INTO kid VALUES (9, 9999)").is_err());
+        other.batch("INSERT INTO kid VALUES (3, 50); DELETE FROM kid WHERE id = 3");
+        staging.rollback().await.unwrap();
+        assert_eq!(other.fingerprint(), shown);
+        assert_eq!(database.fingerprint(), before);
+        let mut staging = prepared(&*driver, &archive, cx()).await.unwrap();
+        staging.commit().await.unwrap();
+        staging.finish(OldState::Drop).await.unwrap();
+        assert_eq!(other.fingerprint(), shown);
+        assert_eq!(database.fingerprint(), before);
+        assert!(database.beside().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_others_lead_to_does_not_go() {
+    let database = Database::new();
+    database.seed(Seed::Ordinary);
+    let archive = Archive::of(config(&database.root_url())).await;
+    let other = Database::new();
+    other.make();
+    database.batch("CREATE TABLE extra (id int PRIMARY KEY)");
+    other.batch(&format!(
+        "CREATE TABLE kid (p int, CONSTRAINT far FOREIGN KEY (p) REFERENCES {}.extra (id))",
+        database.quoted()
+    ));
+    let before = (database.fingerprint(), other.fingerprint());
+    let driver = driver(config(&database.root_url())).unwrap();
+    let refused = driver.changes(archive.clone(), &StageContext::new(run())).await.unwrap_err();
+    assert!(refused.to_string().contains("extra"), "{refused}");
+    let mut staging = prepared(&*driver, &archive, StageContext::new(run())).await.unwrap();
+    staging.commit().await.unwrap_err();
+    staging.rollback().await.unwrap();
+    assert_eq!((database.fingerprint(), other.fingerprint()), before);
+    let keep = StageContext::new(run()).with_extras(Extras::Keep);
+    let mut staging = prepared(&*driver, &archive, keep).await.unwrap();
+    staging.commit().await.unwrap();
+    staging.finish(OldState::Drop).await.unwrap();
+    assert_eq!((database.fingerprint(), other.fingerprint()), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_our_name_and_is_not_ours_is_left_alone() {
+    let database = Database::new();
+    database.seed(Seed::Ordinary);
+    let archive = Archive::of(config(&database.root_url())).await;
+    let driver = driver(config(&database.root_url())).unwrap();
+    let run = run();
+    let mut staging = driver.stage(archive.clone(), StageContext::new(run.clone())).await.unwrap();
+    staging.begin().await.unwrap();
+    let ours = database.beside().into_iter().next().unwrap();
+    staging.rollback().await.unwrap();
+    database
+        .server
+        .batch("", &format!("CREATE DATABASE {0}; CREATE TABLE {0}.precious (a int)", quoted(&ours)));
+    let mut staging = driver.stage(archive.clone(), StageContext::new(run.clone())).await.unwrap();
+    staging.begin().await.unwrap_err();
+    staging.rollback().await.unwrap_err();
+    assert!(driver.changes(archive, &StageContext::new(run)).await.is_err());
+    assert_eq!(database.server.value(&ours, "SELECT COUNT(*) FROM precious"), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swap_waits_for_a_transaction_and_gives_up_without_a_trace() {
+    let database = Database::new();
+    database.seed(Seed::Ordinary);
+    let archive = Archive::of(config(&database.root_url())).await;
+    database.mutate();
+    let before = database.fingerprint();
+    let mut impatient = config(&database.root_url());
+    impatient.lock_timeout = 3;
+    let impatient = driver(impatient).unwrap();
+    let mut staging = prepared(&*impatient, &archive, StageContext::new(run())).await.unwrap();
+    let (server, name) = (database.server, database.name.clone());
+    let held = "START TRANSACTION; DO (SELECT COUNT(*) FROM customer); DO SLEEP(9); COMMIT";
+    let holder = std::thread::spawn(move || server.batch(&name, held));
+    while database
+        .server
+        .value("", "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'DO SLEEP(9)%'")
+        == "0"
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let error = staging.commit().await.unwrap_err();
+    assert!(error.hint().unwrap().contains("lock_timeout"), "{error:?}");
+    // Triggers are where they were.
+    assert_eq!(database.fingerprint(), before);
+    holder.join().unwrap();
+    staging.rollback().await.unwrap();
+    assert_eq!(database.fingerprint(), before);
+    assert!(database.beside().is_empty());
+}
