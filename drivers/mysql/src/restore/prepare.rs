@@ -30,18 +30,18 @@ pub(super) async fn complete_table(lane: &mut Session, plan: &Plan) -> Result<()
     if plan.later.is_empty() {
         return Ok(());
     }
-    let mut alter = format!("ALTER TABLE {name} ").into_bytes();
-    for (at, add) in plan.later.iter().enumerate() {
-        if at > 0 {
-            alter.extend_from_slice(b", ");
-        }
-        alter.extend_from_slice(add);
+    let is_fulltext = |add: &&Vec<u8>| add.starts_with(b"ADD FULLTEXT");
+    let others: Vec<&[u8]> = plan.later.iter().filter(|add| !is_fulltext(add)).map(Vec::as_slice).collect();
+    // A server makes one index of words at a time, or else copies the table.
+    let fulltext = plan.later.iter().filter(is_fulltext).map(|add| add.to_vec());
+    for adds in [others.join(&b", "[..])].into_iter().chain(fulltext).filter(|adds| !adds.is_empty()) {
+        let alter = [format!("ALTER TABLE {name} ").as_bytes(), &adds].concat();
+        lane.run(&alter).await.map_err(|error| {
+            Error::new(error.kind(), "can't make the indexes of a table")
+                .with_context("table", plan.name.escape_debug())
+                .with_source(error)
+        })?;
     }
-    lane.run(&alter).await.map_err(|error| {
-        Error::new(error.kind(), "can't make the indexes of a table")
-            .with_context("table", plan.name.escape_debug())
-            .with_source(error)
-    })?;
     lane.run(format!("ANALYZE NO_WRITE_TO_BINLOG TABLE {name}")).await.map(drop)
 }
 

@@ -51,18 +51,18 @@ impl Around<'_> {
         let mut create = CreateTable::parse(&sql)?;
         let mut plan = Plan { name: table.name.clone(), ..Plan::default() };
         self.settle_defaults(&mut create, &mut plan)?;
-        let is_later = indexes_later(table, &create) && self.keys_lead_to_unique(table, &create);
+        let is_later = indexes_later(table, &create);
         for element in &create.elements {
             let leaves = element.kind == ElementKind::ForeignKey && !self.is_within(element);
             if leaves {
                 plan.crossing.push(keys::key(self.live, &table.name, &element.name, &element.text)?);
-            } else if is_later && is_index(element.kind) {
+            } else if is_later && self.is_made_later(table, &create, element) {
                 plan.later.push([b"ADD ", element.text.as_slice()].concat());
             }
         }
         plan.create = create.with(|element| match element.kind {
             ElementKind::ForeignKey => !is_later && self.is_within(element),
-            kind => !(is_later && is_index(kind)),
+            _ => !(is_later && self.is_made_later(table, &create, element)),
         });
         Ok(plan)
     }
@@ -73,11 +73,26 @@ impl Around<'_> {
             .is_none_or(|leads| leads.database.is_none() && self.names.contains(leads.table.as_str()))
     }
 
-    /// Whether foreign keys that lead to the table find an index that is made at once.
-    fn keys_lead_to_unique(&self, table: &Table, create: &CreateTable) -> bool {
-        let firsts: Vec<String> =
-            unique_indexes(create).filter_map(|index| first_column(&index.text)).collect();
-        self.referenced.get(&table.name).into_iter().flatten().all(|column| firsts.contains(column))
+    /// Whether an index, or a foreign key, is made after the rows. A unique one finds out then whether rows are there twice,
+    /// but rows must not be kept by it, and who counts or refers by it needs it before.
+    fn is_made_later(&self, table: &Table, create: &CreateTable, element: &Element) -> bool {
+        let first = first_column(&element.text);
+        let is_referred = || {
+            let referenced = self.referenced.get(&table.name);
+            first.as_ref().is_none_or(|first| referenced.is_some_and(|columns| columns.contains(first)))
+        };
+        let is_counted =
+            || counted(create).is_some_and(|counted| first.as_ref().is_none_or(|first| first.as_bytes() == counted));
+        match element.kind {
+            ElementKind::ForeignKey | ElementKind::FulltextKey => true,
+            ElementKind::Key => !is_referred() && !is_counted(),
+            ElementKind::UniqueKey => {
+                let has_primary = create.elements.iter().any(|other| other.kind == ElementKind::PrimaryKey);
+                let is_plain = !["HASH", "OVERLAPS"].iter().any(|word| has_word(&element.text, word));
+                has_primary && is_plain && !is_referred() && !is_counted()
+            }
+            _ => false,
+        }
     }
 
     /// `nextval` names its database, and is not followed when tables are renamed: it is made to lead to the live one.
@@ -107,52 +122,30 @@ impl Around<'_> {
     }
 }
 
-/// Whether an index may be made after the rows. A unique one may not: it must tell if rows are there twice.
-fn is_index(kind: ElementKind) -> bool {
-    matches!(kind, ElementKind::Key | ElementKind::FulltextKey | ElementKind::ForeignKey)
-}
-
 /// Whether it pays to make indexes after the rows, and the server takes it.
 fn indexes_later(table: &Table, create: &CreateTable) -> bool {
-    let is_versioned = table.history.is_some() || has_word(create, "VERSIONING");
+    let is_versioned = table.history.is_some() || has_word(&create.with(|_| false), "VERSIONING");
     table.bytes >= WORTH_LATER
         && table.engine.eq_ignore_ascii_case("InnoDB")
         && !is_versioned
         && !table.parts.is_empty()
-        && counted_by_unique(create)
 }
 
-/// Whether the tail of the statement has that word.
-fn has_word(create: &CreateTable, word: &str) -> bool {
-    let tail = create.with(|_| false);
-    let mut tokens = Tokens { sql: &tail, at: 0 };
+/// Whether a text has that word, and not in quotes.
+fn has_word(text: &[u8], word: &str) -> bool {
+    let mut tokens = Tokens { sql: text, at: 0 };
     while let Some(token) = tokens.next() {
-        if token.is(&tail, word) {
+        if token.is(text, word) {
             return true;
         }
     }
     false
 }
 
-/// Whether the column that counts by itself, if there is one, leads an index that is made at once: no table may be without.
-fn counted_by_unique(create: &CreateTable) -> bool {
-    let counted = create.elements.iter().find(|element| {
-        let mut tokens = Tokens { sql: &element.text, at: 0 };
-        let mut is_counted = false;
-        while let Some(token) = tokens.next() {
-            is_counted |= token.is(&element.text, "AUTO_INCREMENT");
-        }
-        element.kind == ElementKind::Column && is_counted
-    });
-    let Some(counted) = counted else { return true };
-    unique_indexes(create)
-        .any(|index| first_column(&index.text).is_some_and(|first| first.as_bytes() == counted.name))
-}
-
-fn unique_indexes(create: &CreateTable) -> impl Iterator<Item = &Element> {
-    let is_unique =
-        |element: &&Element| matches!(element.kind, ElementKind::PrimaryKey | ElementKind::UniqueKey);
-    create.elements.iter().filter(is_unique)
+/// The column that counts by itself, if there is one.
+fn counted(create: &CreateTable) -> Option<&[u8]> {
+    let columns = create.elements.iter().filter(|element| element.kind == ElementKind::Column);
+    columns.filter(|column| has_word(&column.text, "AUTO_INCREMENT")).map(|column| column.name.as_slice()).next()
 }
 
 /// The first column of an index.
@@ -257,10 +250,10 @@ mod tests {
         assert_eq!(
             text(&plan.create),
             "CREATE TABLE `t` (\n  `id` int NOT NULL AUTO_INCREMENT,\n  `s` int DEFAULT nextval(`live`.`sq`) COMMENT 'x',\n  \
-             PRIMARY KEY (`id`),\n  UNIQUE KEY `u` (`s`)\n) ENGINE=InnoDB"
+             PRIMARY KEY (`id`)\n) ENGINE=InnoDB"
         );
         let later: Vec<&str> = plan.later.iter().map(|sql| text(sql)).collect();
-        assert_eq!(later, ["ADD KEY `k` (`s`)", "ADD CONSTRAINT `a` FOREIGN KEY (`s`) REFERENCES `p` (`x`)"]);
+        assert_eq!(later, ["ADD UNIQUE KEY `u` (`s`)", "ADD KEY `k` (`s`)", "ADD CONSTRAINT `a` FOREIGN KEY (`s`) REFERENCES `p` (`x`)"]);
         assert_eq!(plan.crossing[0].to, ("live".to_owned(), "stays".to_owned()));
     }
 
