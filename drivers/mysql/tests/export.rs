@@ -331,6 +331,36 @@ async fn large_tables_are_many_statements_and_large_values_are_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn values_of_any_bytes_come_back_whatever_a_client_takes_them_for() {
+    let origin = Database::new(MysqlVersion::Mariadb10_11);
+    let special = r#"ELT(1 + seq % 9, '\\', '''', '"', '`', ';\n\\! touch x\n', '\n', '\r\n', '/*', '\0')"#;
+    let letter =
+        "CONVERT(UNHEX(LPAD(HEX(IF(seq % 3, 19968 + seq * 7 % 20000, seq % 255 + 1)), 4, '0')) USING utf16)";
+    let text = format!("CONCAT({letter}, {special}, {letter}, '''')");
+    let columns = ["utf8mb4", "gbk", "sjis", "ucs2", "big5", "cp1251", "koi8r", "ujis", "euckr", "gb2312"];
+    let defined = columns.map(|charset| format!("{charset}_ text CHARACTER SET {charset}")).join(", ");
+    let values = columns.map(|_| text.as_str()).join(", ");
+    origin.batch(&format!(
+        "SET sql_mode = '';
+         CREATE TABLE every (id int PRIMARY KEY, b blob, l1 varchar(20) CHARACTER SET latin1, {defined});
+         INSERT INTO every SELECT seq, UNHEX(MD5(seq)), CONVERT(UNHEX(MD5(seq + 9999)) USING latin1), {values}
+         FROM seq_1_to_3000;
+         CREATE TABLE plain (id int PRIMARY KEY, b blob, t text) CHARACTER SET utf8mb4 SELECT id, b, utf8mb4_ AS t FROM every;
+         CREATE TABLE alike (id int PRIMARY KEY, t text CHARACTER SET gbk, l varchar(20) CHARACTER SET latin1)
+         SELECT id, gbk_ AS t, l1 AS l FROM every"
+    ));
+    let folder = tempfile::tempdir().unwrap();
+    let archived = dumped(&origin, folder.path()).await;
+    let file = folder.path().join("all.sql");
+    let text = script(&archived, Content::All, &file);
+    for told in [TOLD, &[], &["--default-character-set=gbk"], &["--default-character-set=sjis"]] {
+        let copy = Database::like(&origin, &text);
+        copy.load(told, &file);
+        assert_eq!(copy.checksums(), origin.checksums(), "{told:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn some_tables_are_written_with_all_that_belongs_to_them() {
     let origin = Database::every_kind(MysqlVersion::Mariadb10_11);
     let folder = tempfile::tempdir().unwrap();

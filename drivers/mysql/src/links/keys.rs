@@ -3,6 +3,7 @@
 use dumprestore_driver::{Digest, Error, ErrorKind, Key, KeySink, Reference, Result};
 
 use crate::connect::{RawRow, Session, code};
+use crate::quote;
 
 /// The query of a `keys:` declaration. Offline.
 ///
@@ -71,6 +72,7 @@ fn within(query: &str) -> String {
 async fn check_columns(session: &mut Session, query: &str) -> Result<()> {
     const OTHER_COLUMNS: u16 = 1222;
     let refuse = |why: &str| Err(Error::config(why).with_context("keys", query));
+    check_alone(session, query).await.map_err(|error| told(error, query))?;
     for nulls in ["NULL", "NULL, NULL"] {
         let sql = format!("SELECT {nulls} FROM DUAL WHERE FALSE UNION ALL {} WHERE FALSE", within(query));
         match session.run(sql).await {
@@ -80,6 +82,14 @@ async fn check_columns(session: &mut Session, query: &str) -> Result<()> {
         }
     }
     refuse("the query of `keys` has more than two columns: a key, and its sha256")
+}
+
+/// A query that is one by itself ends no parenthesis around it, and nothing follows it: a server takes several statements
+/// at once, but makes one of them ready only.
+async fn check_alone(session: &mut Session, query: &str) -> Result<()> {
+    session.run(format!("SET @dumprestore_keys = {}", quote::portable(query))).await?;
+    session.run("PREPARE dumprestore_keys FROM @dumprestore_keys").await?;
+    session.run("DEALLOCATE PREPARE dumprestore_keys").await.map(drop)
 }
 
 async fn read(session: &mut Session, query: &str, keys: &mut KeySink<'_>) -> Result<()> {
@@ -114,7 +124,8 @@ fn told(error: Error, query: &str) -> Error {
         Some(1060) => misfit("give its two columns different names, by `AS`", error),
         // Syntax, and names of what is not there, or is there twice.
         Some(
-            1046 | 1052 | 1054 | 1055 | 1056 | 1064 | 1066 | 1109 | 1140 | 1146 | 1222 | 1241 | 1305 | 1356,
+            1046 | 1052 | 1054 | 1055 | 1056 | 1064 | 1065 | 1066 | 1109 | 1140 | 1146 | 1222 | 1241 | 1295
+            | 1305 | 1356,
         ) => misfit(
             "it does not fit the database: write one `SELECT` whose first column is the key; if a release has broken \
              the database, and it is to be dumped as it is, take the reference out of the configuration for that",
