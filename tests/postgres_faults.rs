@@ -4,18 +4,12 @@
 //!
 //! `DUMPRESTORE_FAULTS` says how many moments are tried of each run (few by default, `all` for every one).
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "tests: what they can't go on without ends them, and they tell how often what came about"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests: what they can't go on without ends them")]
 
 use std::sync::Arc;
 
-use dumprestore::{ErrorKind, OpenArchive, RestoreFrom, RestoreOptions};
 use dumprestore_testkit::{Fault, PostgresServer, PostgresVersion};
-use dumprestore_tests::{Application, Blackout, Crowd, Dumps, Market, Outage, Scene, at_once, later};
+use dumprestore_tests::{Application, Crowd, Dumps, Market, Outage, Scene, at_once, later};
 
 const PRODUCTS: u32 = 24;
 const FEW: u64 = 8;
@@ -96,41 +90,7 @@ async fn a_server_that_is_killed_within_any_step_of_a_restore_leaves_all_old_or_
 
 async fn black_out_restores(outage: impl Fn(u64) -> Outage) {
     let (scene, server) = scene().await;
-    let names = scene.moments().await;
-    let (mut old, mut new, mut stuck) = (0, 0, 0);
-    for moment in scene.sampled(&names) {
-        let market = scene.copy(&format!("shop-{moment}"));
-        let spoilt = market.state();
-        let outage = outage(moment);
-        let (blackout, faults) = Blackout::at(&server, moment, outage);
-        let ended = scene.restore(&market, &Arc::new(faults)).await;
-        let when = format!("{outage:?} at {moment}, {}: {ended:?}", names[moment as usize]);
-        assert!(blackout.end(), "{when}: it never came to that");
-        scene.judge(&market, &spoilt, &ended, &when);
-        if let Err(error) = &ended {
-            assert_clear(error, &when);
-            stuck += u32::from(error.kind() == ErrorKind::Stuck);
-        }
-        let is_new = scene.settle(&market, &spoilt, &when).await;
-        assert_eq!(is_new, ended.is_ok(), "{when}");
-        match is_new {
-            true => new += 1,
-            false => old += 1,
-        }
-    }
-    println!("{old} times old, {new} times new, {stuck} times stuck until `recover`");
-    assert!(old > 0 && new > 0, "{old} times old, {new} times new: the kills missed the restore");
-}
-
-/// It says what to do, and which exit code it leads to: nothing changed, or stuck until `recover`.
-fn assert_clear(error: &dumprestore::Error, when: &str) {
-    match error.kind() {
-        ErrorKind::Environment => assert!(error.hint().is_some(), "{when}"),
-        ErrorKind::Stuck => {
-            assert!(error.hint().is_some_and(|hint| hint.contains("dumprestore recover")), "{when}");
-        }
-        kind => panic!("{kind:?}: {when}"),
-    }
+    dumprestore_tests::black_out_restores(&scene, &server, outage).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,34 +130,6 @@ async fn a_server_that_is_killed_within_any_step_of_a_dump_leaves_no_archive_but
 
 async fn black_out_dumps(outage: impl Fn(u64) -> Outage) {
     let (dumps, server) = dumps();
-    let names = dumps.moments().await;
-    let whole = dumps.app().state();
-    std::fs::remove_file(dumps.archive()).unwrap();
-    let (mut failed, mut dumped) = (0, 0);
-    for moment in dumps.sampled(&names) {
-        let outage = outage(moment);
-        let (blackout, faults) = Blackout::at(&server, moment, outage);
-        let ended = dumps.dump(&Arc::new(faults)).await;
-        let when = format!("{outage:?} at {moment}, {}: {ended:?}", names[moment as usize]);
-        assert!(blackout.end(), "{when}: it never came to that");
-        assert_eq!(dumps.archive().exists(), ended.is_ok(), "{when}");
-        dumps.settle(&when);
-        match &ended {
-            Ok(()) => dumped += 1,
-            Err(error) => {
-                assert_clear(error, &when);
-                failed += 1;
-            }
-        }
-        if ended.is_ok() {
-            let copy = Market::nothing(&dumps.archive().with_file_name(format!("copy-{moment}")), &server);
-            let from = RestoreFrom::Archive(OpenArchive::open(&dumps.archive()).unwrap());
-            dumprestore::restore(&copy.set(), &from, &RestoreOptions::default()).await.unwrap();
-            assert_eq!(copy.state(), whole, "{when}");
-            copy.remove();
-            std::fs::remove_file(dumps.archive()).unwrap();
-        }
-    }
-    println!("{failed} times no archive, {dumped} times a whole one");
-    assert!(failed > 0, "the kills missed the dump");
+    dumprestore_tests::black_out_dumps(&dumps, &server, outage, |folder| Market::nothing(folder, &server))
+        .await;
 }

@@ -3,13 +3,14 @@
 //! # From the top
 //!
 //! - [`Shop`] is an application: two databases and two folders that refer to each other. [`Market`] is another, with two
-//!   PostgreSQL databases. What tests need of either is [`Application`].
+//!   PostgreSQL databases, and [`Bazaar`] one with two of MariaDB. What tests need of any is [`Application`].
 //! - [`watch`] puts a driver under the eyes of a [`Faulty`](dumprestore_testkit::Faulty), which counts every call and
 //!   lets something happen at one of them.
 //! - A [`Scene`] disturbs restores of an application, [`Dumps`] its dumps, at one moment after another. A [`Blackout`]
-//!   kills its server, and a [`Crowd`] comes back at once whenever it is thrown out.
-//! - [`Traffic`] works on a shop while it is dumped, [`Trade`] on a market, and both keep their own record of what must
-//!   hold.
+//!   kills its server, a [`Crowd`] comes back at once whenever it
+//!   is thrown out, and [`Readers`] are there all the time.
+//! - [`Traffic`] works on a shop while it is dumped, [`Trade`] on a market or a bazaar, and both keep their own record of
+//!   what must hold.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,9 +19,15 @@
     reason = "this library is tests: what it can't go on without ends the test, and it tells what was tried"
 )]
 
+mod bazaar;
+mod blackouts;
+mod client;
+mod coherent;
 mod crowd;
+mod goods;
 mod market;
 mod outage;
+mod readers;
 mod scene;
 mod shop;
 mod stock;
@@ -29,11 +36,16 @@ mod traffic;
 mod wares;
 mod watched;
 
+pub use bazaar::Bazaar;
+pub use blackouts::{black_out_dumps, black_out_restores};
+pub use client::{Client, Value};
+pub use coherent::{prove_coherent, show_incoherent};
 pub use crowd::Crowd;
 pub use market::Market;
-pub use outage::{Blackout, Outage};
+pub use outage::{Blackout, Mortal, Outage};
+pub use readers::Readers;
 pub use scene::{Application, Dumps, Scene, at_once, later};
 pub use shop::{Shop, State};
-pub use trade::Trade;
+pub use trade::{Trade, Traded, faults};
 pub use traffic::{Traffic, TrafficReport};
 pub use watched::{degrade, watch};

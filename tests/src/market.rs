@@ -14,8 +14,9 @@ use dumprestore_testkit::{Faulty, PostgresServer};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::client::{self, Client};
 use crate::shop::{copy_folder, driver, left_in, open, read_database, read_folder};
-use crate::{Application, State, stock, watch};
+use crate::{Application, State, Traded, stock, watch};
 
 /// How long the server may take to see that sessions have ended whose process is gone.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -204,5 +205,27 @@ impl Application for Market {
             self.server().drop_database(&self.name(name));
         }
         fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+impl Traded for Market {
+    fn client(&self, database: &str) -> Box<dyn Client> {
+        client::of_postgres(self.server(), &self.name(database))
+    }
+
+    fn rows(&self, database: &str, sql: &str) -> Vec<Vec<Option<String>>> {
+        self.server().rows(&self.name(database), sql)
+    }
+
+    fn till(&self) -> rusqlite::Connection {
+        Self::till(self)
+    }
+
+    fn nothing_beside(&self, folder: &Path) -> Self {
+        Self::nothing(folder, self.server())
+    }
+
+    fn an_account(&self) -> &'static str {
+        "SELECT id FROM account WHERE customer > 10 ORDER BY id DESC LIMIT 1 OFFSET ?"
     }
 }

@@ -5,7 +5,35 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use dumprestore_testkit::{Faulty, PostgresServer};
+use dumprestore_testkit::{Faulty, MysqlServer, PostgresServer};
+
+/// A server that can be killed.
+pub trait Mortal: Send + Sync + 'static {
+    /// `kill -9`.
+    fn kill(&self);
+    /// Starts it again, and waits until it takes connections.
+    fn restart(&self);
+}
+
+impl Mortal for PostgresServer {
+    fn kill(&self) {
+        Self::kill(self);
+    }
+
+    fn restart(&self) {
+        Self::restart(self);
+    }
+}
+
+impl Mortal for MysqlServer {
+    fn kill(&self) {
+        Self::kill(self);
+    }
+
+    fn restart(&self) {
+        Self::restart(self);
+    }
+}
 
 /// What a server does at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +48,7 @@ pub enum Outage {
 
 /// One server's outage.
 pub struct Blackout {
-    server: Arc<PostgresServer>,
+    server: Arc<dyn Mortal>,
     is_down: Arc<AtomicBool>,
     has_begun: Arc<AtomicBool>,
     late: Arc<Mutex<Option<JoinHandle<()>>>>,
@@ -28,7 +56,8 @@ pub struct Blackout {
 
 impl Blackout {
     /// A run at one of whose moments that happens to the server.
-    pub fn at(server: &Arc<PostgresServer>, moment: u64, outage: Outage) -> (Self, Faulty) {
+    pub fn at<S: Mortal>(server: &Arc<S>, moment: u64, outage: Outage) -> (Self, Faulty) {
+        let server: Arc<dyn Mortal> = server.clone();
         let blackout = Self {
             server: server.clone(),
             is_down: Arc::default(),
@@ -40,12 +69,12 @@ impl Blackout {
         let faults = Faulty::doing(moment, move || {
             has_begun.store(true, Ordering::SeqCst);
             let (server, is_down) = (server.clone(), is_down.clone());
-            let kill = move |server: &PostgresServer| {
+            let kill = move |server: &dyn Mortal| {
                 server.kill();
                 is_down.store(true, Ordering::SeqCst);
             };
             match outage {
-                Outage::StaysDown => kill(&server),
+                Outage::StaysDown => kill(&*server),
                 Outage::ComesBack => {
                     server.kill();
                     server.restart();
@@ -53,7 +82,7 @@ impl Blackout {
                 Outage::Later(delay) => {
                     let killing = std::thread::spawn(move || {
                         std::thread::sleep(delay);
-                        kill(&server);
+                        kill(&*server);
                     });
                     *late.lock().unwrap() = Some(killing);
                 }

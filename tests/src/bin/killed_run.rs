@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use dumprestore::{Coherence, Destination, DumpOptions, OpenArchive, RestoreFrom, RestoreOptions};
 use dumprestore_testkit::{Fault, Faulty};
-use dumprestore_tests::{Application, Market, Shop};
+use dumprestore_tests::{Application, Bazaar, Market, Shop};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -20,9 +20,10 @@ fn main() {
     let moment = arguments.next().unwrap().parse().unwrap();
     let delay = Duration::from_micros(arguments.next().unwrap().parse().unwrap());
     let faults = Arc::new(Faulty::at(moment, Fault::Die(delay)));
-    let set = match Market::is_at(&folder) {
-        true => Market::at(&folder).set_watched(&[&faults], Coherence::default()),
-        false => Shop::at(&folder).set_watched(&[&faults], Coherence::default()),
+    let set = match () {
+        () if Market::is_at(&folder) => Market::at(&folder).set_watched(&[&faults], Coherence::default()),
+        () if Bazaar::is_at(&folder) => Bazaar::at(&folder).set_watched(&[&faults], Coherence::default()),
+        () => Shop::at(&folder).set_watched(&[&faults], Coherence::default()),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
