@@ -35,6 +35,15 @@ impl Turn<'_> {
         put_triggers(session, self.live, &there, &self.to.triggers).await
     }
 
+    /// The same for one table, on which nobody else writes.
+    pub(crate) async fn put_triggers_of(&self, session: &mut Session, table: &str) -> Result<()> {
+        session.run(format!("USE {}", quote::name(self.live))).await?;
+        for trigger in self.to.triggers.iter().filter(|trigger| trigger.table == table) {
+            Program::from(trigger).make(session, self.live, Changed::default()).await?;
+        }
+        Ok(())
+    }
+
     /// Everything else, once no lock of somebody else's is in the way. Gives what a user must be told.
     pub(crate) async fn perform(
         &self,

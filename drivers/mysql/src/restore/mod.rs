@@ -15,6 +15,7 @@ mod changes;
 mod choice;
 mod entry;
 mod exchange;
+mod gate;
 mod head;
 mod keys;
 mod live;

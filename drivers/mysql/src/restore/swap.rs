@@ -4,14 +4,17 @@
 //! server that does not rename all or nothing, by where each table is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dumprestore_driver::{Cancel, Error, Result};
 
 use super::apply::Turn;
+use super::gate::Gate;
 use super::names::{DEFINITIONS, MARKER};
 use super::programs::Program;
 use super::server::Server;
+use crate::archived::Trigger;
 use crate::connect::{Session, code};
 use crate::quote;
 
@@ -124,7 +127,8 @@ impl Swap<'_> {
             .map(|((_, table), _)| table.as_str())
             .collect();
         let triggers = self.triggers(session, &moved).await?;
-        let swapped = match triggers.is_empty() {
+        let to_have = |trigger: &Trigger| moved.contains(&trigger.table.as_str());
+        let swapped = match triggers.is_empty() && !self.turn.to.triggers.iter().any(to_have) {
             true => rename(session, &renames).await,
             false if session.server().is_mysql_since(8, 0, 13) => {
                 self.swap_locked(session, &renames, &triggers).await
@@ -265,13 +269,25 @@ impl Swap<'_> {
             }
             other => other.map(drop)?,
         }
+        let gate = Gate::shut(self.server, self.turn, self.source, moved).await?;
         self.drop_triggers(&mut holder, triggers).await?;
         let id = session.id();
-        let (swapped, ()) = tokio::join!(rename(session, renames), async {
+        let over = AtomicBool::new(false);
+        let renaming = async {
+            let renamed = rename(session, renames).await;
+            over.store(true, Ordering::SeqCst);
+            renamed
+        };
+        let (swapped, passed) = tokio::join!(renaming, async {
             wait_until_waiting(&mut holder, id).await;
+            let unlocked = holder.run("UNLOCK TABLES").await.map(drop);
             holder.close().await;
+            match gate {
+                Some(gate) => gate.pass(id, &over).await,
+                None => unlocked,
+            }
         });
-        swapped
+        swapped.and(passed)
     }
 }
 

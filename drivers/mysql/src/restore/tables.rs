@@ -81,8 +81,10 @@ impl Around<'_> {
             let referenced = self.referenced.get(&table.name);
             first.as_ref().is_none_or(|first| referenced.is_some_and(|columns| columns.contains(first)))
         };
-        let is_counted =
-            || counted(create).is_some_and(|counted| first.as_ref().is_none_or(|first| first.as_bytes() == counted));
+        let is_counted = || {
+            counted(create)
+                .is_some_and(|counted| first.as_ref().is_none_or(|first| first.as_bytes() == counted))
+        };
         match element.kind {
             ElementKind::ForeignKey | ElementKind::FulltextKey => true,
             ElementKind::Key => !is_referred() && !is_counted(),
@@ -145,7 +147,10 @@ fn has_word(text: &[u8], word: &str) -> bool {
 /// The column that counts by itself, if there is one.
 fn counted(create: &CreateTable) -> Option<&[u8]> {
     let columns = create.elements.iter().filter(|element| element.kind == ElementKind::Column);
-    columns.filter(|column| has_word(&column.text, "AUTO_INCREMENT")).map(|column| column.name.as_slice()).next()
+    columns
+        .filter(|column| has_word(&column.text, "AUTO_INCREMENT"))
+        .map(|column| column.name.as_slice())
+        .next()
 }
 
 /// The first column of an index.
@@ -253,7 +258,14 @@ mod tests {
              PRIMARY KEY (`id`)\n) ENGINE=InnoDB"
         );
         let later: Vec<&str> = plan.later.iter().map(|sql| text(sql)).collect();
-        assert_eq!(later, ["ADD UNIQUE KEY `u` (`s`)", "ADD KEY `k` (`s`)", "ADD CONSTRAINT `a` FOREIGN KEY (`s`) REFERENCES `p` (`x`)"]);
+        assert_eq!(
+            later,
+            [
+                "ADD UNIQUE KEY `u` (`s`)",
+                "ADD KEY `k` (`s`)",
+                "ADD CONSTRAINT `a` FOREIGN KEY (`s`) REFERENCES `p` (`x`)"
+            ]
+        );
         assert_eq!(plan.crossing[0].to, ("live".to_owned(), "stays".to_owned()));
     }
 

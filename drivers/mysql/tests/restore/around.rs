@@ -1,7 +1,10 @@
 //! What is not swapped, and what is swapped in part.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use dumprestore_driver::{Extras, OldState, Selection, StageContext};
-use dumprestore_testkit::Seed;
+use dumprestore_testkit::{MysqlServer, MysqlVersion, Seed};
 
 use crate::archive::{Archive, prepared, run};
 use crate::dump_support::{config, driver};
@@ -120,4 +123,41 @@ async fn a_swap_waits_for_a_transaction_and_gives_up_without_a_trace() {
     staging.rollback().await.unwrap();
     assert_eq!(database.fingerprint(), before);
     assert!(database.beside().is_empty());
+}
+
+/// Rows that four writers add all the time, each of which a trigger notes in `log`.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_row_is_written_without_its_trigger() {
+    for version in [MysqlVersion::Mariadb10_11, MysqlVersion::Mysql9_7] {
+        let database = Database::of(MysqlServer::shared(version));
+        database.seed(Seed::Ordinary);
+        let archive = Archive::of(config(&database.root_url())).await;
+        let driver = driver(config(&database.root_url())).unwrap();
+        let over = Arc::new(AtomicBool::new(false));
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                let (server, name, over) = (database.server, database.name.clone(), over.clone());
+                std::thread::spawn(move || {
+                    let mut written = 0;
+                    while !over.load(Ordering::Relaxed) {
+                        server.batch(&name, &format!("INSERT INTO customer (name) VALUES ('w{writer}')"));
+                        written += 1;
+                    }
+                    written
+                })
+            })
+            .collect();
+        for _ in 0..4 {
+            let mut staging = prepared(&*driver, &archive, StageContext::new(run())).await.unwrap();
+            staging.commit().await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            staging.finish(OldState::Drop).await.unwrap();
+            let counts = "SELECT COUNT(*), (SELECT COUNT(*) FROM log WHERE what LIKE 'w_') FROM customer WHERE name LIKE 'w_'";
+            let counts = database.server.rows(&database.name, counts);
+            assert_eq!(counts[0][0], counts[0][1]);
+        }
+        over.store(true, Ordering::Relaxed);
+        let written: u32 = writers.into_iter().map(|writer| writer.join().unwrap()).sum();
+        assert!(written > 20, "{written}");
+    }
 }
