@@ -11,6 +11,9 @@ use crate::quote;
 
 /// About how many bytes a part has, as the server keeps them.
 const PART: u64 = 32 << 20;
+/// A table that can only be cut by going along its key is cut if it is larger than that: to go along is about a fourth of
+/// the work of reading it.
+const WORTH_A_WALK: u64 = 4 * PART;
 /// A table has no more parts than that, however large.
 const MOST_PARTS: u64 = 20_000;
 const WHOLE_NUMBERS: [&str; 5] = ["tinyint", "smallint", "mediumint", "int", "bigint"];
@@ -94,7 +97,7 @@ async fn cuts(session: &mut Session, table: &Relation, column: &Column, parts: u
     if WHOLE_NUMBERS.contains(&data_type) {
         return numbers(session, table, column, parts).await;
     }
-    if STRINGS.contains(&data_type) {
+    if STRINGS.contains(&data_type) && table.bytes > WORTH_A_WALK {
         return walk(session, table, column, parts).await;
     }
     Ok(Vec::new())

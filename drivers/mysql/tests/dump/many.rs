@@ -24,9 +24,9 @@ async fn each_row_of_a_large_table_is_in_one_part_and_in_order() {
          INSERT INTO n SELECT IF(seq = 1, -9223372036854775808, IF(seq = 100000, 9223372036854775807, seq * 3)),
             repeat(md5(seq), 25) FROM seq_1_to_100000;
          CREATE TABLE s (id varchar(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci, k int, x text, PRIMARY KEY (id, k));
-         INSERT INTO s SELECT concat('ké', md5(seq div 3)), seq, repeat(md5(seq), 25) FROM seq_1_to_100000;
+         INSERT INTO s SELECT concat('ké', md5(seq div 3)), seq, repeat(md5(seq), 50) FROM seq_1_to_100000;
          CREATE TABLE b (id binary(16) PRIMARY KEY, x text);
-         INSERT INTO b SELECT unhex(md5(seq)), repeat(md5(seq), 25) FROM seq_1_to_100000;
+         INSERT INTO b SELECT unhex(md5(seq)), repeat(md5(seq), 50) FROM seq_1_to_100000;
          CREATE TABLE d (id datetime, k int, x text, PRIMARY KEY (id, k));
          INSERT INTO d SELECT '2020-01-01' + INTERVAL seq HOUR, seq, repeat(md5(seq), 25) FROM seq_1_to_50000;
          CREATE TABLE p (id int, x text, PRIMARY KEY (id)) PARTITION BY HASH (id) PARTITIONS 5;
