@@ -15,6 +15,7 @@ mod part;
 mod read;
 mod rows;
 mod sql;
+mod validity;
 
 pub(crate) use contents::{
     Column, Contents, Database, Event, Family, ForeignKey, Form, Held, History, Made, Origin, Routine,
@@ -25,3 +26,4 @@ pub(crate) use part::{CONTENTS, part_name};
 pub(crate) use read::{parse_contents, read_contents};
 pub(crate) use rows::{RowReader, write_field, write_null};
 pub(crate) use sql::Sql;
+pub(crate) use validity::{KNOW_NO_END, NO_END_HERE, is_no_end, with_own_end};

@@ -7,17 +7,13 @@ use dumprestore_driver::{ArchivedNode, Error, PartName, Result};
 use super::meant::Meant;
 use super::script::{LAX, STRICT, Script};
 use super::value::{self, Texts};
-use crate::archived::{CreateTable, ElementKind, Form, History, RowReader, Table};
+use crate::archived::{
+    CreateTable, ElementKind, Form, History, KNOW_NO_END, NO_END_HERE, RowReader, Table, is_no_end,
+};
 use crate::quote;
 
 /// From so many bytes on a statement is ended. A server takes 16 MB at least, unless it is told otherwise.
 const LONG: usize = 1 << 20;
-
-/// What stands for the end of rows that are not of the past, by the server's version: with that of another, all of them
-/// would be of the past.
-const NO_END: [&[u8]; 2] = [b"2038-01-19 03:14:07.999999", b"2106-02-07 06:28:15.999999"];
-const FOR_EVER: &str = "SET @dumprestore_for_ever = IF(FROM_UNIXTIME(2147483648) IS NULL, '2038-01-19 03:14:07.999999', \
-                        '2106-02-07 06:28:15.999999');\n";
 
 /// Writes the rows of a table, if they are meant and it has any.
 pub(super) fn write(
@@ -40,7 +36,7 @@ pub(super) fn write(
     let with_history = table.history == Some(History::Kept);
     if with_history {
         script.bytes(b"SET system_versioning_insert_history = 1;\n")?;
-        script.bytes(FOR_EVER.as_bytes())?;
+        script.bytes(format!("{KNOW_NO_END};\n").as_bytes())?;
     }
     let mut inserts = Inserts::new(table)?;
     for part in &table.parts {
@@ -61,19 +57,6 @@ fn holds_enums(table: &Table) -> Result<bool> {
     Ok(create.elements.iter().any(|element| element.kind == ElementKind::Column && is_enum(&element.text)))
 }
 
-/// The place of that column: it is the last one, unless the definition names it.
-fn end_of_validity(table: &Table) -> Result<usize> {
-    let create = CreateTable::parse(table.create.as_bytes())?;
-    let named = create.elements.iter().find_map(|element| {
-        let period = element.text.strip_prefix(b"PERIOD FOR SYSTEM_TIME ")?;
-        table.columns.iter().position(|column| {
-            let end = format!(", {})", quote::name(&column.name));
-            period.ends_with(end.as_bytes())
-        })
-    });
-    Ok(named.unwrap_or(table.columns.len().saturating_sub(1)))
-}
-
 /// Statements of one table.
 struct Inserts {
     head: Vec<u8>,
@@ -87,7 +70,7 @@ struct Inserts {
 
 impl Inserts {
     fn new(table: &Table) -> Result<Self> {
-        let end = if table.history == Some(History::Kept) { Some(end_of_validity(table)?) } else { None };
+        let end = table.end_of_validity()?;
         let names: Vec<String> = table.columns.iter().map(|column| quote::name(&column.name)).collect();
         let head = format!("INSERT INTO {} ({}) VALUES", quote::name(&table.name), names.join(", "));
         let forms = table.columns.iter().map(|column| column.form).collect();
@@ -108,8 +91,8 @@ impl Inserts {
                     script.bytes(b",")?;
                 }
                 self.length += 1;
-                if self.end == Some(nth) && value.is_some_and(|value| NO_END.contains(&value)) {
-                    script.bytes(b"@dumprestore_for_ever")?;
+                if self.end == Some(nth) && value.is_some_and(is_no_end) {
+                    script.bytes(NO_END_HERE.as_bytes())?;
                     continue;
                 }
                 self.length += value::write(script, value, *form, self.texts)?;

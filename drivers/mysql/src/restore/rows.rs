@@ -5,7 +5,7 @@ use std::io::Read;
 use bytes::Bytes;
 use dumprestore_driver::{ArchivedPart, Cancel, Error, LedgerEntry, PartReader, Result};
 
-use crate::archived::{Form, RowReader, Table};
+use crate::archived::{Form, KNOW_NO_END, NO_END_HERE, RowReader, Table, is_no_end, with_own_end};
 use crate::connect::{Done, Session, code};
 use crate::quote;
 
@@ -52,9 +52,13 @@ pub(crate) async fn load(
 ) -> Result<Option<LedgerEntry>> {
     let named = |error: Error| error.with_context("table", table.name.escape_debug());
     let mut checks = Checks { table, told: None };
+    let end = table.end_of_validity().map_err(named)?;
+    if end.is_some() {
+        session.run(KNOW_NO_END).await?;
+    }
     let rows = match way {
-        Way::Load => load_local(session, table, from, cancel, &mut checks).await,
-        Way::Insert => insert(session, table, from, cancel, &mut checks).await,
+        Way::Load => load_local(session, table, end, from, cancel, &mut checks).await,
+        Way::Insert => insert(session, table, end, from, cancel, &mut checks).await,
     };
     let rows = rows.map_err(named)?;
     match part.rows {
@@ -72,6 +76,7 @@ pub(crate) async fn load(
 async fn load_local(
     session: &mut Session,
     table: &Table,
+    end: Option<usize>,
     from: &mut PartReader<'_>,
     cancel: &Cancel,
     checks: &mut Checks<'_>,
@@ -93,7 +98,7 @@ async fn load_local(
             Err(error) => Some((Err(error), (from, true))),
         }
     });
-    let done = session.load_local(load_statement(table), FILE, stream).await.map_err(|error| {
+    let done = session.load_local(load_statement(table, end), FILE, stream).await.map_err(|error| {
         match code(&error) {
             Some(code) if NO_LOCAL_FILES.contains(&code) => error.with_hint(
                 "set `local_infile = ON` at the server; where it is off from the beginning, rows are inserted instead",
@@ -105,17 +110,21 @@ async fn load_local(
     Ok(done.affected)
 }
 
-/// The statement that loads rows of a table.
-fn load_statement(table: &Table) -> String {
-    let columns = table.columns.iter().enumerate().map(|(at, column)| match column.form {
-        Form::Bytes => quote::name(&column.name),
-        Form::Text => format!("@v{at}"),
-    });
-    let columns: Vec<String> = columns.collect();
-    let texts = table.columns.iter().enumerate().filter(|(_, column)| column.form == Form::Text);
-    let set: Vec<String> = texts
-        .map(|(at, column)| format!("{} = CONVERT(@v{at} USING utf8mb4)", quote::name(&column.name)))
-        .collect();
+/// The statement that loads rows of a table. `end`: the column that says until when a row was valid.
+fn load_statement(table: &Table, end: Option<usize>) -> String {
+    let (mut columns, mut set) = (Vec::new(), Vec::new());
+    for (at, column) in table.columns.iter().enumerate() {
+        let (name, variable) = (quote::name(&column.name), format!("@v{at}"));
+        match column.form {
+            Form::Bytes if end != Some(at) => {
+                columns.push(name);
+                continue;
+            }
+            Form::Bytes => set.push(format!("{name} = {}", with_own_end(&variable))),
+            Form::Text => set.push(format!("{name} = CONVERT({variable} USING utf8mb4)")),
+        }
+        columns.push(variable);
+    }
     let set = if set.is_empty() { String::new() } else { format!(" SET {}", set.join(", ")) };
     format!(
         "LOAD DATA LOCAL INFILE {} INTO TABLE {} CHARACTER SET binary FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' \
@@ -132,6 +141,7 @@ const INSERT_MODE: &str = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES";
 async fn insert(
     session: &mut Session,
     table: &Table,
+    end: Option<usize>,
     from: &mut PartReader<'_>,
     cancel: &Cancel,
     checks: &mut Checks<'_>,
@@ -149,7 +159,7 @@ async fn insert(
     while reader.advance()? {
         cancel.check()?;
         row.clear();
-        write_row(&mut row, table, reader.fields())?;
+        write_row(&mut row, table, end, reader.fields())?;
         let has_rows = statement.len() > head.len();
         if has_rows && statement.len() + row.len() + 1 >= STATEMENT.min(most) {
             inserted += run(session, &statement, checks).await?;
@@ -189,6 +199,7 @@ fn too_long(bytes: usize, most: usize) -> Error {
 fn write_row<'a>(
     out: &mut Vec<u8>,
     table: &Table,
+    end: Option<usize>,
     fields: impl ExactSizeIterator<Item = Option<&'a [u8]>>,
 ) -> Result<()> {
     if fields.len() != table.columns.len() {
@@ -207,6 +218,10 @@ fn write_row<'a>(
             out.extend_from_slice(b"NULL");
             continue;
         };
+        if end == Some(at) && is_no_end(field) {
+            out.extend_from_slice(NO_END_HERE.as_bytes());
+            continue;
+        }
         let (before, after): (&[u8], &[u8]) = match column.form {
             Form::Bytes => (b"_binary'", b"'"),
             Form::Text => (b"CONVERT(_binary'", b"' USING utf8mb4)"),
