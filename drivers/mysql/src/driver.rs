@@ -4,9 +4,9 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dumprestore_driver::{
-    ArchivedNode, BuildContext, Capabilities, Changes, Driver, DriverConfig, Formats, Inspection,
-    Lanes, Linked, OpenContext, Partial, Placement, Result, Selection, Source, StageContext, Staging, Token,
-    Undo, View, async_trait,
+    ArchivedNode, BuildContext, Capabilities, Changes, Driver, DriverConfig, Formats, Inspection, Lanes,
+    Linked, OpenContext, Partial, Placement, Result, Selection, Source, StageContext, Staging, Token, Undo,
+    View, async_trait,
 };
 
 use crate::config::{MysqlConfig, Setup};
