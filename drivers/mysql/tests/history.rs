@@ -11,6 +11,7 @@ mod dump_support;
 mod restore_support;
 
 #[path = "restore_support/archive.rs"]
+#[allow(dead_code, unreachable_pub, reason = "each test file uses its share")]
 mod archive;
 
 use archive::{Archive, prepared, run};
