@@ -188,3 +188,20 @@ async fn references_that_do_not_fit_are_found() {
     assert_eq!(severities, [Severity::NoCertificate; 2], "{:?}", inspection.problems);
     server().drop_database(&database);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_keys_to_rows_that_are_left_out_are_named() {
+    let database = server().create_database();
+    server().batch(
+        &database,
+        "CREATE TABLE parent (id int PRIMARY KEY);
+         CREATE TABLE child (p int, CONSTRAINT of_parent FOREIGN KEY (p) REFERENCES parent (id))",
+    );
+    let mut config = config(&server().url(&database));
+    assert!(look(config.clone()).await.problems.is_empty());
+    config.exclude_data = vec!["parent".to_owned()];
+    assert_eq!(about(&look(config.clone()).await, "`child.of_parent`").severity, Severity::Warning);
+    config.exclude_data.push("child".to_owned());
+    assert!(look(config).await.problems.is_empty());
+    server().drop_database(&database);
+}

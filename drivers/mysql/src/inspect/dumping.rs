@@ -34,6 +34,7 @@ impl Looking<'_> {
         problems.extend(self.lost_history(&chosen));
         problems.extend(self.single_connection());
         problems.extend(self.connections());
+        problems.extend(self.loose_keys(session, &chosen).await?);
         problems.extend(self.programs(session, &chosen).await?);
         problems.extend(declared.problems(session, self.database, &chosen).await);
         Ok(problems)
@@ -124,6 +125,28 @@ impl Looking<'_> {
             Problem::warning(format!("the server has only {free} connections left"))
                 .with_hint("end sessions, raise `max_connections`, or set fewer `connections`")
         })
+    }
+
+    /// Foreign keys of rows that are dumped to rows that are left out.
+    async fn loose_keys(&self, session: &mut Session, chosen: &Chosen) -> Result<Option<Problem>> {
+        let is_left_out = |name: &str| !chosen.has_rows_of(name);
+        if self.names(|one| one.is_table() && is_left_out(&one.name)).is_none() {
+            return Ok(None);
+        }
+        let mut names = Vec::new();
+        for (table, keys) in catalog::foreign_keys(session, self.database).await? {
+            let loose = keys.iter().filter(|key| key.to_database.is_none() && is_left_out(&key.to_table));
+            if chosen.has_rows_of(&table) {
+                names.extend(loose.map(|key| format!("{table}.{}", key.name)));
+            }
+        }
+        names.sort();
+        Ok((!names.is_empty()).then(|| {
+            Problem::warning(format!("rows that foreign keys lead to are left out: {}", some_of(&names))).with_hint(
+                "rows that are restored may refer to nothing: take what they lead to out of `exclude_data` and \
+                 `exclude_tables`, and into `tables`",
+            )
+        }))
     }
 
     /// What a server leaves out without a word, or shows without its text.
