@@ -7,6 +7,7 @@ use std::sync::Arc;
 use dumprestore_driver::{Error, LedgerEntry, Part, PartName, Result};
 
 use super::choice::Choice;
+use super::defaults::lost_defaults;
 use super::piece::{Piece, ranges};
 use super::pin::Pinned;
 use super::programs::Programs;
@@ -61,6 +62,7 @@ impl Listing {
             ledger: programs.ledger,
         };
         listing.add_tables(pinned, session).await?;
+        listing.ledger.extend(lost_defaults(pinned, session).await?);
         listing.contents.sequences = sequences(choice, pinned, session, &listing.contents.tables).await?;
         if let Some(hold) = &pinned.hold {
             hold.expect(listing.pieces.values().filter(|piece| piece.held).count());

@@ -5,11 +5,13 @@
 //!   ([`Cut`]); `lanes.rs` has the sessions that share what is seen then; `hold.rs` keeps tables without transactions as
 //!   they were until they are dumped; `position.rs` tells where in the binary log that was.
 //! - `listing.rs`: what is in the dump. `programs.rs` has views, triggers, routines and events, `view_tables.rs` tells what
-//!   a view reads, `reading.rs` how the rows of a table are asked for, and `piece.rs` cuts tables into parts.
+//!   a view reads, `defaults.rs` which defaults a server does not tell, `reading.rs` how the rows of a table are asked
+//!   for, and `piece.rs` cuts tables into parts.
 //! - `rows.rs` writes parts.
 //! - [`Snapshot`] (`snapshot.rs`) puts it together.
 
 mod choice;
+mod defaults;
 mod gate;
 mod hold;
 mod lanes;

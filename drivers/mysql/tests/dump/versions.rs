@@ -93,3 +93,20 @@ async fn rows_of_the_past_are_lost_where_a_server_does_not_take_them_back_which_
     assert!(dump.told_of("t").unwrap().1);
     server.drop_database(&database);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_default_that_a_server_does_not_tell_is_told_of() {
+    for version in [MysqlVersion::Mariadb10_11, MysqlVersion::Mysql9_7] {
+        let server = MysqlServer::shared(version);
+        let database = server.create_database();
+        server.batch(
+            &database,
+            "CREATE TABLE t (a varchar(10) DEFAULT '😀', b varchar(10) DEFAULT '?', c varchar(10) DEFAULT 'é') CHARACTER SET utf8mb4",
+        );
+        let dump = dump(config(&server.url(&database))).await;
+        let told = dump.table("t")["create"].as_str().unwrap().contains('😀');
+        assert_eq!(dump.told_of("t.a").is_some_and(|(_, degrades)| degrades), !told, "{version:?}");
+        assert!(dump.told_of("t.b").is_none() && dump.told_of("t.c").is_none());
+        server.drop_database(&database);
+    }
+}
