@@ -11,10 +11,15 @@ mod dump_support;
 mod restore_support;
 
 #[path = "restore_support/archive.rs"]
+#[allow(unreachable_pub, reason = "of all files of this program")]
 mod archive;
 #[path = "restore/around.rs"]
 mod around;
+#[path = "restore/crashes.rs"]
+mod crashes;
 #[path = "restore/loading.rs"]
 mod loading;
+#[path = "restore/rights.rs"]
+mod rights;
 #[path = "restore/servers.rs"]
 mod servers;

@@ -10,7 +10,7 @@ use super::choice::Choice;
 use super::exchange::refuse_foreign;
 use super::needs;
 use super::rows::Way;
-use super::{keys, server_of};
+use super::{keys, server_of, swap};
 use crate::archived::{Family, read_contents};
 use crate::catalog::{self, Kind};
 use crate::config::Setup;
@@ -189,9 +189,16 @@ impl Plan<'_> {
                  the other right after that",
             );
         }
-        if !contents.triggers.is_empty() && session.server().is_mariadb() {
+        if !contents.triggers.is_empty() {
+            self.note(match session.server().is_mariadb() {
+                true => "writers wait for some tens of milliseconds while triggers change places with their tables",
+                false => "triggers are made right after the swap: writes in the milliseconds between go without them",
+            });
+        }
+        if !swap::all_or_nothing(session) {
             self.note(
-                "triggers are made right after the swap: writes in the milliseconds between go without them",
+                "this server does not rename tables all or nothing: if it crashes in the very moment of the swap, tables may \
+                 have to be repaired by hand",
             );
         }
         let missing = needs::missing_definers(session, contents, setup).await?;

@@ -27,9 +27,7 @@ pub(crate) async fn check(
     collations(session, &choice.contents, &mut found).await?;
     names_that_clash(session, choice, &mut found).await?;
     sequences(session, choice, &mut found);
-    if setup.definers == Definers::Keep {
-        definers(session, &choice.contents, &mut found).await?;
-    }
+    definers(session, setup, names, choice, &mut found).await?;
     found.refuse()
 }
 
@@ -185,26 +183,75 @@ fn sequences(session: &Session, choice: &Choice, found: &mut Obstacles) {
     }
 }
 
-/// Whoever may not set another definer than itself must not find out halfway.
-async fn definers(session: &mut Session, contents: &Contents, found: &mut Obstacles) -> Result<()> {
+/// Whoever may not set another definer than itself must not find out halfway, nor when it has to put back what was there.
+async fn definers(
+    session: &mut Session,
+    setup: &Setup,
+    names: &Names,
+    choice: &Choice,
+    found: &mut Obstacles,
+) -> Result<()> {
+    const HINT: &str = "grant it `SET USER` (MariaDB) or `SET_ANY_DEFINER` (MySQL)";
     let may = Rights::of(session).await?;
     if ["SUPER", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER"].iter().any(|right| may.everywhere(right)) {
         return Ok(());
     }
     let rows = session.rows("SELECT CURRENT_USER()").await?;
-    let user = rows.first().map_or(Ok(""), |row| row.text(0))?.to_owned();
-    let ours = match user.rsplit_once('@') {
+    let ours = rows.first().map_or(Ok(""), |row| row.text(0))?.to_owned();
+    let quoted = match ours.rsplit_once('@') {
         Some((user, host)) => format!("{}@{}", quote::name(user), quote::name(host)),
-        None => quote::name(&user),
+        None => quote::name(&ours),
     };
-    let others: Vec<String> = all_definers(contents).into_iter().filter(|definer| *definer != ours).collect();
+    let archived = match setup.definers {
+        Definers::Keep => all_definers(&choice.contents),
+        Definers::Strip => BTreeSet::new(),
+    };
+    let others: Vec<String> = archived.into_iter().filter(|definer| *definer != quoted).collect();
     if !others.is_empty() {
         found.add(
             format!("the login may not make what runs as {}", listed(&others)),
-            "grant it `SET USER` (MariaDB) or `SET_ANY_DEFINER` (MySQL), or set `definers: strip`",
+            format!("{HINT}, or set `definers: strip`"),
+        );
+    }
+    let mut live = live_definers(session, &names.live, choice).await?;
+    live.remove(&ours);
+    if !live.is_empty() {
+        let live: Vec<String> = live.into_iter().collect();
+        found.add(
+            format!("the login could not put back what is there now and runs as {}", listed(&live)),
+            format!("{HINT}, or restore as somebody who may set them"),
         );
     }
     Ok(())
+}
+
+/// Definers of what is there and may be replaced.
+async fn live_definers(session: &mut Session, live: &str, choice: &Choice) -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    let of = |column: &str| format!("CAST({column} AS BINARY) = CAST({} AS BINARY)", quote::literal(live));
+    let tables = choice.tables();
+    let asked = format!(
+        "SELECT definer, event_object_table FROM information_schema.triggers WHERE {} \
+         UNION SELECT definer, table_name FROM information_schema.views WHERE {}",
+        of("trigger_schema"),
+        of("table_schema")
+    );
+    for row in session.rows(asked).await? {
+        let name = row.text(1)?;
+        let is_view = choice.contents.views.iter().any(|view| view.name == name);
+        if choice.covers.tables || is_view || tables.iter().any(|table| table == name) {
+            found.insert(row.text(0)?.to_owned());
+        }
+    }
+    if !choice.contents.routines.is_empty() || choice.covers.routines {
+        let asked = format!("SELECT definer FROM information_schema.routines WHERE {}", of("routine_schema"));
+        found.extend(texts(session, &asked).await?);
+    }
+    if !choice.contents.events.is_empty() || choice.covers.events {
+        let asked = format!("SELECT definer FROM information_schema.events WHERE {}", of("event_schema"));
+        found.extend(texts(session, &asked).await?);
+    }
+    Ok(found)
 }
 
 fn all_definers(contents: &Contents) -> BTreeSet<String> {

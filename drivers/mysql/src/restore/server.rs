@@ -124,10 +124,11 @@ fn cant_end(error: Error) -> Error {
 
 /// What definitions and rows of any age need.
 async fn set_up(session: &mut Session) -> Result<()> {
-    session.run("SET SESSION foreign_key_checks = 0, unique_checks = 0, max_error_count = 65535").await?;
+    session.run("SET SESSION foreign_key_checks = 0, unique_checks = 0").await?;
     let server = session.server().clone();
     // A server that does not know a setting, or does not let us have it, goes on without.
-    let mut welcome = vec!["SET SESSION explicit_defaults_for_timestamp = 1"];
+    let mut welcome =
+        vec!["SET SESSION explicit_defaults_for_timestamp = 1", "SET SESSION max_error_count = 65535"];
     if server.is_mariadb() {
         welcome.push("SET SESSION check_constraint_checks = 0");
         welcome.push("SET SESSION system_versioning_insert_history = 1");

@@ -130,9 +130,6 @@ impl Swap<'_> {
         let to_have = |trigger: &Trigger| moved.contains(&trigger.table.as_str());
         let swapped = match triggers.is_empty() && !self.turn.to.triggers.iter().any(to_have) {
             true => rename(session, &renames).await,
-            false if session.server().is_mysql_since(8, 0, 13) => {
-                self.swap_locked(session, &renames, &triggers).await
-            }
             false => self.swap_with_triggers(session, &renames, &moved, &triggers).await,
         };
         if let Err(error) = &swapped
@@ -226,30 +223,8 @@ impl Swap<'_> {
         Ok(())
     }
 
-    /// On a server that renames tables which are locked, nobody gets in between.
-    async fn swap_locked(
-        &self,
-        session: &mut Session,
-        renames: &[(Place, Place)],
-        triggers: &[String],
-    ) -> Result<()> {
-        let tables: Vec<String> = renames
-            .iter()
-            .map(|((database, table), _)| format!("{} WRITE", quote::qualified(database, table)))
-            .collect();
-        session.run(format!("LOCK TABLES {}", tables.join(", "))).await?;
-        let swapped = async {
-            self.drop_triggers(session, triggers).await?;
-            rename(session, renames).await?;
-            self.turn.put_triggers(session).await
-        };
-        let swapped = swapped.await;
-        let unlocked = session.run("UNLOCK TABLES").await.map(drop);
-        swapped.and(unlocked)
-    }
-
-    /// MariaDB renames nothing in a session with locks. So another session holds them, while the triggers are dropped and
-    /// until the rename waits: who writes waits behind it.
+    /// MariaDB renames nothing in a session with locks, and MySQL loses tables if it is killed while it does. So another
+    /// session holds them, while the triggers are dropped and until the rename waits: who writes waits behind it.
     async fn swap_with_triggers(
         &self,
         session: &mut Session,
@@ -292,7 +267,7 @@ impl Swap<'_> {
 }
 
 /// Whether a crash in the middle of a `RENAME TABLE` leaves all as it was, or all done.
-fn all_or_nothing(session: &Session) -> bool {
+pub(crate) fn all_or_nothing(session: &Session) -> bool {
     session.server().is_mariadb_since(10, 6, 0) || session.server().is_mysql_since(8, 0, 0)
 }
 
