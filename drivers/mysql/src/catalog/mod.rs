@@ -32,7 +32,7 @@ pub(crate) use definition::create_table;
 pub(crate) use foreign_key::foreign_keys;
 pub(crate) use key::leading_columns;
 pub(crate) use program::{events, routines, triggers};
-pub(crate) use relation::{Kind, Relation, relations};
+pub(crate) use relation::{Kind, Relation, names, relations};
 pub(crate) use rights::Rights;
 pub(crate) use sequence::sequence;
 pub(crate) use view::{is_broken, view};

@@ -93,3 +93,17 @@ pub(crate) async fn relations(session: &mut Session, database: &str) -> Result<V
     relations.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(relations)
 }
+
+/// The names of all of them, in order. What is just being changed is listed as well, which [`relations`] may pass over.
+pub(crate) async fn names(session: &mut Session, database: &str) -> Result<Vec<String>> {
+    let rows = session.rows(&format!("SHOW FULL TABLES FROM {}", crate::quote::name(database))).await?;
+    let mut names = Vec::new();
+    for row in &rows {
+        if !matches!(row.text_or_null(1)?, Some("TEMPORARY" | "LOCAL TEMPORARY" | "TEMPORARY TABLE")) {
+            names.push(row.text(0)?.to_owned());
+        }
+    }
+    names.sort();
+    names.dedup();
+    Ok(names)
+}

@@ -6,8 +6,8 @@
 //! A snapshot shows rows, but definitions are those of now. So each session reads a row of each table at once: with that
 //! it has the table's metadata lock until its transaction ends, and whoever wants to change, empty or drop the table
 //! waits. What was changed between the snapshot and that lock, the engine tells (1412), and the pin is made again: a
-//! table that was emptied is never read as empty. The list of tables is read before and after: if it is another, the pin
-//! is made again as well.
+//! table that was emptied is never read as empty. The list of tables is read before, within and after: if it is another,
+//! the pin is made again as well.
 
 use std::time::{Duration, Instant};
 
@@ -150,6 +150,10 @@ impl Pinning<'_> {
         }
         const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
         try_join_all(self.lanes.iter_mut().map(|lane| lane.run(BEGIN))).await?;
+        // Nobody can change definitions now, if the lock is one of the whole server.
+        if !self.are_all(&relations).await? {
+            return Ok(None);
+        }
         let mut facts = position(self.first()?, gate.as_mut().map(Gate::session)).await?;
         if self.mode == CutMode::Open
             && let Some(gate) = gate.take()
@@ -172,7 +176,16 @@ impl Pinning<'_> {
         let now = self.relations().await?;
         let same =
             now.len() == relations.len() && now.iter().zip(&relations).all(|(one, other)| one.is_same(other));
-        Ok(same.then_some(Held { relations: now, chosen, facts, hold, gate }))
+        let all = self.are_all(&now).await?;
+        Ok((same && all).then_some(Held { relations: now, chosen, facts, hold, gate }))
+    }
+
+    /// Whether there is nothing else: a table whose definition is just being changed, the server may pass over where it
+    /// lists what tables are, but not where it lists their names.
+    async fn are_all(&mut self, relations: &[Relation]) -> Result<bool> {
+        let database = self.database.clone();
+        let names = catalog::names(self.first()?, &database).await?;
+        Ok(names.iter().eq(relations.iter().map(|relation| &relation.name)))
     }
 
     async fn relations(&mut self) -> Result<Vec<Relation>> {
