@@ -190,10 +190,9 @@ impl Plan<'_> {
             );
         }
         if !contents.triggers.is_empty() {
-            self.note(match session.server().is_mariadb() {
-                true => "writers wait for some tens of milliseconds while triggers change places with their tables",
-                false => "triggers are made right after the swap: writes in the milliseconds between go without them",
-            });
+            self.note(
+                "writers wait for some tens of milliseconds while triggers change places with their tables",
+            );
         }
         if !swap::all_or_nothing(session) {
             self.note(

@@ -16,8 +16,11 @@ use super::swap::{Swap, drop_views_in_the_way, strangers, tables};
 use super::{Origin, Restore};
 use crate::catalog;
 use crate::config::Setup;
-use crate::connect::Session;
+use crate::connect::{Session, code};
 use crate::quote;
+
+/// MySQL does not find the file of a table.
+const MISSING_TABLESPACE: u16 = 1812;
 
 impl Restore {
     /// The database that the tables come from.
@@ -59,7 +62,7 @@ impl Restore {
             drop_views_in_the_way(&mut session, turn).await?;
         }
         swap.perform(&mut session, Some(&self.cancel)).await?;
-        let told = turn.perform(&mut session, &self.server, None).await?;
+        let told = turn.perform(&mut session, &self.server, None).await.map_err(of_crashed)?;
         self.drop_live_if_absent(&mut session, &incoming).await?;
         session.close().await;
         told.into_iter().for_each(|entry| self.tell(entry));
@@ -247,11 +250,23 @@ impl Restore {
     }
 
     fn stuck(&self, error: Error) -> Error {
+        let error = of_crashed(error);
         Error::stuck("the database could not be put back to how it was")
             .with_context("database", &self.names.live)
             .with_context("before", &self.names.old)
             .with_hint(error.hint().unwrap_or("remove the cause, then run `dumprestore recover`").to_owned())
             .with_source(error)
+    }
+}
+
+/// After a crash in the middle of the swap MySQL has to be started twice.
+fn of_crashed(error: Error) -> Error {
+    match code(&error) {
+        Some(MISSING_TABLESPACE) => error.with_hint(
+            "restart the server once more: after a crash in the middle of the swap MySQL moves its files back while it \
+             starts, and only finds them when it starts again; then run `dumprestore recover`",
+        ),
+        _ => error,
     }
 }
 

@@ -2,8 +2,7 @@
 //!
 //! A session keeps a gate: a lock on the marker. The rename waits before it, and holds all live names by then, since it
 //! takes locks in the order of names. Behind it, for each table that is to get triggers, a session waits for a lock on the
-//! live name: in MariaDB such a lock goes before those of writers. Then the gate is opened. (In MySQL writers that waited
-//! before may come first, and are a few rows without their triggers.)
+//! live name: such a lock goes before those of writers. Then the gate is opened.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

@@ -130,6 +130,9 @@ impl Swap<'_> {
         let to_have = |trigger: &Trigger| moved.contains(&trigger.table.as_str());
         let swapped = match triggers.is_empty() && !self.turn.to.triggers.iter().any(to_have) {
             true => rename(session, &renames).await,
+            false if session.server().is_mysql_since(8, 0, 13) => {
+                self.swap_locked(session, &renames, &triggers).await
+            }
             false => self.swap_with_triggers(session, &renames, &moved, &triggers).await,
         };
         if let Err(error) = &swapped
@@ -223,8 +226,36 @@ impl Swap<'_> {
         Ok(())
     }
 
-    /// MariaDB renames nothing in a session with locks, and MySQL loses tables if it is killed while it does. So another
-    /// session holds them, while the triggers are dropped and until the rename waits: who writes waits behind it.
+    /// On a server that renames tables which are locked, nobody gets in between.
+    async fn swap_locked(
+        &self,
+        session: &mut Session,
+        renames: &[(Place, Place)],
+        triggers: &[String],
+    ) -> Result<()> {
+        let tables: Vec<String> = renames
+            .iter()
+            .map(|((database, table), _)| format!("{} WRITE", quote::qualified(database, table)))
+            .collect();
+        match session.run(format!("LOCK TABLES {}", tables.join(", "))).await {
+            Err(error) if code(&error).is_some_and(|code| DENIED.contains(&code)) => {
+                self.drop_triggers(session, triggers).await?;
+                return rename(session, renames).await;
+            }
+            other => other.map(drop)?,
+        }
+        let swapped = async {
+            self.drop_triggers(session, triggers).await?;
+            rename(session, renames).await?;
+            self.turn.put_triggers(session).await
+        };
+        let swapped = swapped.await;
+        let unlocked = session.run("UNLOCK TABLES").await.map(drop);
+        swapped.and(unlocked)
+    }
+
+    /// MariaDB renames nothing in a session with locks. So another session holds them, while the triggers are dropped and
+    /// until the rename waits: who writes waits behind it.
     async fn swap_with_triggers(
         &self,
         session: &mut Session,

@@ -128,7 +128,7 @@ async fn a_swap_waits_for_a_transaction_and_gives_up_without_a_trace() {
 /// Rows that four writers add all the time, each of which a trigger notes in `log`.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_row_is_written_without_its_trigger() {
-    for version in [MysqlVersion::Mariadb10_11, MysqlVersion::Mariadb11_8] {
+    for version in [MysqlVersion::Mariadb10_11, MysqlVersion::Mariadb11_8, MysqlVersion::Mysql9_7] {
         let database = Database::of(MysqlServer::shared(version));
         database.seed(Seed::Ordinary);
         let archive = Archive::of(config(&database.root_url())).await;
