@@ -8,7 +8,7 @@ use crate::connect::{Session, code};
 use crate::quote;
 
 /// The server gave up waiting, or was told to stop: that says nothing of the view.
-const OTHERWISE: [u16; 4] = [1205, 1317, 1053, 3024];
+const OTHERWISE: [u16; 5] = [1205, 1317, 1053, 1969, 3024];
 
 /// One view of the session's database.
 pub(crate) async fn view(session: &mut Session, name: &str) -> Result<View> {

@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use dumprestore_driver::{Error, LedgerEntry, Part, PartName, Result};
+use dumprestore_driver::{Cancel, Error, LedgerEntry, Part, PartName, Result};
 
 use super::choice::Choice;
 use super::defaults::lost_defaults;
 use super::piece::{Piece, ranges};
-use super::pin::Pinned;
+use super::pin::{Pinned, lane};
 use super::programs::Programs;
 use super::reading::Reading;
 use crate::archived::{
@@ -36,10 +36,18 @@ struct Lists {
 
 impl Listing {
     /// Reads all definitions, and cuts tables into parts.
-    pub(super) async fn make(setup: &Setup, choice: &Choice, pinned: &Pinned) -> Result<Self> {
+    pub(super) async fn make(
+        setup: &Setup,
+        choice: &Choice,
+        pinned: &Pinned,
+        cancel: &Cancel,
+    ) -> Result<Self> {
+        // Not on a lane: in a transaction that only reads, MariaDB does not even show a view that calls `NEXTVAL`.
+        let mut apart = lane(setup, cancel).await?;
+        let programs = Programs::read(setup, pinned, &mut apart).await?;
+        apart.close().await;
         let mut lane = pinned.lanes.take().await?;
         let session = lane.session()?;
-        let programs = Programs::read(setup, pinned, session).await?;
         let mut listing = Self {
             contents: Contents {
                 origin: origin(&pinned.server),

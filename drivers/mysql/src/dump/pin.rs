@@ -93,7 +93,7 @@ impl Pinned {
 }
 
 /// A session that is to see what is pinned.
-async fn lane(setup: &Setup, cancel: &Cancel) -> Result<Session> {
+pub(super) async fn lane(setup: &Setup, cancel: &Cancel) -> Result<Session> {
     let mut session = Session::open(setup, "dump, lane").await?;
     session.heed(cancel);
     session.results_in(Charset::AsStored).await?;

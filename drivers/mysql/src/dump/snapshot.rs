@@ -103,7 +103,8 @@ impl Source for Snapshot {
     }
 
     async fn parts(&mut self) -> Result<PartStream> {
-        let listing = Arc::new(Listing::make(&self.setup, &self.choice, self.pinned()?).await?);
+        let listing =
+            Arc::new(Listing::make(&self.setup, &self.choice, self.pinned()?, &self.cx.cancel).await?);
         *self.told() = listing.ledger.clone();
         let parts = listing.parts.clone();
         self.listing = Some(listing);

@@ -1,5 +1,6 @@
 CREATE SEQUENCE numbers_of START WITH 5 INCREMENT BY 3 MAXVALUE 1000 CACHE 7 CYCLE;
 SELECT NEXTVAL(numbers_of);
+CREATE VIEW v_sequence AS SELECT NEXTVAL(numbers_of) AS n;
 CREATE TABLE counted (id int DEFAULT NEXTVAL(numbers_of) PRIMARY KEY, v varchar(40) DEFAULT 'nextval(''x'')');
 INSERT INTO counted (v) VALUES ('a'), ('b');
 CREATE TABLE versioned (a int PRIMARY KEY, b varchar(9)) WITH SYSTEM VERSIONING;
