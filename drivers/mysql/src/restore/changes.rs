@@ -195,10 +195,16 @@ impl Plan<'_> {
             );
         }
         if !swap::all_or_nothing(session) {
-            self.note(
-                "this server does not rename tables all or nothing: if it crashes in the very moment of the swap, tables may \
-                 have to be repaired by hand",
-            );
+            self.note(match session.server().is_mariadb() {
+                true => {
+                    "MariaDB before 10.6 does not rename tables all or nothing: if the server crashes in the very moment of \
+                     the swap, tables may have to be repaired by hand"
+                }
+                false => {
+                    "if the server crashes in the very moment of the swap, MySQL has to be started twice before it finds all \
+                     tables"
+                }
+            });
         }
         let missing = needs::missing_definers(session, contents, setup).await?;
         if !missing.is_empty() {

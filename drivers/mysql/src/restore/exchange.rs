@@ -32,6 +32,10 @@ impl Restore {
     }
 
     pub(super) async fn commit(&mut self) -> Result<()> {
+        self.exchange().await.map_err(of_crashed)
+    }
+
+    async fn exchange(&mut self) -> Result<()> {
         match self.entry.step {
             Step::Committed => return Ok(()),
             Step::Prepared => {}
@@ -62,7 +66,8 @@ impl Restore {
             drop_views_in_the_way(&mut session, turn).await?;
         }
         swap.perform(&mut session, Some(&self.cancel)).await?;
-        let told = turn.perform(&mut session, &self.server, None).await.map_err(of_crashed)?;
+        self.open_all(&mut session, &incoming).await?;
+        let told = turn.perform(&mut session, &self.server, None).await?;
         self.drop_live_if_absent(&mut session, &incoming).await?;
         session.close().await;
         told.into_iter().for_each(|entry| self.tell(entry));
@@ -174,9 +179,8 @@ impl Restore {
         let live = &self.names.live;
         let before = State::load(session, &self.names.old).await?;
         if let Some(before) = before.filter(|before| before.run == self.entry.run && before.complete) {
-            // A crash came before the swap, but perhaps after triggers were dropped for it.
-            let turn = Turn { live, aside: self.source(), from: incoming, to: &before };
-            turn.perform(session, &self.server, Some(&self.cancel)).await?;
+            // A crash came before the swap was whole, but perhaps after something of it was done.
+            self.put_back(session, &before).await?;
         }
         let outgoing = live::outgoing(session, live, &self.entry.run, incoming).await?;
         if incoming.live_triggers {
@@ -233,11 +237,30 @@ impl Restore {
             drop_views_in_the_way(session, turn).await?;
         }
         swap.perform(session, None).await?;
+        self.open_all(session, outgoing).await?;
         let told = turn.perform(session, &self.server, None).await?;
         if let Some(entry) = told.into_iter().next() {
             return Err(Error::environment(entry.why).with_context("what", entry.what));
         }
         self.drop_live_if_absent(session, outgoing).await
+    }
+
+    /// After a crash MySQL may not find the files of tables that it lists. Nothing may be dropped before it does.
+    async fn open_all(&self, session: &mut Session, state: &State) -> Result<()> {
+        if session.server().is_mariadb() {
+            return Ok(());
+        }
+        for table in &state.tables {
+            let looked = session
+                .run(format!("SELECT 1 FROM {} LIMIT 1", quote::qualified(&self.names.live, table)))
+                .await;
+            if let Err(error) = looked
+                && matches!(code(&error), Some(MISSING_TABLESPACE) | None)
+            {
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Drops the live database where there is to be none, if nothing is in it.

@@ -15,6 +15,9 @@ async fn ground(version: MysqlVersion) -> (&'static MysqlServer, Database, Arc<A
     let server: &'static MysqlServer = Box::leak(Box::new(MysqlServer::start(version)));
     let database = Database::of(server);
     database.seed(Seed::Ordinary);
+    // MariaDB forgets partitions in its dictionary if it is killed while it renames them: the next table of that name is
+    // refused.
+    database.batch("ALTER TABLE log REMOVE PARTITIONING");
     let archive = Archive::of(config(&database.root_url())).await;
     let dumped = database.fingerprint();
     database.seed(Seed::Hostile);
@@ -26,7 +29,7 @@ async fn ground(version: MysqlVersion) -> (&'static MysqlServer, Database, Arc<A
 /// What MySQL needs if it was killed in the middle of a rename, and says so.
 fn start_once_more(server: &MysqlServer, error: &Error) {
     assert!(server.version() == MysqlVersion::Mysql9_7, "{error:?}");
-    assert!(error.hint().unwrap().contains("restart the server once more"), "{error:?}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("restart the server once more")), "{error:?}");
     tokio::task::block_in_place(|| {
         server.stop();
         server.restart();
