@@ -139,7 +139,25 @@ async fn make_sequence(session: &mut Session, sequence: &Sequence) -> Result<()>
     }
     let name = quote::name(&sequence.name);
     let set = format!("DO SETVAL({name}, {}, 0, {})", sequence.next_value, sequence.cycles);
-    session.run(set).await.map(drop)
+    session.run(set).await?;
+    if position(session, &name).await? == sequence.next_value {
+        return Ok(());
+    }
+    // `SETVAL` passes over, without a word, what lies behind where it stands.
+    session.run(format!("ALTER SEQUENCE {name} RESTART WITH {}", sequence.next_value)).await?;
+    match position(session, &name).await? == sequence.next_value {
+        true => Ok(()),
+        false => Err(Error::environment("a sequence can't be set to where it stood")
+            .with_context("sequence", sequence.name.escape_debug())
+            .with_context("value", &sequence.next_value)),
+    }
+}
+
+/// The next value of a sequence that nobody has taken.
+async fn position(session: &mut Session, name: &str) -> Result<String> {
+    let rows = session.rows(format!("SELECT next_not_cached_value FROM {name}")).await?;
+    let row = rows.first().ok_or_else(|| Error::environment("a sequence does not say where it stands"))?;
+    row.text(0).map(str::to_owned)
 }
 
 /// For data alone, what is live says how tables are made. Gives the name of the database that definitions are of.

@@ -5,7 +5,7 @@ use dumprestore_driver::{Error, Result};
 
 use super::head::{self, Changed, Kind};
 use crate::archived::{Event, Made, Routine, Trigger, View};
-use crate::connect::{Session, code};
+use crate::connect::{Server, Session, code};
 use crate::quote;
 
 /// A definer that is not there is a warning when something is made. A definer that is somebody else needs a right.
@@ -93,7 +93,8 @@ impl Program<'_> {
     ) -> Result<()> {
         let statement = head::statement(self.kind, self.create, changed)?;
         session.run(format!("USE {}", quote::name(database))).await?;
-        session.run(self.surroundings()).await?;
+        let surroundings = self.surroundings(session.server());
+        session.run(surroundings).await?;
         let made = session.run(&statement).await.map_err(|error| self.explained(error));
         let reset = reset(session).await;
         made.map(drop).and(reset)
@@ -116,7 +117,7 @@ impl Program<'_> {
     }
 
     /// What the session was like that it was made in.
-    fn surroundings(&self) -> String {
+    fn surroundings(&self, server: &Server) -> String {
         let made = self.made;
         let set = |variable: &str, value: &str| match value {
             "" => String::new(),
@@ -129,7 +130,7 @@ impl Program<'_> {
         // A view has no modes of its own: its text is always in the same ones.
         let modes = match self.kind {
             Kind::View => String::new(),
-            _ => made.sql_mode.clone(),
+            _ => known_modes(&made.sql_mode, server),
         };
         format!(
             "SET SESSION sql_mode = {}{}{}{zone}",
@@ -158,6 +159,15 @@ impl Program<'_> {
             None => made,
         };
         made.with_source(error)
+    }
+}
+
+/// The modes that a server knows, of those that mean nothing any more where they are gone.
+fn known_modes(modes: &str, server: &Server) -> String {
+    const GONE: [&str; 4] = ["NO_AUTO_CREATE_USER", "NO_FIELD_OPTIONS", "NO_KEY_OPTIONS", "NO_TABLE_OPTIONS"];
+    match server.is_mysql_since(8, 0, 0) {
+        true => modes.split(',').filter(|mode| !GONE.contains(mode)).collect::<Vec<_>>().join(","),
+        false => modes.to_owned(),
     }
 }
 
@@ -191,5 +201,19 @@ pub(crate) async fn make_views<'a>(
             return Ok((made, failed));
         }
         left = failed.into_iter().map(|(view, _)| view).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_that_are_gone_and_meant_nothing_are_left_out_where_they_are_unknown() {
+        let modes = "STRICT_TRANS_TABLES,NO_AUTO_CREATE_USER,ANSI_QUOTES";
+        assert_eq!(known_modes(modes, &Server::new("8.4.2")), "STRICT_TRANS_TABLES,ANSI_QUOTES");
+        assert_eq!(known_modes(modes, &Server::new("5.7.44")), modes);
+        assert_eq!(known_modes(modes, &Server::new("10.11.6-MariaDB")), modes);
+        assert_eq!(known_modes("", &Server::new("8.4.2")), "");
     }
 }

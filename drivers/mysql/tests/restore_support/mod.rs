@@ -236,6 +236,8 @@ const ORDINARY_PROGRAMS: [&str; 5] = [
 const ORDINARY_OF_MARIADB: &str = "
     CREATE SEQUENCE order_number START WITH 1000 CACHE 10;
     DO NEXTVAL(order_number);
+    CREATE SEQUENCE behind_its_start START WITH 100 MINVALUE 1;
+    ALTER SEQUENCE behind_its_start RESTART 5;
     CREATE TABLE orders (id bigint PRIMARY KEY DEFAULT NEXTVAL(order_number), customer int, KEY customer (customer));
     INSERT INTO orders (customer) VALUES (1), (2), (3);
     CREATE TABLE priced (id int PRIMARY KEY, price int) WITH SYSTEM VERSIONING;
