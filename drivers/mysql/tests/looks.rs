@@ -205,3 +205,22 @@ async fn foreign_keys_to_rows_that_are_left_out_are_named() {
     assert!(look(config).await.problems.is_empty());
     server().drop_database(&database);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_a_query_of_keys_runs_no_function_that_writes() {
+    for version in MysqlVersion::ALL {
+        let server = MysqlServer::shared(version);
+        let database = server.create_database();
+        server.batch("", "SET GLOBAL log_bin_trust_function_creators = ON");
+        server.batch(
+            &database,
+            "CREATE TABLE log (n int);
+             CREATE FUNCTION f() RETURNS int MODIFIES SQL DATA BEGIN INSERT INTO log VALUES (1); RETURN 1; END",
+        );
+        let driver = driver(config(&server.url(&database))).unwrap();
+        driver.check_keys(&"SELECT f() AS id".into()).unwrap();
+        driver.inspect().await.unwrap();
+        assert!(server.rows(&database, "SELECT * FROM log").is_empty(), "{version:?}");
+        server.drop_database(&database);
+    }
+}

@@ -198,7 +198,8 @@ async fn walk(session: &mut Session, table: &Relation, column: &Column, parts: u
         let rows = session.rows(&sql).await?;
         let Some(value) = rows.first().and_then(|row| row.bytes(0)) else { break };
         // What is no text in its own character set can't be said to the server again.
-        let Some(literal) = literal(column, value) else { return Ok(Vec::new()) };
+        let is_mariadb = session.server().is_mariadb();
+        let Some(literal) = literal(column, value, is_mariadb) else { return Ok(Vec::new()) };
         beyond = format!(" WHERE {key} > {literal}");
         cuts.push(literal);
     }
@@ -206,10 +207,14 @@ async fn walk(session: &mut Session, table: &Relation, column: &Column, parts: u
 }
 
 /// A value of the column, as it is stored, so that it is compared as the column's own values are.
-fn literal(column: &Column, value: &[u8]) -> Option<String> {
+///
+/// MySQL warns of `_utf8mb3`, and a warning could be of rows that are missed. What is UTF-8 of three bytes at the most is
+/// the same in `utf8mb4`, and the column's collation compares it.
+fn literal(column: &Column, value: &[u8], is_mariadb: bool) -> Option<String> {
     match column.charset.as_deref() {
         None => Some(quote::binary(value)),
         Some("ascii" | "utf8" | "utf8mb3" | "utf8mb4") if std::str::from_utf8(value).is_err() => None,
+        Some("utf8" | "utf8mb3") if !is_mariadb => Some(format!("_utf8mb4 {}", quote::hex(value))),
         Some("ascii" | "latin1" | "utf8" | "utf8mb3" | "utf8mb4") => {
             Some(format!("_{} {}", column.charset.as_deref()?, quote::hex(value)))
         }
@@ -247,8 +252,12 @@ mod tests {
             generated: false,
             of_period: false,
         };
+        let literal = |column: &Column, value: &[u8]| literal(column, value, true);
         assert_eq!(literal(&column, "é".as_bytes()).unwrap(), "_utf8mb4 x'c3a9'");
         assert_eq!(literal(&column, b"\xff"), None);
+        column.charset = Some("utf8mb3".to_owned());
+        assert_eq!(literal(&column, b"a").unwrap(), "_utf8mb3 x'61'");
+        assert_eq!(super::literal(&column, b"a", false).unwrap(), "_utf8mb4 x'61'");
         column.charset = Some("big5".to_owned());
         assert_eq!(literal(&column, b"a"), None);
         column.charset = None;

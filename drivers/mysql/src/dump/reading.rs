@@ -29,7 +29,11 @@ impl Reading {
             let hidden = ["row_start", "row_end"];
             read.extend(hidden.map(|name| (name.to_owned(), Form::Bytes, quote::name(name))));
         }
-        let expressions: Vec<_> = read.iter().map(|(_, _, expression)| expression.as_str()).collect();
+        let mut expressions: Vec<_> = read.iter().map(|(_, _, expression)| expression.as_str()).collect();
+        if expressions.is_empty() {
+            // All its columns are generated: rows are empty lines.
+            expressions.push("''");
+        }
         let past = if kept { " FOR SYSTEM_TIME ALL" } else { "" };
         Self {
             expressions: expressions.join(", "),
@@ -68,8 +72,42 @@ fn form(server: &Server, column: &catalog::Column) -> Form {
 
 fn expression(column: &catalog::Column) -> String {
     let name = quote::name(&column.name);
-    // As it is, it would be printed with six digits.
-    if column.data_type == "float" { format!("{name} * 1e0") } else { name }
+    match column.data_type.as_str() {
+        // As it is, it would be printed with six digits.
+        "float" => format!("{name} * 1e0"),
+        "enum" => enumerated(&column.column_type, name),
+        _ => name,
+    }
+}
+
+/// A value that is none of an `ENUM`'s is printed as `''`. Where that is a member as well, a text is read that is none, which a
+/// server takes for such a value again.
+fn enumerated(column_type: &str, name: String) -> String {
+    let members = members(column_type);
+    if !members.iter().any(String::is_empty) {
+        return name;
+    }
+    let taken = |text: &String| members.iter().any(|member| member.to_lowercase().contains(text));
+    let none = (1..).map(|number| format!("no member {number}")).find(|text| !taken(text));
+    format!("IF({name} + 0 = 0, {}, {name})", quote::literal(&none.unwrap_or_default()))
+}
+
+/// Of `enum('a','it''s')`, what stands in quotes, and with a backslash and more where a text has one.
+fn members(column_type: &str) -> Vec<String> {
+    let mut members = Vec::new();
+    let mut chars = column_type.chars().peekable();
+    while chars.by_ref().any(|c| c == '\'') {
+        let mut member = String::new();
+        while let Some(c) = chars.next() {
+            match c {
+                '\'' if chars.next_if_eq(&'\'').is_none() => break,
+                '\\' => member.extend(chars.next()),
+                c => member.push(c),
+            }
+        }
+        members.push(member);
+    }
+    members
 }
 
 #[cfg(test)]
@@ -115,6 +153,24 @@ mod tests {
             "SELECT `a`, `f` * 1e0 FROM `t``1` FORCE INDEX (PRIMARY) WHERE `a` < 3"
         );
         assert_eq!(reading.columns.len(), 2);
+    }
+
+    #[test]
+    fn a_table_of_generated_columns_has_rows_of_nothing() {
+        let columns = [column("g", "int", true, false)];
+        let reading = Reading::new(&Server::new("8.0.36"), &table(Kind::Table), &columns);
+        assert_eq!(reading.whole(), "SELECT '' FROM `t``1` USE INDEX ()");
+    }
+
+    #[test]
+    fn what_is_no_member_of_an_enum_is_read_as_no_member() {
+        assert_eq!(members("enum('a','it''s','','x\\'y,')"), ["a", "it's", "", "x'y,"]);
+        let read = |column_type: &str| enumerated(column_type, "`e`".to_owned());
+        for plain in ["enum('a','b')", "enum('''')", "enum(' ,',''')')"] {
+            assert_eq!(read(plain), "`e`", "{plain}");
+        }
+        assert_eq!(read("enum('a','')"), "IF(`e` + 0 = 0, 'no member 1', `e`)");
+        assert_eq!(read("enum('','No Member 1')"), "IF(`e` + 0 = 0, 'no member 2', `e`)");
     }
 
     #[test]

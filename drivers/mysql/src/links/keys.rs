@@ -14,10 +14,79 @@ pub(crate) fn query_of(keys: &serde_json::Value) -> Result<&str> {
         Some(query) if query.trim().is_empty() => {
             Err(Error::config("`keys` is empty").with_hint("write a query whose first column is the key"))
         }
+        Some(query) if locks(query) => {
+            Err(Error::config("the query of `keys` locks what it reads, and would not read it as of the cut")
+                .with_context("keys", query)
+                .with_hint("leave out `FOR UPDATE`, `FOR SHARE` and `LOCK IN SHARE MODE`"))
+        }
         Some(query) => Ok(query),
         None => Err(Error::config("`keys` of a `mysql` node is a query, as text")
             .with_hint("such as `keys: \"SELECT image FROM product\"`")),
     }
+}
+
+/// Whether a query asks for locks, whatever its server takes a backslash for.
+fn locks(query: &str) -> bool {
+    [true, false].into_iter().any(|escapes| {
+        let words = words(query, escapes);
+        let has = |phrase: &[&str]| words.windows(phrase.len()).any(|words| words == phrase);
+        has(&["for", "update"]) || has(&["for", "share"]) || has(&["lock", "in", "share", "mode"])
+    })
+}
+
+/// The words of a query outside of quotes and comments, in lower case; all else between two of them is an empty word.
+fn words(query: &str, escapes: bool) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut rest = query;
+    while let Some(first) = rest.chars().next() {
+        let word = rest.find(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '$')).unwrap_or(rest.len());
+        let length = match first {
+            _ if word > 0 => {
+                words.extend(rest.get(..word).map(str::to_lowercase));
+                word
+            }
+            '\'' | '"' | '`' => {
+                words.push(String::new());
+                quoted(rest, first, escapes && first != '`')
+            }
+            // What is in `/*! … */` is no comment.
+            '/' if rest.starts_with("/*") && !rest.starts_with("/*!") && !rest.starts_with("/*M!") => {
+                rest.find("*/").map_or(rest.len(), |end| end + 2)
+            }
+            '/' if rest.starts_with("/*") => {
+                rest.find('!').map_or(2, |at| at + 1)
+                    + rest.split_once('!').map_or(0, |(_, of)| {
+                        of.len() - of.trim_start_matches(|c: char| c.is_ascii_digit()).len()
+                    })
+            }
+            '*' if rest.starts_with("*/") => 2,
+            '#' => rest.find('\n').unwrap_or(rest.len()),
+            '-' if rest.starts_with("-- ") || rest.starts_with("--\n") || rest.starts_with("--\t") => {
+                rest.find('\n').unwrap_or(rest.len())
+            }
+            other => {
+                if !other.is_whitespace() {
+                    words.push(String::new());
+                }
+                other.len_utf8()
+            }
+        };
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    words
+}
+
+/// How long a text in quotes is. A quote that is doubled ends one, and begins the next.
+fn quoted(text: &str, quote: char, escapes: bool) -> usize {
+    let mut chars = text.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' if escapes => drop(chars.next()),
+            c if c == quote => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 /// Hands over what the query finds. A row whose key is null refers to nothing.
@@ -146,7 +215,7 @@ enum Found {
 
 fn reference(row: &RawRow<'_>) -> Found {
     let Some(key) = row.get(0).map(Key::new) else { return Found::Nothing };
-    let Some(held) = row.get(1).filter(|held| !held.is_empty()) else {
+    let Some(held) = row.get(1) else {
         return Found::Reference(Reference { key, digest: None });
     };
     // A text of 32 characters is an MD5, not 32 bytes.
@@ -156,5 +225,32 @@ fn reference(row: &RawRow<'_>) -> Found {
             key,
             "a row holds something else where a sha256 is expected: 64 hexadecimal digits, 32 bytes, or `NULL`",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_that_locks_is_none_for_keys() {
+        for locking in [
+            "SELECT id FROM t FOR UPDATE",
+            "SELECT id FROM t for\n /* */ share NOWAIT",
+            "SELECT id FROM t LOCK IN -- so it is\n SHARE MODE",
+            "SELECT id FROM t WHERE x = 'it''s' /*!80000 FOR SHARE */ LIMIT 1",
+            "SELECT id FROM (SELECT id FROM t FOR UPDATE) AS x",
+            // For one server the text ends at the second quote, for the other at the last.
+            "SELECT '\\' FROM t FOR UPDATE -- '",
+        ] {
+            assert_eq!(query_of(&locking.into()).unwrap_err().kind(), ErrorKind::Config, "{locking}");
+        }
+        for reading in [
+            "SELECT 'FOR UPDATE', \"a \"\" for share\", `lock in share mode` FROM t",
+            "SELECT id FROM t -- FOR UPDATE\n # FOR SHARE\n /* LOCK IN SHARE MODE */",
+            "SELECT for_update, share FROM t USE INDEX FOR JOIN (a)",
+        ] {
+            query_of(&reading.into()).unwrap();
+        }
     }
 }

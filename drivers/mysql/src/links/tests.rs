@@ -185,8 +185,10 @@ async fn keys_are_what_the_query_finds_as_utf_8_or_as_bytes() {
             [true, false, false]
         );
         let (found, bad) = keys(session, "(SELECT id, hex FROM k)").await.unwrap();
-        assert_eq!((found.len(), bad.len()), (2, 1));
-        assert_eq!((found[0].digest.is_some(), bad[0].reference.key.as_bytes()), (true, &b"3"[..]));
+        // An empty digest is none as little as one of another length.
+        assert_eq!(found.iter().map(|found| found.digest.is_some()).collect::<Vec<_>>(), [true]);
+        let bad: Vec<&[u8]> = bad.iter().map(|bad| bad.reference.key.as_bytes()).collect();
+        assert_eq!(bad, [b"2", b"3"]);
         // It is read as the application would have it read, and the session is as it was.
         let rows = session
             .rows("SELECT @@character_set_results, @@sql_mode LIKE '%ALLOW_INVALID_DATES%'")
