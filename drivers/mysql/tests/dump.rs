@@ -20,7 +20,11 @@ mod links;
 mod locks;
 #[path = "dump/many.rs"]
 mod many;
+#[path = "dump/odd.rs"]
+mod odd;
 #[path = "dump/racing.rs"]
 mod racing;
+#[path = "dump/rights.rs"]
+mod rights;
 #[path = "dump/versions.rs"]
 mod versions;

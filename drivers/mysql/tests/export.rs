@@ -134,7 +134,11 @@ fn said(output: &Output) -> String {
 }
 
 async fn dumped(database: &Database, folder: &Path) -> StoredNode {
-    let driver = MysqlConfig::new(database.server.url(&database.name))
+    dumped_by(&database.server.url(&database.name), folder).await
+}
+
+async fn dumped_by(url: &str, folder: &Path) -> StoredNode {
+    let driver = MysqlConfig::new(url)
         .with_variables([])
         .build(&BuildContext::new(NodePath::new("db").unwrap(), "/"))
         .unwrap();
@@ -408,4 +412,64 @@ async fn a_damaged_or_foreign_archive_becomes_no_script() {
         }
     }
     assert_eq!(export(&archived.with_format(99)).kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_of_mariadb_are_made_by_a_script_on_mysql() {
+    let origin = Database::new(MysqlVersion::Mariadb10_11);
+    origin.batch("ALTER DATABASE COLLATE utf8mb4_bin");
+    origin.batch(
+        "SET NAMES utf8mb4 COLLATE utf8mb4_general_ci; SET sql_mode = 'STRICT_TRANS_TABLES,NO_AUTO_CREATE_USER';
+         CREATE TABLE t (n int); CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW SET NEW.n = 1",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let archived = dumped(&origin, folder.path()).await;
+    let file = folder.path().join("all.sql");
+    script(&archived, Content::All, &file);
+    let copy = Database::new(MysqlVersion::Mysql9_7);
+    copy.load(TOLD, &file);
+    let modes = copy.server.rows(&copy.name, "SHOW TRIGGERS")[0][6].clone();
+    assert_eq!(modes.as_deref(), Some("STRICT_TRANS_TABLES"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sequence_stands_where_it_stood_behind_its_start() {
+    let origin = Database::new(MysqlVersion::Mariadb10_11);
+    origin.batch("CREATE SEQUENCE s START WITH 100; ALTER SEQUENCE s RESTART WITH 5");
+    let folder = tempfile::tempdir().unwrap();
+    let archived = dumped(&origin, folder.path()).await;
+    let file = folder.path().join("all.sql");
+    let copy = Database::like(&origin, &script(&archived, Content::All, &file));
+    copy.load(TOLD, &file);
+    assert_eq!(copy.server.rows(&copy.name, "SELECT NEXTVAL(s)")[0][0].as_deref(), Some("5"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn views_that_only_the_dump_may_not_read_are_made_at_the_end() {
+    for version in MysqlVersion::ALL {
+        let origin = Database::new(version);
+        let other = Database::new(version);
+        other.batch("CREATE TABLE c (id int)");
+        origin.batch(&format!(
+            "CREATE TABLE t (id int); CREATE TABLE gone (id int);
+             CREATE SQL SECURITY INVOKER VIEW a_of_other AS SELECT id FROM `{}`.c;
+             CREATE SQL SECURITY INVOKER VIEW a_upon AS SELECT id FROM a_of_other;
+             CREATE VIEW of_gone AS SELECT id FROM gone; CREATE VIEW upon_gone AS SELECT id FROM of_gone;
+             CREATE VIEW z AS SELECT id FROM t; DROP TABLE gone;
+             CREATE USER dump_{name}@'%'; GRANT ALL ON `{name}`.* TO dump_{name}@'%'",
+            other.name,
+            name = origin.name
+        ));
+        let folder = tempfile::tempdir().unwrap();
+        let url = origin.server.url(&origin.name).replace("root@", &format!("dump_{}@", origin.name));
+        let archived = dumped_by(&url, folder.path()).await;
+        let file = folder.path().join("all.sql");
+        let text = script(&archived, Content::All, &file);
+        let copy = Database::like(&origin, &text);
+        copy.load(TOLD, &file);
+        let views = copy.server.rows(&copy.name, "SHOW FULL TABLES WHERE Table_type = 'VIEW'");
+        let views: Vec<_> = views.iter().map(|row| row[0].as_deref().unwrap()).collect();
+        assert_eq!(views, ["a_of_other", "a_upon", "z"], "{version:?}");
+        assert!(text.find("VIEW `z`") < text.find("VIEW `a_of_other`"));
+    }
 }

@@ -178,6 +178,9 @@ pub(crate) struct View {
     /// It did not work when it was dumped: what it reads is not there, or may not be read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) broken: bool,
+    /// Of a broken one: what it reads is not there. Otherwise it may work for others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) of_nothing: bool,
 }
 
 /// A trigger.

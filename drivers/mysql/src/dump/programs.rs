@@ -8,7 +8,8 @@ use super::view_tables::reads;
 use crate::archived::{Event, Routine, Trigger, View};
 use crate::catalog::{self, Kind, Rights};
 use crate::config::Setup;
-use crate::connect::Session;
+use crate::connect::{Session, code};
+use crate::quote;
 
 /// All of them, and what has to be told of them.
 #[derive(Debug, Default)]
@@ -25,6 +26,9 @@ impl Programs {
     pub(super) async fn read(setup: &Setup, pinned: &Pinned, session: &mut Session) -> Result<Self> {
         let rights = Rights::of(session).await?;
         let database = pinned.database.as_str();
+        if setup.tables.is_empty() && !rights.on_database(database, "SELECT") {
+            return Err(unlisted());
+        }
         let mut programs = Self::default();
         programs.read_views(pinned, session).await?;
         let mut left_out = |what: &str| {
@@ -74,9 +78,23 @@ impl Programs {
             if view.broken {
                 let why = "does not work: what it reads is not there, or its definer may not read it";
                 self.ledger.push(LedgerEntry::note(&view.name, why));
+                view.of_nothing = reads_nothing(session, view).await?;
             }
         }
+        self.tell_of_nothing();
         Ok(())
+    }
+
+    /// What reads a view of nothing is one itself.
+    fn tell_of_nothing(&mut self) {
+        let names = |view: &View| view.of_nothing.then(|| view.name.clone());
+        let mut nothing: Vec<String> = self.views.iter().filter_map(names).collect();
+        while let Some(name) = nothing.pop() {
+            for view in self.views.iter_mut().filter(|view| view.broken && !view.of_nothing) {
+                view.of_nothing = reads(view.create.as_bytes(), &name);
+                nothing.extend(names(view));
+            }
+        }
     }
 
     /// Views go with what they read. Those of views that go, go as well.
@@ -96,12 +114,44 @@ impl Programs {
     }
 }
 
+/// Whether what a view reads is not there. The view itself does not tell that from what may not be read.
+async fn reads_nothing(session: &mut Session, view: &View) -> Result<bool> {
+    // No such table, column, function, database.
+    const NOTHING: [u16; 4] = [1146, 1054, 1305, 1049];
+    let create = view.create.as_bytes();
+    let name = format!(" VIEW {}", quote::name(&view.name));
+    let Some(at) = memchr::memmem::find(create, name.as_bytes()) else { return Ok(false) };
+    let behind = create.get(at + name.len()..).unwrap_or_default();
+    // Behind its columns, if they are named: no name of them is followed by that.
+    let Some(at) = memchr::memmem::find(behind, b" AS ") else { return Ok(false) };
+    let select = behind.get(at + 4..).and_then(|select| std::str::from_utf8(select).ok());
+    let Some(select) = select else { return Ok(false) };
+    // Made ready, it is not run.
+    session.run(format!("SET @dumprestore_view = {}", quote::portable(select))).await?;
+    match session.run("PREPARE dumprestore_view FROM @dumprestore_view").await {
+        Ok(_) => session.run("DEALLOCATE PREPARE dumprestore_view").await.map(|_| false),
+        Err(error) => match code(&error) {
+            Some(code) => Ok(NOTHING.contains(&code)),
+            None => Err(error),
+        },
+    }
+}
+
 /// Without any right to them, routines are not even listed.
 pub(crate) fn may_list_routines(rights: &Rights, database: &str) -> bool {
     let on_database = ["EXECUTE", "ALTER ROUTINE", "CREATE ROUTINE", "SHOW CREATE ROUTINE"];
     on_database.into_iter().any(|right| rights.on_database(database, right))
-        || ["SELECT", "SHOW_ROUTINE"].into_iter().any(|right| rights.everywhere(right))
+        || ["SELECT", "SHOW_ROUTINE"].into_iter().any(|right| rights.everywhere_and_in(database, right))
         || rights.on_table("mysql", "proc", "SELECT")
+}
+
+/// Tables that were not granted are not even listed: a restore of what was dumped would remove them.
+fn unlisted() -> Error {
+    Error::environment(
+        "this login sees only those tables that were granted to it one by one, and a server leaves out the others without \
+         a word",
+    )
+    .with_hint("grant it `SELECT` on the database, or name what is to be dumped in `tables`")
 }
 
 fn unseen(what: &str, right: &str) -> Error {

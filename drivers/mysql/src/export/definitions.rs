@@ -17,15 +17,35 @@ pub(super) fn sequences(script: &mut Script<'_>, contents: &Contents, meant: &Me
             script.definition(&local(sequence.create.as_bytes(), contents))?;
         }
         if meant.filled() {
-            script.bytes(position(sequence)?.as_bytes())?;
+            script.bytes(position(sequence, meant.defined())?.as_bytes())?;
         }
     }
     Ok(())
 }
 
-fn position(sequence: &Sequence) -> Result<String> {
+/// `SETVAL` goes on only. `made`: the sequence stands at its start, and there is nobody who has had its numbers.
+fn position(sequence: &Sequence, made: bool) -> Result<String> {
     let (next, cycles) = (word(&sequence.next_value, "-")?, word(&sequence.cycles, "-")?);
-    Ok(format!("DO SETVAL({}, {next}, 0, {cycles});\n", quote::name(&sequence.name)))
+    let name = quote::name(&sequence.name);
+    let back = match made && is_behind_its_start(sequence) {
+        true => format!("ALTER SEQUENCE {name} RESTART {next};\n"),
+        false => String::new(),
+    };
+    Ok(format!("{back}DO SETVAL({name}, {next}, 0, {cycles});\n"))
+}
+
+fn is_behind_its_start(sequence: &Sequence) -> bool {
+    // All that is left of the definition are words and numbers.
+    let text = String::from_utf8_lossy(sequence.create.as_bytes()).to_lowercase();
+    let number = |behind: &str| -> Option<i128> {
+        text.rsplit_once(behind)?.1.split_whitespace().next()?.parse().ok()
+    };
+    let next = sequence.next_value.parse::<i128>().ok();
+    match (next, number(" start with "), number(" increment by ")) {
+        (Some(next), Some(start), Some(step)) if step < 0 => next > start,
+        (Some(next), Some(start), _) => next < start,
+        _ => false,
+    }
 }
 
 /// A table, without its triggers.
@@ -50,9 +70,9 @@ pub(super) fn programs(script: &mut Script<'_>, contents: &Contents, meant: &Mea
         script.remark(&format!("{} `{}`", routine.kind.keyword(), routine.name))?;
         programs.write(script, &routine.made, routine.create.as_bytes())?;
     }
-    for view in views::by_references(&meant.views) {
-        write_view(script, contents, view)?;
-    }
+    let (unsure, others): (Vec<&View>, Vec<&View>) =
+        views::by_references(&meant.views).into_iter().partition(|view| view.broken && !view.of_nothing);
+    others.into_iter().try_for_each(|view| write_view(script, contents, view))?;
     for trigger in &meant.triggers {
         script.remark(&format!("Trigger `{}` of `{}`", trigger.name, trigger.table))?;
         programs.write(script, &trigger.made, trigger.create.as_bytes())?;
@@ -61,6 +81,12 @@ pub(super) fn programs(script: &mut Script<'_>, contents: &Contents, meant: &Mea
         script.remark(&format!("Event `{}`", event.name))?;
         programs.write(script, &event.made, event.create.as_bytes())?;
     }
+    if !unsure.is_empty() {
+        script.remark(
+            "The login of the dump could not read these views. If no other can, the script ends here:",
+        )?;
+    }
+    unsure.into_iter().try_for_each(|view| write_view(script, contents, view))?;
     programs.of_database(script, &contents.database.collation)?;
     script.as_ours(STRICT)
 }
@@ -91,7 +117,7 @@ impl<'a> Programs<'a> {
 }
 
 fn write_view(script: &mut Script<'_>, contents: &Contents, view: &View) -> Result<()> {
-    if !view.broken {
+    if !view.of_nothing {
         script.remark(&format!("View `{}`", view.name))?;
         script.as_made(&view.made)?;
         return script.definition(&local(view.create.as_bytes(), contents));
@@ -122,7 +148,7 @@ fn local(sql: &[u8], contents: &Contents) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archived::{Database, Family, Held, Origin};
+    use crate::archived::{Database, Family, Held, Origin, Sql};
 
     fn contents() -> Contents {
         Contents {
@@ -140,6 +166,22 @@ mod tests {
             routines: Vec::new(),
             events: Vec::new(),
             held: Held { all_tables: true, triggers: true, routines: true, events: true },
+        }
+    }
+
+    #[test]
+    fn a_sequence_is_set_back_where_it_stood_behind_its_start() {
+        let at = |next: &str, create: &str, made: bool| {
+            let create = Sql::new(create.as_bytes());
+            let (name, next_value, cycles) = ("s".to_owned(), next.to_owned(), "0".to_owned());
+            position(&Sequence { name, create, next_value, cycles }, made).unwrap()
+        };
+        let up = "CREATE SEQUENCE `s` start with 100 minvalue 1 maxvalue 200 increment by 1 cache 10 nocycle ENGINE=InnoDB";
+        let down = "CREATE SEQUENCE `s` start with -1 minvalue -9 maxvalue 9 increment by -2 cache 10 nocycle ENGINE=InnoDB";
+        assert_eq!(at("5", up, true), "ALTER SEQUENCE `s` RESTART 5;\nDO SETVAL(`s`, 5, 0, 0);\n");
+        assert_eq!(at("3", down, true), "ALTER SEQUENCE `s` RESTART 3;\nDO SETVAL(`s`, 3, 0, 0);\n");
+        for (next, create, made) in [("201", up, true), ("-11", down, true), ("5", up, false)] {
+            assert_eq!(at(next, create, made), format!("DO SETVAL(`s`, {next}, 0, 0);\n"));
         }
     }
 

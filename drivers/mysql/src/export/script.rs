@@ -78,7 +78,7 @@ impl<'a> Script<'a> {
     fn mode(&mut self, mode: &str) -> Result<()> {
         if self.mode != mode {
             let checked = if mode.is_empty() { mode } else { word(mode, ",")? };
-            self.bytes(format!("SET sql_mode = '{checked}';\n").as_bytes())?;
+            self.bytes(set_mode(checked).as_bytes())?;
             mode.clone_into(&mut self.mode);
         }
         Ok(())
@@ -129,6 +129,21 @@ impl<'a> Script<'a> {
     }
 }
 
+/// MySQL knows that mode no more, and MariaDB has it by default.
+const OF_MARIADB: &str = "NO_AUTO_CREATE_USER";
+
+/// Two texts in a row are one, and the second is a comment for MySQL.
+fn set_mode(mode: &str) -> String {
+    let known: Vec<&str> = mode.split(',').filter(|word| *word != OF_MARIADB).collect();
+    let known = known.join(",");
+    let more = match (mode.split(',').any(|word| word == OF_MARIADB), known.is_empty()) {
+        (false, _) => String::new(),
+        (true, true) => format!(" /*M! '{OF_MARIADB}' */"),
+        (true, false) => format!(" /*M! ',{OF_MARIADB}' */"),
+    };
+    format!("SET sql_mode = '{known}'{more};\n")
+}
+
 /// What must be letters, digits and `_`, and perhaps some more.
 pub(super) fn word<'t>(text: &'t str, more: &str) -> Result<&'t str> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || more.contains(c);
@@ -136,5 +151,21 @@ pub(super) fn word<'t>(text: &'t str, more: &str) -> Result<&'t str> {
         true => Ok(text),
         false => Err(Error::archive("a setting in the archive is not well formed")
             .with_context("value", text.escape_debug())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mode_that_only_mariadb_knows_is_set_there_only() {
+        assert_eq!(set_mode("ANSI_QUOTES"), "SET sql_mode = 'ANSI_QUOTES';\n");
+        assert_eq!(set_mode(""), "SET sql_mode = '';\n");
+        assert_eq!(set_mode("NO_AUTO_CREATE_USER"), "SET sql_mode = '' /*M! 'NO_AUTO_CREATE_USER' */;\n");
+        let some = "STRICT_TRANS_TABLES,NO_AUTO_CREATE_USER,NO_ENGINE_SUBSTITUTION";
+        let set =
+            "SET sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION' /*M! ',NO_AUTO_CREATE_USER' */;\n";
+        assert_eq!(set_mode(some), set);
     }
 }

@@ -58,7 +58,7 @@ mod tests {
 
     fn view(name: &str, select: &str) -> View {
         let create = Sql::new(format!("CREATE VIEW `{name}` AS {select}").into_bytes());
-        View { name: name.to_owned(), create, made: Made::default(), broken: false }
+        View { name: name.to_owned(), create, made: Made::default(), broken: false, of_nothing: false }
     }
 
     #[test]

@@ -48,9 +48,10 @@ impl Looking<'_> {
 
     /// Tables that were not granted are not even listed.
     fn unseen(&self) -> Option<Problem> {
-        (!self.server.rights.on_database(self.database, "SELECT")).then(|| {
-            Problem::warning("this login sees only those tables that were granted to it one by one")
-                .with_hint("grant it `SELECT` on the database, if all of it is to be dumped")
+        let named = !self.setup.tables.is_empty();
+        (!named && !self.server.rights.on_database(self.database, "SELECT")).then(|| {
+            Problem::no_dump("this login sees only those tables that were granted to it one by one")
+                .with_hint("grant it `SELECT` on the database, or name what is to be dumped in `tables`")
         })
     }
 
