@@ -10,6 +10,8 @@
 
 mod dump_support;
 
+#[path = "dump/balancers.rs"]
+mod balancers;
 #[path = "dump/choice.rs"]
 mod choice;
 #[path = "dump/content.rs"]

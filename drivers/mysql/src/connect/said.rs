@@ -12,6 +12,8 @@ pub(crate) struct Done {
     pub(crate) affected: u64,
     /// How many warnings it gave. `SHOW WARNINGS` tells them, as long as nothing else was asked.
     pub(crate) warnings: u16,
+    /// Whether a transaction was open when it had ended.
+    pub(crate) in_transaction: bool,
     /// What the server tells of it: `Records: 3  Deleted: 0  Skipped: 0  Warnings: 0`.
     pub(crate) info: String,
 }

@@ -2,14 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use dumprestore_driver::{Cancel, Error, Result};
+use dumprestore_driver::{Cancel, CutMode, Error, Result};
+use tokio::sync::MappedMutexGuard;
 
-use crate::config::Setup;
+use super::kept::Kept;
+use crate::catalog::Rights;
 use crate::connect::{Server, Session, code};
 use crate::quote;
 
 /// A lock is waited for only so long, in seconds: whoever wants to write queues behind whoever waits.
 pub(super) const TRY: u32 = 1;
+/// The server's number of an error: a lock was waited for in vain.
+const LATE: u16 = 1205;
 /// Between two tries writers get on, at first for so long, and then for longer.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -28,17 +32,16 @@ pub(crate) enum Cut {
 }
 
 impl Cut {
-    /// The best that such a server knows.
-    pub(crate) fn best(server: &Server) -> Self {
-        if server.is_mariadb_since(10, 4, 1) { Self::BackupStage } else { Self::FlushTables }
-    }
-
-    /// What to do where there is no right to this one.
-    pub(crate) fn lesser(self) -> Self {
-        match self {
-            // Both need the same right.
-            Self::BackupStage | Self::FlushTables => Self::LockTables,
-            Self::LockTables | Self::SingleConnection => Self::SingleConnection,
+    /// Those that such a server knows, the best one first.
+    ///
+    /// Locks on tables wait for transactions, and the server may end one of those with an error if it waits for us in turn.
+    /// So they come second, but where the lock may last: then nobody else's writers are to wait.
+    pub(super) fn ranking(server: &Server, mode: CutMode) -> &'static [Self] {
+        match (server.is_mariadb_since(10, 4, 1), mode) {
+            (true, CutMode::Open) => &[Self::BackupStage, Self::LockTables, Self::SingleConnection],
+            (true, CutMode::Locked) => &[Self::LockTables, Self::BackupStage, Self::SingleConnection],
+            (false, CutMode::Open) => &[Self::FlushTables, Self::LockTables, Self::SingleConnection],
+            (false, CutMode::Locked) => &[Self::LockTables, Self::FlushTables, Self::SingleConnection],
         }
     }
 
@@ -83,17 +86,20 @@ pub(super) fn lock_tables(tables: &[String]) -> String {
 }
 
 /// How a lock was tried for.
-pub(super) enum Tried<T> {
+pub(super) enum Tried {
     /// It is held.
-    Held(T),
+    Held(Gate),
     /// The login has no right to it.
-    Denied(Error),
+    Denied(Session, Error),
+    /// One of the tables is gone meanwhile.
+    Changed(Session),
 }
 
-/// Held by a session of its own.
+/// Keeps everybody out, until it is opened.
 pub(super) struct Gate {
-    session: Session,
+    kept: Kept,
     cut: Cut,
+    /// When the try began that did it.
     since: Instant,
 }
 
@@ -103,40 +109,70 @@ impl Gate {
     /// # Errors
     /// If somebody is in the way until `until`.
     pub(super) async fn shut(
-        setup: &Setup,
+        mut session: Session,
         cancel: &Cancel,
         cut: Cut,
         tables: &[String],
         until: Instant,
-    ) -> Result<Tried<Self>> {
-        let mut session = Session::open(setup, "dump, cut").await?;
-        session.heed(cancel);
-        let held = insist(&mut session, &cut.shut(tables), cut.open(), until, cancel).await?;
-        Ok(match held {
-            Tried::Held(since) => Tried::Held(Self { session, cut, since }),
-            Tried::Denied(error) => {
-                session.close().await;
-                Tried::Denied(error)
+    ) -> Result<Tried> {
+        if cut == Cut::FlushTables
+            && let Some(why) = unwise_to_flush(&mut session).await?
+        {
+            return Ok(Tried::Denied(session, Error::environment(why)));
+        }
+        // A flush that has given up is not tried again.
+        let until = if cut == Cut::FlushTables { Instant::now() } else { until };
+        let error = match insist(&mut session, &cut.shut(tables), cut.open(), until, cancel).await {
+            Ok(since) => return Ok(Tried::Held(Self { kept: Kept::new(session).await?, cut, since })),
+            Err(error) => error,
+        };
+        match code(&error) {
+            Some(code) if is_denial(code) || code == LATE && cut == Cut::FlushTables => {
+                Ok(Tried::Denied(session, error))
             }
-        })
+            Some(code) if is_change(code) => Ok(Tried::Changed(session)),
+            _ => Err(error),
+        }
     }
 
     /// The session that holds the lock.
-    pub(super) fn session(&mut self) -> &mut Session {
-        &mut self.session
+    ///
+    /// # Errors
+    /// None, before it is opened.
+    pub(super) async fn session(&self) -> Result<MappedMutexGuard<'_, Session>> {
+        self.kept.session().await
     }
 
-    /// Lets everybody go on, and says how long the first of them may have had to wait.
-    pub(super) async fn open(mut self) -> Duration {
-        // Where it is refused, the end of the session does it.
+    /// Lets everybody go on. Says how long the first of them may have had to wait, and gives the session back.
+    ///
+    /// # Errors
+    /// If the lock was lost before.
+    pub(super) async fn open(self) -> Result<(Duration, Session)> {
+        let mut session = self.kept.take().await.ok_or_else(|| Error::defect("a lock is let go twice"))?;
+        session.heed_nothing();
         if let Some(statement) = self.cut.open() {
-            self.session.heed_nothing();
-            let _ = self.session.run(statement).await;
+            session.run(statement).await.map_err(|error| {
+                Error::environment("the lock that keeps everybody out at the cut was lost")
+                    .with_hint("the server ended its session, or this machine stood still: run it again")
+                    .with_source(error)
+            })?;
         }
-        let waited = self.since.elapsed();
-        self.session.close().await;
-        waited
+        Ok((self.since.elapsed(), session))
     }
+}
+
+/// Why not to flush tables: it waits for each query that is running, and if it gives up, nobody can use the tables of that
+/// query until it has ended. A query that runs for long already may go on for an hour.
+async fn unwise_to_flush(session: &mut Session) -> Result<Option<&'static str>> {
+    if !Rights::of(session).await?.everywhere("PROCESS") {
+        return Ok(Some(
+            "flush_tables might stop others: without `PROCESS` it can't be seen what runs for long",
+        ));
+    }
+    let long = "SELECT 1 FROM information_schema.processlist \
+                WHERE command IN ('Query', 'Execute') AND time >= 1 AND id <> CONNECTION_ID() LIMIT 1";
+    let long = session.rows(long).await?;
+    Ok((!long.is_empty()).then_some("flush_tables would stop others: a statement runs for long"))
 }
 
 /// Runs the statements that lock, again and again until all of them succeed: if one has to wait for too long, all is let
@@ -147,20 +183,19 @@ async fn insist(
     undo: Option<&str>,
     until: Instant,
     cancel: &Cancel,
-) -> Result<Tried<Instant>> {
+) -> Result<Instant> {
     session.run(format!("SET SESSION lock_wait_timeout = {TRY}")).await?;
     let mut pause = PAUSE;
     loop {
         let since = Instant::now();
-        let Err(error) = run_all(session, statements).await else { return Ok(Tried::Held(since)) };
+        let Err(error) = run_all(session, statements).await else { return Ok(since) };
         if let Some(undo) = undo.filter(|_| !session.is_gone()) {
             // Nothing may be held yet.
             let _ = session.run(undo).await;
         }
         match code(&error) {
-            Some(code) if is_denial(code) => return Ok(Tried::Denied(error)),
-            Some(1205 | 1213 | 1150) if Instant::now() < until => {}
-            Some(1205) => {
+            Some(LATE | 1213 | 1150) if Instant::now() < until => {}
+            Some(LATE) => {
                 return Err(error.with_hint(
                     "a statement or a transaction is open for long: end it, or raise `lock_timeout`",
                 ));
@@ -185,4 +220,9 @@ async fn run_all(session: &mut Session, statements: &[String]) -> Result<()> {
 /// Whether the server says with it that the login may not. Services where nobody has all rights say so in several ways.
 pub(super) fn is_denial(code: u16) -> bool {
     matches!(code, 1044 | 1045 | 1142 | 1227 | 1370 | 3161 | 1289 | 1235)
+}
+
+/// Whether the server says with it that a table is no longer there, or another one now.
+fn is_change(code: u16) -> bool {
+    matches!(code, 1051 | 1146 | 1347 | 1356 | 1412)
 }

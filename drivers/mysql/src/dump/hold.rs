@@ -3,38 +3,43 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use dumprestore_driver::{Cancel, Error, Result};
-use tokio::sync::Mutex;
+use dumprestore_driver::{Error, Result};
+use tokio::sync::MappedMutexGuard;
 
 use super::gate::{TRY, is_denial, lock_tables};
-use crate::config::Setup;
+use super::kept::Kept;
 use crate::connect::{Session, code};
 
 /// `LOCK TABLES … READ`, held by a session of its own. Writers wait; readers don't.
 pub(super) struct Hold {
-    session: Mutex<Option<Session>>,
+    kept: Kept,
     /// Parts of these tables that are still to be dumped.
     left: AtomicUsize,
 }
 
 impl Hold {
-    /// Opens the session. Nothing is locked yet.
-    pub(super) async fn open(setup: &Setup, cancel: &Cancel) -> Result<Self> {
-        let mut session = Session::open(setup, "dump, tables without transactions").await?;
-        session.heed(cancel);
+    /// By this session. Nothing is locked yet.
+    pub(super) async fn new(mut session: Session) -> Result<Self> {
         session.run(format!("SET SESSION lock_wait_timeout = {TRY}")).await?;
-        Ok(Self { session: Mutex::new(Some(session)), left: AtomicUsize::new(0) })
+        Ok(Self { kept: Kept::new(session).await?, left: AtomicUsize::new(0) })
     }
 
-    /// Locks these tables. Whoever writes to them is kept off already, so that there is nobody to wait for. An answer
-    /// says that there is somebody after all.
+    /// The session that holds the locks.
+    ///
+    /// # Errors
+    /// If they were let go.
+    pub(super) async fn session(&self) -> Result<MappedMutexGuard<'_, Session>> {
+        self.kept.session().await
+    }
+
+    /// Locks these tables, and lets go what was locked before. Whoever writes to them is kept off already, so that there
+    /// is nobody to wait for. An answer says that there is somebody after all.
     ///
     /// # Errors
     /// If the login may not.
     pub(super) async fn lock(&self, tables: &[String]) -> Result<Option<Error>> {
-        let mut session = self.session.lock().await;
-        let Some(session) = session.as_mut() else { return Err(let_go()) };
-        let Err(error) = session.run(lock_tables(tables)).await else { return Ok(None) };
+        let statement = if tables.is_empty() { "UNLOCK TABLES".to_owned() } else { lock_tables(tables) };
+        let Err(error) = self.session().await?.run(statement).await else { return Ok(None) };
         match code(&error) {
             // Somebody is in the way; one of them is gone, or another thing.
             Some(1205 | 1213 | 1146 | 1347) => Ok(Some(error)),
@@ -67,11 +72,7 @@ impl Hold {
     /// # Errors
     /// If not: what is read after that may be of another moment.
     pub(super) async fn check(&self) -> Result<()> {
-        let mut session = self.session.lock().await;
-        let Some(session) = session.as_mut() else {
-            return Err(let_go());
-        };
-        let asked = session.run("DO 0").await;
+        let asked = self.session().await?.run("DO 0").await;
         asked.map(drop).map_err(|error| {
             Error::environment("the lock on tables without transactions was lost while they were dumped")
                 .with_hint("run it again")
@@ -81,15 +82,10 @@ impl Hold {
 
     /// Lets writers go on.
     pub(super) async fn release(&self) {
-        let session = self.session.lock().await.take();
-        if let Some(session) = session {
+        if let Some(session) = self.kept.take().await {
             session.close().await;
         }
     }
-}
-
-fn let_go() -> Error {
-    Error::defect("tables without transactions are read after they were let go")
 }
 
 fn some(tables: &[String]) -> String {

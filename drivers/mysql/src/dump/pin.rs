@@ -3,20 +3,22 @@
 //! All sessions are opened; a lock keeps everybody from committing anything ([`Gate`]); each session begins its
 //! transaction with a snapshot; the lock is let go. It lasts for milliseconds.
 //!
-//! A snapshot shows rows, but definitions are those of now. So each session reads a row of each table at once: with that
-//! it has the table's metadata lock until its transaction ends, and whoever wants to change, empty or drop the table
-//! waits. What was changed between the snapshot and that lock, the engine tells (1412), and the pin is made again: a
-//! table that was emptied is never read as empty. The list of tables is read before, within and after: if it is another,
-//! the pin is made again as well.
+//! A snapshot shows rows, but definitions are those of now. So a row of each table is read at once, before the lock is let
+//! go: with that a session has the table's metadata lock until its transaction ends, and whoever wants to change, empty or
+//! drop the table waits. What was changed between the snapshot and that lock, the engine tells (1412), but not all of it:
+//! a partition that is dropped just leaves its rows out. If the list of tables is another after all that, the pin is made
+//! again.
 
 use std::time::{Duration, Instant};
 
 use dumprestore_driver::{Cancel, CutMode, Error, Facts, Result};
 use futures_util::future::try_join_all;
+use tokio::sync::Mutex;
 
 use super::choice::{Choice, Chosen};
 use super::gate::{Cut, Gate, Tried};
 use super::hold::Hold;
+use super::identity::{identity, same};
 use super::lanes::Lanes;
 use super::position::position;
 use crate::catalog::{self, Kind, Relation};
@@ -28,9 +30,14 @@ use crate::quote;
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long locks are tried for, if the configuration sets no limit.
-const LONGEST: Duration = Duration::from_secs(300);
+const LONGEST: Duration = Duration::from_secs(31_536_000);
 /// In seconds; a table's metadata lock is not waited for longer at the pin, lest others queue behind us.
-const TOUCH: u32 = 2;
+const TOUCH: u32 = 1;
+/// Under the lock each session reads of that many tables at the most, which takes a tenth of a second; of more, the first
+/// one alone does.
+const TOUCHED_BY_ALL: usize = 1000;
+/// In seconds; longer than any archive takes.
+const PATIENCE: u32 = 86_400;
 
 /// A view that is held until it is released.
 pub(crate) struct Pinned {
@@ -43,6 +50,8 @@ pub(crate) struct Pinned {
     pub(crate) lanes: Lanes,
     pub(super) hold: Option<Hold>,
     gate: Option<Gate>,
+    /// One that sees what is there now, for what is not shown in a transaction that only reads.
+    apart: Mutex<Option<Session>>,
 }
 
 impl Pinned {
@@ -50,7 +59,7 @@ impl Pinned {
     pub(super) async fn take(setup: &Setup, choice: &Choice, mode: CutMode, cancel: &Cancel) -> Result<Self> {
         let mut first = lane(setup, cancel).await?;
         let database = catalog::name_of(&mut first).await?;
-        let cut = Cut::best(first.server());
+        let cuts = Cut::ranking(first.server(), mode);
         let until = Instant::now() + setup.lock_timeout.unwrap_or(LONGEST);
         let mut pinning = Pinning {
             setup,
@@ -58,11 +67,13 @@ impl Pinned {
             mode,
             cancel,
             database,
-            cut,
+            cuts,
             until,
             why: None,
             waited: None,
             changes: 0,
+            apart: None,
+            hold: None,
             lanes: vec![first],
         };
         loop {
@@ -75,16 +86,32 @@ impl Pinned {
     }
 
     /// Lets writers go on.
-    pub(super) async fn unlock(&mut self) {
-        if let Some(gate) = self.gate.take() {
-            let waited = gate.open().await;
-            self.facts.insert("writers_waited_ms".to_owned(), waited.as_millis().to_string());
-        }
+    ///
+    /// # Errors
+    /// If the lock was lost before.
+    pub(super) async fn unlock(&mut self) -> Result<()> {
+        let Some(gate) = self.gate.take() else { return Ok(()) };
+        let (waited, session) = gate.open().await?;
+        *self.apart.lock().await = Some(session);
+        self.facts.insert("writers_waited_ms".to_owned(), waited.as_millis().to_string());
+        Ok(())
+    }
+
+    /// A session that is none of the lanes: it was opened before they took what connections there are.
+    pub(super) async fn apart(&self, setup: &Setup, cancel: &Cancel) -> Result<Session> {
+        let Some(mut session) = self.apart.lock().await.take() else { return lane(setup, cancel).await };
+        session.heed(cancel);
+        session.run(format!("SET SESSION lock_wait_timeout = {TOUCH}, wait_timeout = {PATIENCE}")).await?;
+        Ok(session)
     }
 
     /// Lets everything go.
     pub(super) async fn release(mut self) {
-        self.unlock().await;
+        // What was locked is given up in any case, with its session.
+        let _ = self.unlock().await;
+        if let Some(session) = self.apart.lock().await.take() {
+            session.close().await;
+        }
         if let Some(hold) = &self.hold {
             hold.release().await;
         }
@@ -93,8 +120,12 @@ impl Pinned {
 }
 
 /// A session that is to see what is pinned.
-pub(super) async fn lane(setup: &Setup, cancel: &Cancel) -> Result<Session> {
-    let mut session = Session::open(setup, "dump, lane").await?;
+async fn lane(setup: &Setup, cancel: &Cancel) -> Result<Session> {
+    session(setup, cancel, "dump, lane").await
+}
+
+async fn session(setup: &Setup, cancel: &Cancel, purpose: &str) -> Result<Session> {
+    let mut session = Session::open(setup, purpose).await?;
     session.heed(cancel);
     session.results_in(Charset::AsStored).await?;
     session.run(format!("SET SESSION lock_wait_timeout = {TOUCH}")).await?;
@@ -107,7 +138,8 @@ struct Pinning<'a> {
     mode: CutMode,
     cancel: &'a Cancel,
     database: String,
-    cut: Cut,
+    /// What cuts there are still to be had, the best one first.
+    cuts: &'static [Cut],
     until: Instant,
     /// Why the cut is none of the better ones.
     why: Option<String>,
@@ -115,6 +147,9 @@ struct Pinning<'a> {
     waited: Option<Error>,
     /// How often definitions have changed.
     changes: u32,
+    /// The one that locks, or has locked.
+    apart: Option<Session>,
+    hold: Option<Hold>,
     lanes: Vec<Session>,
 }
 
@@ -122,8 +157,16 @@ struct Held {
     relations: Vec<Relation>,
     chosen: Chosen,
     facts: Facts,
-    hold: Option<Hold>,
     gate: Option<Gate>,
+}
+
+/// What there was before the cut.
+struct Before {
+    relations: Vec<Relation>,
+    /// Tables without transactions.
+    to_hold: Vec<String>,
+    /// Queries of a row of each table.
+    touches: Vec<String>,
 }
 
 impl Pinning<'_> {
@@ -131,53 +174,88 @@ impl Pinning<'_> {
     async fn attempt(&mut self) -> Result<Option<Held>> {
         let relations = self.relations().await?;
         let chosen = self.choice.pick(&relations)?;
-        refuse_unopened(&relations, &chosen)?;
-        let tables = of_rows(&relations, &chosen, |_| true);
-        self.open_lanes().await?;
-        let to_hold = self.to_hold(&relations, &chosen);
-        let hold = match to_hold.is_empty() {
-            true => None,
-            false => Some(Hold::open(self.setup, self.cancel).await?),
-        };
-        let Some(mut gate) = self.gate(&of_rows(&relations, &chosen, Relation::is_table)).await? else {
+        if let Some((error, waited)) = unopened(&relations, &chosen) {
+            if !waited {
+                return Err(error);
+            }
+            self.waited = Some(error);
             return Ok(None);
+        }
+        let tables = of_rows(&relations, &chosen, |_| true);
+        let before = Before {
+            to_hold: self.to_hold(&relations, &chosen),
+            touches: tables.iter().map(|table| touch(table, &relations)).collect(),
+            relations,
         };
-        if let Some(hold) = &hold
-            && let Some(error) = hold.lock(&to_hold).await?
+        self.open_sessions(&before).await?;
+        let Some(mut gate) = self.gate(&tables).await? else { return Ok(None) };
+        let seen = self.see(&before, gate.as_ref()).await?;
+        let kept_out = if seen.is_some() && self.mode == CutMode::Locked { gate.take() } else { None };
+        let waited = match gate {
+            None => None,
+            Some(gate) => {
+                let (waited, session) = gate.open().await?;
+                self.apart = Some(session);
+                Some(waited)
+            }
+        };
+        let Some(mut facts) = seen else { return Ok(None) };
+        facts.extend(waited.map(|waited| ("writers_waited_ms".to_owned(), waited.as_millis().to_string())));
+        let under = self.touched_under_the_lock(&before);
+        if !touch_by_all(self.lanes.iter_mut().skip(under), &before.touches, &mut self.waited).await? {
+            return Ok(None);
+        }
+        let now = self.relations().await?;
+        let same = now.len() == before.relations.len()
+            && now.iter().zip(&before.relations).all(|(one, other)| one.is_same(other));
+        let all = self.are_all(&now).await?;
+        Ok((same && all).then_some(Held { relations: now, chosen, facts, gate: kept_out }))
+    }
+
+    /// Begins all snapshots, while nobody commits anything. `None`: a definition changed before, or somebody is in the way.
+    async fn see(&mut self, before: &Before, gate: Option<&Gate>) -> Result<Option<Facts>> {
+        const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+        if let Some(hold) = &self.hold
+            && let Some(error) = hold.lock(&before.to_hold).await?
         {
             self.waited = Some(error);
             return Ok(None);
         }
-        const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
         try_join_all(self.lanes.iter_mut().map(|lane| lane.run(BEGIN))).await?;
+        let under = self.touched_under_the_lock(before);
+        if !touch_by_all(self.lanes.iter_mut().take(under), &before.touches, &mut self.waited).await? {
+            return Ok(None);
+        }
+        self.refuse_several_servers(gate).await?;
         // Nobody can change definitions now, if the lock is one of the whole server.
-        if !self.are_all(&relations).await? {
+        if !self.are_all(&before.relations).await? {
             return Ok(None);
         }
-        let mut facts = position(self.first()?, gate.as_mut().map(Gate::session)).await?;
-        if self.mode == CutMode::Open
-            && let Some(gate) = gate.take()
-        {
-            let waited = gate.open().await;
-            facts.insert("writers_waited_ms".to_owned(), waited.as_millis().to_string());
+        let first = self.lanes.first_mut().ok_or_else(without_session)?;
+        match gate {
+            Some(gate) => position(first, Some(&mut *gate.session().await?)).await.map(Some),
+            None => position(first, None).await.map(Some),
         }
-        let touches: Vec<_> = tables.iter().map(|table| touch(table, &relations)).collect();
-        let touched = try_join_all(self.lanes.iter_mut().map(|lane| touch_all(lane, &touches))).await?;
-        for touched in touched {
-            match touched {
-                Touched::AsAtTheCut => {}
-                Touched::Changed => return Ok(None),
-                Touched::Locked(error) => self.waited = Some(error),
-            }
+    }
+
+    /// How many sessions read of all tables under the lock. It does not last longer for more of them, but where there are
+    /// very many tables.
+    fn touched_under_the_lock(&self, before: &Before) -> usize {
+        if before.touches.len() > TOUCHED_BY_ALL { 1 } else { self.lanes.len() }
+    }
+
+    async fn refuse_several_servers(&mut self, gate: Option<&Gate>) -> Result<()> {
+        let mut all = try_join_all(self.lanes.iter_mut().map(identity)).await?;
+        if let Some(gate) = gate {
+            all.push(identity(&mut *gate.session().await?).await?);
         }
-        if self.waited.is_some() {
-            return Ok(None);
+        if let Some(session) = &mut self.apart {
+            all.push(identity(session).await?);
         }
-        let now = self.relations().await?;
-        let same =
-            now.len() == relations.len() && now.iter().zip(&relations).all(|(one, other)| one.is_same(other));
-        let all = self.are_all(&now).await?;
-        Ok((same && all).then_some(Held { relations: now, chosen, facts, hold, gate }))
+        if let Some(hold) = &self.hold {
+            all.push(identity(&mut *hold.session().await?).await?);
+        }
+        all.iter().zip(all.iter().skip(1)).try_for_each(|(one, other)| same(one, other))
     }
 
     /// Whether there is nothing else: a table whose definition is just being changed, the server may pass over where it
@@ -194,12 +272,20 @@ impl Pinning<'_> {
     }
 
     fn first(&mut self) -> Result<&mut Session> {
-        self.lanes.first_mut().ok_or_else(|| Error::defect("a pin has no session"))
+        self.lanes.first_mut().ok_or_else(without_session)
     }
 
-    /// All of them, before anybody is kept out. A server that takes no more gets by with fewer.
-    async fn open_lanes(&mut self) -> Result<()> {
-        let wanted = if self.cut == Cut::SingleConnection { 1 } else { self.setup.connections };
+    /// All of them, before anybody is kept out; those that there must be, first. A server that takes no more gets by with
+    /// fewer lanes.
+    async fn open_sessions(&mut self, before: &Before) -> Result<()> {
+        if self.apart.is_none() {
+            self.apart = Some(session(self.setup, self.cancel, "dump, cut").await?);
+        }
+        if self.hold.is_none() && !before.to_hold.is_empty() {
+            let session = session(self.setup, self.cancel, "dump, tables without transactions").await?;
+            self.hold = Some(Hold::new(session).await?);
+        }
+        let wanted = if self.cut() == Cut::SingleConnection { 1 } else { self.setup.connections };
         self.lanes.truncate(wanted);
         while self.lanes.len() < wanted {
             match lane(self.setup, self.cancel).await {
@@ -211,6 +297,10 @@ impl Pinning<'_> {
         Ok(())
     }
 
+    fn cut(&self) -> Cut {
+        self.cuts.first().copied().unwrap_or(Cut::SingleConnection)
+    }
+
     /// Tables that no snapshot shows as they were.
     fn to_hold(&self, relations: &[Relation], chosen: &Chosen) -> Vec<String> {
         match self.setup.non_transactional {
@@ -219,23 +309,34 @@ impl Pinning<'_> {
         }
     }
 
-    /// `None`: there is no right to it. The inner `None`: the cut needs none.
+    /// `None`: there is no right to it, or a table is gone. The inner `None`: the cut needs none.
     async fn gate(&mut self, tables: &[String]) -> Result<Option<Option<Gate>>> {
-        if self.cut == Cut::SingleConnection {
+        let cut = self.cut();
+        if cut == Cut::SingleConnection {
             return match self.mode {
                 CutMode::Open => Ok(Some(None)),
-                CutMode::Locked => Err(Error::environment("a locked cut needs a right to lock that the login does not have")
-                    .with_hint("grant it `RELOAD`, or `LOCK TABLES` on the database, or set `if_uncertified` to another policy")),
+                CutMode::Locked => Err(Error::environment(
+                    "a locked cut needs a right to lock that the login does not have",
+                )
+                .with_hint(
+                    "grant it `LOCK TABLES` on the database, or set `if_uncertified` to another policy",
+                )),
             };
         }
-        match Gate::shut(self.setup, self.cancel, self.cut, tables, self.until).await? {
+        let session = self.apart.take().ok_or_else(without_session)?;
+        match Gate::shut(session, self.cancel, cut, tables, self.until).await? {
             Tried::Held(gate) => Ok(Some(Some(gate))),
-            Tried::Denied(error) => {
+            Tried::Changed(session) => {
+                self.apart = Some(session);
+                Ok(None)
+            }
+            Tried::Denied(session, error) => {
+                self.apart = Some(session);
                 self.why = Some(match code(&error) {
-                    Some(code) => format!("{} was denied ({code})", self.cut.name()),
-                    None => format!("{} was denied", self.cut.name()),
+                    Some(code) => format!("{} was denied ({code})", cut.name()),
+                    None => error.to_string(),
                 });
-                self.cut = self.cut.lesser();
+                self.cuts = self.cuts.get(1..).unwrap_or_default();
                 Ok(None)
             }
         }
@@ -260,18 +361,23 @@ impl Pinning<'_> {
                 .with_hint("is a migration running? run it again when it has ended"));
         }
         try_join_all(self.lanes.iter_mut().map(|lane| lane.run("ROLLBACK"))).await?;
+        if let Some(hold) = &self.hold {
+            hold.lock(&[]).await?;
+        }
         tokio::time::sleep(PAUSE).await;
         Ok(())
     }
 
     async fn end(mut self, held: Held) -> Result<Pinned> {
         // From here on nothing waits for the sessions' locks on tables, but perhaps for those on views of other databases.
-        let patience = self.setup.lock_timeout.map_or(u64::from(u16::MAX), |limit| limit.as_secs().max(1));
+        let patience = self.setup.lock_timeout.unwrap_or(LONGEST).as_secs().max(1);
         let set = format!("SET SESSION lock_wait_timeout = {patience}");
+        self.lanes.iter_mut().for_each(Session::keep_transaction);
         try_join_all(self.lanes.iter_mut().map(|lane| lane.run(&set))).await?;
+        let cut = self.cut();
         let server = self.first()?.server().clone();
         let mut facts = held.facts;
-        facts.insert("cut".to_owned(), self.cut.name().to_owned());
+        facts.insert("cut".to_owned(), cut.name().to_owned());
         facts.insert("connections".to_owned(), self.lanes.len().to_string());
         facts.extend(self.why.map(|why| ("cut_reason".to_owned(), why)));
         Ok(Pinned {
@@ -281,24 +387,23 @@ impl Pinning<'_> {
             chosen: held.chosen,
             facts,
             lanes: Lanes::new(self.lanes),
-            hold: held.hold,
+            hold: self.hold,
             gate: held.gate,
+            apart: Mutex::new(self.apart),
         })
     }
 }
 
-/// A table that the server can't open would be missing.
-fn refuse_unopened(relations: &[Relation], chosen: &Chosen) -> Result<()> {
-    let unopened = relations
+/// A table that the server can't open would be missing. Whether it was only waited for in vain.
+fn unopened(relations: &[Relation], chosen: &Chosen) -> Option<(Error, bool)> {
+    let table = relations
         .iter()
-        .find(|relation| relation.is_table() && relation.engine.is_none() && !chosen.omits(&relation.name));
-    match unopened {
-        None => Ok(()),
-        Some(table) => Err(Error::environment("the server can't open a table")
-            .with_context("table", table.name.escape_debug())
-            .with_context("why", table.comment.escape_debug())
-            .with_hint("repair it, or leave it out with `exclude_tables`")),
-    }
+        .find(|relation| relation.is_table() && relation.engine.is_none() && !chosen.omits(&relation.name))?;
+    let error = Error::environment("the server can't open a table")
+        .with_context("table", table.name.escape_debug())
+        .with_context("why", table.comment.escape_debug())
+        .with_hint("repair it, or leave it out with `exclude_tables`");
+    Some((error, table.comment.starts_with("Lock wait timeout")))
 }
 
 /// Names of the tables whose rows are dumped, and that are `meant`.
@@ -319,6 +424,10 @@ fn touch(table: &str, relations: &[Relation]) -> String {
     format!("SELECT 1 FROM {}{history} USE INDEX () LIMIT 1", quote::name(table))
 }
 
+fn without_session() -> Error {
+    Error::defect("a pin has no session")
+}
+
 /// What a session found when it read of all tables.
 enum Touched {
     /// All are as they were at the snapshot, and will stay so.
@@ -329,9 +438,32 @@ enum Touched {
     Locked(Error),
 }
 
+/// Whether all of these sessions found all tables as they were at the snapshot. `waited`: who was in the way.
+async fn touch_by_all(
+    lanes: impl Iterator<Item = &mut Session>,
+    touches: &[String],
+    waited: &mut Option<Error>,
+) -> Result<bool> {
+    let mut as_at_the_cut = true;
+    for touched in try_join_all(lanes.map(|lane| touch_all(lane, touches))).await? {
+        match touched {
+            Touched::AsAtTheCut => continue,
+            Touched::Changed => {}
+            Touched::Locked(error) => *waited = Some(error),
+        }
+        as_at_the_cut = false;
+    }
+    Ok(as_at_the_cut)
+}
+
 async fn touch_all(lane: &mut Session, touches: &[String]) -> Result<Touched> {
     for touch in touches {
-        let Err(error) = lane.run(touch).await else { continue };
+        let error = match lane.run(touch).await {
+            Ok(done) if done.in_transaction => continue,
+            // It was rolled back meanwhile.
+            Ok(_) => return Ok(Touched::Changed),
+            Err(error) => error,
+        };
         return match code(&error) {
             Some(1412 | 1146 | 1051) => Ok(Touched::Changed),
             Some(1205 | 1213) => Ok(Touched::Locked(error)),

@@ -88,7 +88,7 @@ impl Source for Snapshot {
 
     async fn unlock(&mut self) -> Result<()> {
         if let Some(pinned) = &mut self.pinned {
-            pinned.unlock().await;
+            pinned.unlock().await?;
         }
         Ok(())
     }

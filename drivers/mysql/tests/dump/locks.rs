@@ -309,3 +309,67 @@ async fn a_session_that_is_ended_midway_is_a_clear_error() {
     source.release().await.unwrap();
     server().drop_database(&database);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_query_of_mysql_is_not_waited_for_and_nobody_waits_behind_the_dump() {
+    let server = &MysqlServer::start(MysqlVersion::Mysql9_7);
+    let database = server.create_database();
+    server.batch(&database, "CREATE TABLE t (n int); INSERT INTO t VALUES (1)");
+    let query = format!("SELECT n, SLEEP(60), '{database}' FROM t");
+    let its = || {
+        let sql = format!(
+            "SELECT id FROM information_schema.processlist WHERE info = '{}'",
+            query.replace('\'', "''")
+        );
+        server.rows("", &sql).into_iter().map(|row| row[0].clone().unwrap()).collect::<Vec<_>>()
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| drop(server.try_batch(&database, &query)));
+        soon("the query runs", || !its().is_empty());
+        thread::sleep(Duration::from_millis(1100));
+        let mut config = config(&server.url(&database));
+        config.lock_timeout = 1;
+        let dump = wait(crate::dump_support::dump(config));
+        assert_eq!((dump.rows_of("t"), dump.facts["cut"].as_str()), (vec!["1".to_owned()], "lock_tables"));
+        server.batch(&database, "SELECT n FROM t");
+        assert_eq!(its().len(), 1, "the query has ended, and proves nothing");
+        server.batch("", &format!("KILL {}", its()[0]));
+    });
+    server.drop_database(&database);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_cut_lets_writers_to_other_databases_through() {
+    for version in [MysqlVersion::Mariadb10_11, MysqlVersion::Mysql9_7] {
+        let server = MysqlServer::shared(version);
+        let (database, other) = (server.create_database(), server.create_database());
+        for database in [&database, &other] {
+            server.batch(database, "CREATE TABLE t (n int)");
+        }
+        let mut source = open(config(&server.url(&database))).await;
+        source.pin(&cut(CutMode::Locked)).await.unwrap();
+        let insert = "SET SESSION lock_wait_timeout = 1; INSERT INTO t VALUES (1)";
+        server.batch(&other, insert);
+        assert!(server.try_batch(&database, insert).is_err(), "a writer got through a locked cut");
+        source.unlock().await.unwrap();
+        server.batch(&database, insert);
+        source.release().await.unwrap();
+        server.drop_database(&database);
+        server.drop_database(&other);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_with_few_connections_gets_by_with_fewer_lanes() {
+    let database = server().create_database();
+    server().batch(
+        &database,
+        "CREATE TABLE t (n int); INSERT INTO t VALUES (1); CREATE TABLE old (n int) ENGINE = MyISAM;
+         CREATE VIEW v AS SELECT * FROM t",
+    );
+    let url = login("few", &database, "RELOAD", "SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE, LOCK TABLES");
+    server().batch("", &format!("ALTER USER few_{database}@'%' WITH MAX_USER_CONNECTIONS 4"));
+    let dump = crate::dump_support::dump(config(&url)).await;
+    assert_eq!((dump.rows_of("t").len(), dump.facts["connections"].as_str()), (1, "2"));
+    server().drop_database(&database);
+}

@@ -217,3 +217,42 @@ fn a_table_that_is_emptied_just_after_the_cut_is_not_read_as_empty_in_mariadb() 
 fn a_table_that_is_emptied_just_after_the_cut_is_not_read_as_empty_in_mysql() {
     never_falsely_empty(MysqlVersion::Mysql9_7);
 }
+
+/// A partition is dropped all the time, and another table says so before: as long as it says nothing, its rows are there.
+fn partitions_stay(version: MysqlVersion) {
+    let server = MysqlServer::shared(version);
+    let database = server.create_database();
+    server.batch(
+        &database,
+        "CREATE TABLE t (n int) PARTITION BY LIST (n) (PARTITION stays VALUES IN (0), PARTITION goes VALUES IN (1));
+         INSERT INTO t VALUES (0), (1); CREATE TABLE emptied (n int PRIMARY KEY)",
+    );
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        over_and_over(scope, &done, |_| {
+            server.batch(
+                &database,
+                "INSERT INTO emptied VALUES (1); ALTER TABLE t DROP PARTITION goes;
+                 ALTER TABLE t ADD PARTITION (PARTITION goes VALUES IN (1));
+                 BEGIN; INSERT INTO t VALUES (1); DELETE FROM emptied; COMMIT",
+            );
+            thread::sleep(std::time::Duration::from_millis(10));
+        });
+        let _ends = Ends(&done);
+        dumps(&server.url(&database), 40, CutMode::Open, |dump| {
+            let (rows, emptied) = (dump.rows_of("t"), dump.rows_of("emptied").len());
+            assert!(rows.len() == 2 || emptied == 1, "rows are missing: {rows:?}");
+        });
+    });
+    server.drop_database(&database);
+}
+
+#[test]
+fn a_partition_that_is_dropped_just_after_the_cut_is_still_read_in_mariadb() {
+    partitions_stay(MysqlVersion::Mariadb10_11);
+}
+
+#[test]
+fn a_partition_that_is_dropped_just_after_the_cut_is_still_read_in_mysql() {
+    partitions_stay(MysqlVersion::Mysql9_7);
+}

@@ -48,7 +48,9 @@ async fn everything_is_there(version: MysqlVersion) {
     assert_eq!((dump.rows_of("child"), dump.rows_of("old")), (vec!["x\t1".to_owned()], vec!["5".to_owned()]));
     let mysql = version.family() == MysqlFamily::Mysql;
     assert_eq!(form(&dump, "parent", "j"), if mysql { "text" } else { "bytes" });
-    assert_eq!(dump.facts["cut"], if mysql { "flush_tables" } else { "backup_stage" });
+    // A statement of another test may run for long.
+    let cuts: &[&str] = if mysql { &["flush_tables", "lock_tables"] } else { &["backup_stage"] };
+    assert!(cuts.contains(&dump.facts["cut"].as_str()), "{:?}", dump.facts);
     let child = dump.table("child");
     assert_eq!(child["foreign_keys"][0]["to_columns"][0], "id");
     assert!(!child["create"].as_str().unwrap().contains(&database));

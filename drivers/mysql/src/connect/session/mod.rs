@@ -60,6 +60,8 @@ pub(crate) struct Session {
     target: Target,
     limits: Limits,
     cancel: Option<Cancel>,
+    /// Its transaction is what it is there for: without it, it is given up.
+    keeps_transaction: bool,
     /// A statement is under way, or was when it was given up.
     busy: bool,
 }
@@ -95,6 +97,7 @@ impl Session {
             target: target.clone(),
             limits,
             cancel: None,
+            keeps_transaction: false,
             busy: false,
         };
         session.set_up().await?;
@@ -128,6 +131,12 @@ impl Session {
     /// From now on statements go on to their end, whatever becomes of the run: for a rollback.
     pub(crate) fn heed_nothing(&mut self) {
         self.cancel = None;
+    }
+
+    /// From now on no statement may be carried out but in the transaction that is open: if a server has ended it, as it
+    /// does to end a deadlock, the next one would see rows of another moment. It fails, and the session is given up.
+    pub(crate) fn keep_transaction(&mut self) {
+        self.keeps_transaction = true;
     }
 
     /// What kind of server it is.

@@ -5,6 +5,7 @@ use std::io;
 
 use dumprestore_driver::{Cancel, Error, Result};
 use mysql_async::Conn;
+use mysql_async::consts::StatusFlags;
 use mysql_async::prelude::Queryable as _;
 
 use super::super::fault;
@@ -38,6 +39,12 @@ impl Session {
             .with_hint("run it again")
     }
 
+    fn without_transaction(&self) -> Error {
+        Error::environment("the server has ended the transaction that shows the moment of the cut")
+            .with_context("database", &self.target)
+            .with_hint("it was rolled back, or something between us and the server changes sessions: run it again, at the server itself")
+    }
+
     /// What became of a statement, once nothing of it is under way any more.
     pub(super) async fn conclude(&mut self, ended: Result<Done, Trouble>, sql: &[u8]) -> Result<Done> {
         let cancelled = self.cancel.as_ref().map_or(Ok(()), Cancel::check);
@@ -45,11 +52,15 @@ impl Session {
         match ended {
             Ok(done) => {
                 self.busy = false;
+                if self.keeps_transaction && !done.in_transaction {
+                    self.conn = None;
+                    return Err(self.without_transaction());
+                }
                 Ok(done)
             }
             Err(Trouble::Refused(said)) => {
                 self.busy = false;
-                if ends_session(said.code) {
+                if ends_session(said.code) || self.keeps_transaction && ends_transaction(said.code) {
                     self.conn = None;
                 }
                 match cancelled {
@@ -95,9 +106,11 @@ pub(super) async fn ask(
         deal(&RawRow::new(&row)).map_err(Trouble::Ours)?;
     }
     let (affected, warnings) = (result.affected_rows(), result.warnings());
-    let done = Done { affected, warnings, info: result.info().into_owned() };
+    let info = result.info().into_owned();
     result.drop_result().await?;
-    Ok(done)
+    let status = conn.last_ok_packet().map(|last| last.status_flags());
+    let in_transaction = status.is_some_and(|status| status.contains(StatusFlags::SERVER_STATUS_IN_TRANS));
+    Ok(Done { affected, warnings, in_transaction, info })
 }
 
 /// Waits for a statement; if the run is cancelled meanwhile, has the server end it, and waits for what it says then.
@@ -117,6 +130,11 @@ pub(super) async fn unless_cancelled<T>(
     let _ = tokio::time::timeout(PATIENCE, kill(target, "QUERY", id)).await;
     let late = io::Error::new(io::ErrorKind::TimedOut, "the server goes on");
     tokio::time::timeout(PATIENCE, work).await.unwrap_or(Err(Trouble::Lost(late)))
+}
+
+/// Whether a server that says so may have rolled back all of the transaction.
+fn ends_transaction(code: u16) -> bool {
+    matches!(code, 1180 | 1205 | 1213 | 1402 | 1613 | 1614 | 3101)
 }
 
 /// Whether a server that says so has ended the session.

@@ -318,3 +318,33 @@ async fn a_statement_that_is_too_long_is_not_sent() {
     assert_eq!(error.hint(), Some("raise `max_allowed_packet` at the server"));
     session.run("SELECT 1").await.unwrap();
 }
+
+#[tokio::test]
+async fn nothing_is_read_once_the_transaction_that_is_to_be_kept_has_ended() {
+    for version in MysqlVersion::ALL {
+        let server = MysqlServer::shared(version);
+        let database = server.create_database();
+        server
+            .batch(&database, "CREATE TABLE t (n int); INSERT INTO t VALUES (1); CREATE VIEW v AS SELECT 1");
+        let mut session = session(server, &database).await;
+        session.run("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY").await.unwrap();
+        session.keep_transaction();
+        for statement in [
+            "SELECT n FROM t",
+            "SHOW CREATE TABLE t",
+            "SHOW CREATE VIEW v",
+            "SELECT count(*) FROM information_schema.columns",
+            "SET SESSION lock_wait_timeout = 7",
+            "EXPLAIN SELECT n FROM t",
+            "DO 0",
+        ] {
+            session.run(statement).await.unwrap_or_else(|error| panic!("{version:?} {statement}: {error:?}"));
+        }
+        session.run("SELECT no_such_column FROM t").await.unwrap_err();
+        assert!(!session.is_gone());
+        let error = session.run("ROLLBACK").await.unwrap_err();
+        assert!(error.to_string().contains("ended the transaction"), "{error}");
+        assert!(session.is_gone());
+        server.drop_database(&database);
+    }
+}
