@@ -9,7 +9,7 @@ use dumprestore_driver::{Cancel, Error, LedgerEntry, Part, PartName, Result};
 use super::choice::Choice;
 use super::defaults::lost_defaults;
 use super::piece::{Piece, ranges};
-use super::pin::{Pinned, lane};
+use super::pin::Pinned;
 use super::programs::Programs;
 use super::reading::Reading;
 use crate::archived::{
@@ -43,7 +43,7 @@ impl Listing {
         cancel: &Cancel,
     ) -> Result<Self> {
         // Not on a lane: in a transaction that only reads, MariaDB does not even show a view that calls `NEXTVAL`.
-        let mut apart = lane(setup, cancel).await?;
+        let mut apart = pinned.apart(setup, cancel).await?;
         let programs = Programs::read(setup, pinned, &mut apart).await?;
         apart.close().await;
         let mut lane = pinned.lanes.take().await?;
