@@ -17,6 +17,8 @@ mod archive;
 mod around;
 #[path = "restore/crashes.rs"]
 mod crashes;
+#[path = "restore/hostile.rs"]
+mod hostile;
 #[path = "restore/loading.rs"]
 mod loading;
 #[path = "restore/rights.rs"]

@@ -22,6 +22,15 @@ const EVENT: Shown = Shown {
 /// Those of the session's database, in the order in which those of one table fire. Without the right `TRIGGER` a server
 /// tells of none.
 pub(crate) async fn triggers(session: &mut Session, database: &str) -> Result<Vec<Trigger>> {
+    triggers_of(session, database, |_| true).await
+}
+
+/// The same of those tables that are meant: of others the server is not asked, and need not let us know.
+pub(crate) async fn triggers_of(
+    session: &mut Session,
+    database: &str,
+    is_meant: impl Fn(&str) -> bool,
+) -> Result<Vec<Trigger>> {
     let sql = format!(
         "SELECT trigger_name, event_object_table FROM information_schema.triggers WHERE {} \
          ORDER BY event_object_table, action_timing, event_manipulation, action_order, trigger_name",
@@ -31,7 +40,7 @@ pub(crate) async fn triggers(session: &mut Session, database: &str) -> Result<Ve
     for row in session.rows(&sql).await? {
         let (name, table) = (row.text(0)?.to_owned(), row.text(1)?.to_owned());
         // One that fires for several kinds of changes is listed for each.
-        if triggers.iter().any(|known| known.table == table && known.name == name) {
+        if !is_meant(&table) || triggers.iter().any(|known| known.table == table && known.name == name) {
             continue;
         }
         let (create, made) = shown(session, "TRIGGER", &name, &PROGRAM).await?;

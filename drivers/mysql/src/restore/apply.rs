@@ -4,11 +4,11 @@
 use dumprestore_driver::{Cancel, Error, LedgerEntry, Result};
 
 use super::head::{Changed, Kind};
+use super::keys;
 use super::programs::{Program, make_views};
 use super::server::Server;
 use super::state::{Grant, State, Whole};
 use super::swap::Patience;
-use super::{keys, live};
 use crate::archived::{RoutineKind, Trigger};
 use crate::catalog;
 use crate::connect::{Session, code};
@@ -27,12 +27,24 @@ pub(crate) struct Turn<'a> {
 impl Turn<'_> {
     /// Puts triggers on tables that were just swapped in: before anything else, for writers do not wait.
     pub(crate) async fn put_triggers(&self, session: &mut Session) -> Result<()> {
-        if self.to.triggers.is_empty() && self.from.triggers.is_empty() {
+        self.put_triggers_on(session, |_| true).await
+    }
+
+    /// The same for those tables that are meant. Others are not looked at: they may be locked.
+    pub(crate) async fn put_triggers_on(
+        &self,
+        session: &mut Session,
+        is_meant: impl Fn(&str) -> bool,
+    ) -> Result<()> {
+        let wanted = self.to.triggers.iter().filter(|trigger| is_meant(&trigger.table));
+        let wanted: Vec<Trigger> = wanted.cloned().collect();
+        if wanted.is_empty() {
             return Ok(());
         }
         session.run(format!("USE {}", quote::name(self.live))).await?;
-        let there = catalog::triggers(session, self.live).await?;
-        put_triggers(session, self.live, &there, &self.to.triggers).await
+        let is_wanted = |table: &str| wanted.iter().any(|trigger| trigger.table == table);
+        let there = catalog::triggers_of(session, self.live, is_wanted).await?;
+        put_triggers(session, self.live, &there, &wanted).await
     }
 
     /// The same for one table, on which nobody else writes.
@@ -134,7 +146,17 @@ impl Turn<'_> {
     }
 
     async fn put_views(&self, session: &mut Session) -> Result<Vec<LedgerEntry>> {
-        let there = live::views(session, self.live).await?;
+        if self.to.views.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Of others nothing need be known, nor may be, perhaps.
+        let mut there = Vec::new();
+        for relation in catalog::relations(session, self.live).await? {
+            let is_wanted = self.to.views.iter().any(|view| view.name == relation.name);
+            if is_wanted && relation.kind == catalog::Kind::View {
+                there.push(catalog::view(session, &relation.name).await?);
+            }
+        }
         let is_there = |view: &&crate::archived::View| {
             there.iter().any(|found| Program::from(found).is_same(&Program::from(*view)))
         };

@@ -4,16 +4,20 @@
 //! marker which those are (`swap.rs`). So commit and rollback begin by looking, and go on from wherever a crash has left
 //! them. Nothing that was there before goes until `finish`.
 
-use dumprestore_driver::{Error, OldState, Result};
+use std::collections::BTreeSet;
+
+use dumprestore_driver::{Error, LedgerEntry, OldState, Result};
 
 use super::apply::Turn;
 use super::entry::{Kept, Staged, Step};
 use super::live;
 use super::names::{DEFINITIONS, MARKER, Names};
-use super::server::{Server, identity};
+use super::programs::make_views;
+use super::server::{SHORT, Server, identity};
 use super::state::{State, Whole};
-use super::swap::{Swap, drop_views_in_the_way, strangers, tables};
+use super::swap::{Patience, Swap, drop_views_in_the_way, strangers, tables};
 use super::{Origin, Restore};
+use crate::archived::Trigger;
 use crate::catalog;
 use crate::config::Setup;
 use crate::connect::{Session, code};
@@ -21,6 +25,8 @@ use crate::quote;
 
 /// MySQL does not find the file of a table.
 const MISSING_TABLESPACE: u16 = 1812;
+/// How many seconds what is undone waits for another restore of the same database.
+const LONG: u32 = 30;
 
 impl Restore {
     /// The database that the tables come from.
@@ -45,6 +51,7 @@ impl Restore {
         }
         self.lanes.close().await;
         let mut session = self.changing().await?;
+        self.be_alone(SHORT).await?;
         if self.is_over(&mut session).await? {
             session.close().await;
             self.entry.step = Step::Committed;
@@ -81,21 +88,48 @@ impl Restore {
         let mut session = self.changing().await?;
         let outgoing = State::load(&mut session, &self.names.old).await?;
         let outgoing = outgoing.filter(|state| state.run == self.entry.run && state.complete);
-        if let Some(outgoing) = outgoing {
-            self.put_back(&mut session, &outgoing).await.map_err(|error| self.stuck(error))?;
+        match outgoing {
+            Some(outgoing) => {
+                self.be_alone(LONG).await?;
+                self.put_back(&mut session, outgoing).await.map_err(|error| self.stuck(error))?;
+            }
+            None => self.refuse_lost(&mut session).await?,
         }
-        drop_ours(&mut session, &self.names.old, &self.entry.run, &[]).await?;
+        self.drop_ours(&mut session, &self.names.old, &self.entry.run, &[]).await?;
         if self.entry.staged == Staged::Made {
             let staged = State::load(&mut session, &self.names.staging).await?;
             let known = staged.filter(|state| state.run == self.entry.run);
+            if known.is_some() {
+                // If it is dropped in part, what is left of it is not taken for more.
+                State::of_run(&self.entry.run).store(&mut session, &self.names.staging).await?;
+            }
             // What is not yet noted there was made by us as well: nobody else makes tables in a database of that name.
             let tables = tables(&mut session, &self.names.staging).await?;
             let all: Vec<String> = known.map(|_| tables.into_iter().collect()).unwrap_or_default();
-            drop_ours(&mut session, &self.names.staging, &self.entry.run, &all).await?;
+            self.drop_ours(&mut session, &self.names.staging, &self.entry.run, &all).await?;
         }
         session.close().await;
+        self.be_no_longer_alone().await;
         self.entry.step = Step::Planned;
         Ok(())
+    }
+
+    /// Once tables were swapped, only the database that the old ones went to knows what was there before.
+    async fn refuse_lost(&self, session: &mut Session) -> Result<()> {
+        let source = self.source();
+        let state = State::load(session, source).await?;
+        let was_ready = state.is_some_and(|state| state.complete && state.run == self.entry.run_of_staged());
+        if !was_ready || tables(session, source).await?.contains(MARKER) {
+            return Ok(());
+        }
+        Err(Error::stuck("tables were swapped, and those that were live before are gone")
+            .with_context("live", &self.names.live)
+            .with_context("missing", format!("{}.{MARKER}", self.names.old))
+            .with_hint(format!(
+                "somebody has dropped `{}`, or changed it: what is live is what was restored. If that is to stay, drop `{}`,                  which holds none of its tables, and run `dumprestore recover` again; else restore from an archive",
+                self.names.old.escape_debug(),
+                source.escape_debug()
+            )))
     }
 
     pub(super) async fn finish(&mut self, old: OldState) -> Result<Option<Kept>> {
@@ -103,18 +137,38 @@ impl Restore {
             return Err(Error::defect("a restore is finished that is not committed"));
         }
         let mut session = self.changing().await?;
+        let source = self.source().to_owned();
+        // While anything is not where it belongs, the old state may be needed.
+        refuse_strangers(&mut session, &source, &[]).await?;
         let kept = match old {
             OldState::Drop => {
-                drop_kept(&mut session, &self.names.old, &self.entry.run).await?;
+                drop_kept(&mut session, &self.server, &self.names.old, &self.entry.run).await?;
                 None
             }
             OldState::Keep => Some(self.entry.kept()),
         };
         // Its tables have gone to the live database: what is left is ours.
-        let source = self.source().to_owned();
-        drop_ours(&mut session, &source, self.entry.run_of_staged(), &[]).await?;
+        self.drop_ours(&mut session, &source, self.entry.run_of_staged(), &[]).await?;
         session.close().await;
+        self.be_no_longer_alone().await;
         Ok(kept)
+    }
+
+    /// Keeps other restores away, which would be undone with this one, or undo it. `patience` is in seconds.
+    async fn be_alone(&mut self, patience: u32) -> Result<()> {
+        if let Some(alone) = &mut self.alone
+            && alone.run("DO 1").await.is_ok()
+        {
+            return Ok(());
+        }
+        self.alone = Some(self.server.alone(patience).await?);
+        Ok(())
+    }
+
+    async fn be_no_longer_alone(&mut self) {
+        if let Some(alone) = self.alone.take() {
+            alone.close().await;
+        }
     }
 
     /// A session to change the live database from, once it is sure that it is the right server, and nobody of an earlier
@@ -123,7 +177,8 @@ impl Restore {
         let mut session = self.server.session().await?;
         self.entry.check_server(identity(&mut session).await.as_deref())?;
         if self.origin == Origin::Resumed || self.entry.step < Step::Committed {
-            self.server.end_left_sessions(&mut session).await?;
+            let ours = self.alone.as_ref().map_or(0, Session::id);
+            self.server.end_left_sessions(&mut session, ours).await?;
         }
         session.close().await;
         self.server.changing().await
@@ -180,18 +235,72 @@ impl Restore {
         let before = State::load(session, &self.names.old).await?;
         if let Some(before) = before.filter(|before| before.run == self.entry.run && before.complete) {
             // A crash came before the swap was whole, but perhaps after something of it was done.
-            self.put_back(session, &before).await?;
+            self.put_back(session, before).await?;
         }
-        let outgoing = live::outgoing(session, live, &self.entry.run, incoming).await?;
+        if !incoming.taken {
+            self.refuse_extras(session, incoming).await?;
+        }
+        self.take_staged(session, incoming).await?;
+        self.refuse_taken_names(session, incoming).await?;
+        self.refuse_changed_source(session, incoming).await?;
+        let mut outgoing = live::outgoing(session, live, &self.entry.run, incoming).await?;
+        self.leave_broken_views(session, incoming, &mut outgoing).await?;
         if incoming.live_triggers {
             let of_incoming = outgoing.triggers.iter().filter(|trigger| incoming.has_table(&trigger.table));
-            incoming.triggers = of_incoming.cloned().collect();
+            let of_incoming: Vec<Trigger> = of_incoming.cloned().collect();
+            incoming.triggers.retain(|own| !of_incoming.iter().any(|trigger| trigger.name == own.name));
+            incoming.triggers.extend(of_incoming);
         }
+        // Those of tables elsewhere are what they are by now, and not what they were when it was kept.
+        let tables: BTreeSet<String> = incoming.tables.iter().cloned().collect();
+        incoming.keys.retain(|key| key.database.is_none() && tables.contains(&key.table));
         self.add_outer_keys(incoming, &outgoing)?;
+        live::keep_grants(incoming, &outgoing);
         incoming.store(session, self.source()).await?;
         self.make_old(session).await?;
         outgoing.store(session, &self.names.old).await?;
         Ok(outgoing)
+    }
+
+    /// What is swapped in is all that is there, and all of that is there.
+    async fn refuse_changed_source(&self, session: &mut Session, incoming: &State) -> Result<()> {
+        let source = self.source();
+        refuse_strangers(session, source, &incoming.tables).await?;
+        let there = tables(session, source).await?;
+        match incoming.tables.iter().find(|table| !there.contains(*table)) {
+            None => Ok(()),
+            Some(missing) => Err(Error::environment("a table that is to be swapped in is gone")
+                .with_context("table", format!("{source}.{}", missing.escape_debug()))
+                .with_hint("somebody has dropped or renamed it: restore again")),
+        }
+    }
+
+    /// A view that does not work can't be made again once it is dropped. So it stays, but where its name is taken.
+    async fn leave_broken_views(
+        &self,
+        session: &mut Session,
+        incoming: &State,
+        outgoing: &mut State,
+    ) -> Result<()> {
+        if outgoing.views.is_empty() {
+            return Ok(());
+        }
+        session.run(format!("USE {}", quote::name(&self.names.live))).await?;
+        let mut working = Vec::with_capacity(outgoing.views.len());
+        for view in std::mem::take(&mut outgoing.views) {
+            let is_taken = incoming.has_table(&view.name)
+                || incoming.views.iter().any(|coming| coming.name == view.name);
+            if is_taken || !catalog::is_broken(session, &view.name).await? {
+                working.push(view);
+                continue;
+            }
+            self.tell(LedgerEntry::note(
+                format!("view {}", view.name),
+                "it is not in the archive, and stays: it does not work, and could not be made again",
+            ));
+        }
+        outgoing.views = working;
+        session.run("USE information_schema").await.map(drop)
     }
 
     /// Keys of tables elsewhere that lead to what is swapped out are to lead to what is swapped in.
@@ -225,23 +334,59 @@ impl Restore {
     }
 
     /// Has everything as it was. Nothing is changed that is as it was already.
-    async fn put_back(&self, session: &mut Session, outgoing: &State) -> Result<()> {
+    async fn put_back(&self, session: &mut Session, mut outgoing: State) -> Result<()> {
         let incoming = self.incoming(session).await?;
-        let turn = Turn { live: &self.names.live, aside: self.source(), from: &incoming, to: outgoing };
-        let swap = Swap { server: &self.server, turn, source: &self.names.old, aside: self.source() };
         if catalog::database(session, &self.names.live).await?.is_none() {
             // It was to be made, and was not.
             return Ok(());
         }
+        let moved = tables(session, &self.names.old).await?;
+        if !outgoing.returning {
+            if !moved.contains(MARKER) && !outgoing.tables.iter().any(|table| moved.contains(table)) {
+                return self.put_back_unswapped(session, &incoming, &outgoing).await;
+            }
+            // From here on where the tables are no longer tells what else was changed.
+            outgoing.returning = true;
+            outgoing.store(session, &self.names.old).await?;
+        }
+        let outgoing = &outgoing;
+        let turn = Turn { live: &self.names.live, aside: self.source(), from: &incoming, to: outgoing };
+        let swap = Swap { server: &self.server, turn, source: &self.names.old, aside: self.source() };
         if !tables(session, self.source()).await?.contains(MARKER) {
             drop_views_in_the_way(session, turn).await?;
         }
         swap.perform(session, None).await?;
         self.open_all(session, outgoing).await?;
         let told = turn.perform(session, &self.server, None).await?;
-        if let Some(entry) = told.into_iter().next() {
-            return Err(Error::environment(entry.why).with_context("what", entry.what));
+        told.into_iter().for_each(|entry| self.tell(entry));
+        self.drop_live_if_absent(session, outgoing).await
+    }
+
+    /// Before the swap only triggers are dropped, and views whose names tables are to have. All else is as it was, or was
+    /// changed by somebody since, and is theirs.
+    async fn put_back_unswapped(
+        &self,
+        session: &mut Session,
+        incoming: &State,
+        outgoing: &State,
+    ) -> Result<()> {
+        let turn = Turn { live: &self.names.live, aside: &self.names.old, from: outgoing, to: incoming };
+        let swap = Swap { server: &self.server, turn, source: self.source(), aside: &self.names.old };
+        self.open_all(session, outgoing).await?;
+        swap.keep_triggers(session).await?;
+        let there = catalog::names(session, &self.names.live).await?;
+        let missing = outgoing
+            .views
+            .iter()
+            .filter(|view| incoming.has_table(&view.name) && !there.contains(&view.name));
+        let (_, failed) = make_views(session, &self.names.live, missing, false).await?;
+        for (view, error) in failed {
+            self.tell(LedgerEntry::degrading(
+                format!("view {}", view.name),
+                format!("could not be made again: {error}"),
+            ));
         }
+        session.run("USE information_schema").await?;
         self.drop_live_if_absent(session, outgoing).await
     }
 
@@ -270,6 +415,16 @@ impl Restore {
             return Ok(());
         }
         session.run(format!("DROP DATABASE IF EXISTS {}", quote::name(live))).await.map(drop)
+    }
+
+    async fn drop_ours(
+        &self,
+        session: &mut Session,
+        database: &str,
+        run: &str,
+        known: &[String],
+    ) -> Result<()> {
+        drop_ours(session, &self.server, database, run, known).await
     }
 
     fn stuck(&self, error: Error) -> Error {
@@ -331,8 +486,9 @@ async fn is_nearly_empty(session: &mut Session, database: &str) -> Result<bool> 
 }
 
 /// Drops a database of ours that holds nothing but what is `known`. One that is not there is dropped.
-pub(super) async fn drop_ours(
+async fn drop_ours(
     session: &mut Session,
+    server: &Server,
     database: &str,
     run: &str,
     known: &[String],
@@ -341,6 +497,28 @@ pub(super) async fn drop_ours(
         return Ok(());
     }
     refuse_foreign(session, database, run).await?;
+    refuse_strangers(session, database, known).await?;
+    // What leads in from elsewhere must not be cut off unseen.
+    session.run("SET SESSION foreign_key_checks = 1").await?;
+    // Somebody may just read it: a dump of all databases, say.
+    let patience = Patience::new(server, None);
+    let dropped = loop {
+        match session.run(format!("DROP DATABASE IF EXISTS {}", quote::name(database))).await {
+            Ok(_) => break Ok(()),
+            Err(error) => match patience.wait(error).await {
+                Ok(()) => {}
+                Err(error) => break Err(error),
+            },
+        }
+    };
+    if !session.is_gone() {
+        session.run("SET SESSION foreign_key_checks = 0").await?;
+    }
+    dropped
+}
+
+/// Refuses to go on with a database of ours that holds anything but what is `known`.
+async fn refuse_strangers(session: &mut Session, database: &str, known: &[String]) -> Result<()> {
     let strangers = strangers(&tables(session, database).await?, known);
     if !strangers.is_empty() {
         return Err(Error::stuck("a database is not dropped, for it holds tables that should not be there")
@@ -350,18 +528,14 @@ pub(super) async fn drop_ours(
                 "see whether they are needed, and move or drop them; then run `dumprestore recover`",
             ));
     }
-    // What leads in from elsewhere must not be cut off unseen.
-    session.run("SET SESSION foreign_key_checks = 1").await?;
-    let dropped = session.run(format!("DROP DATABASE IF EXISTS {}", quote::name(database))).await;
-    session.run("SET SESSION foreign_key_checks = 0").await?;
-    dropped.map(drop)
+    Ok(())
 }
 
 /// Drops a database with the tables of an old state.
-async fn drop_kept(session: &mut Session, database: &str, run: &str) -> Result<()> {
+async fn drop_kept(session: &mut Session, server: &Server, database: &str, run: &str) -> Result<()> {
     let state = State::load(session, database).await?.filter(|state| state.run == run);
     let known = state.map(|state| state.tables).unwrap_or_default();
-    drop_ours(session, database, run, &known).await
+    drop_ours(session, server, database, run, &known).await
 }
 
 /// Drops what an earlier restore has kept, if it is still what was kept.
@@ -372,7 +546,7 @@ pub(super) async fn discard(setup: &Setup, kept: &Kept) -> Result<()> {
     let is_kept = State::load(&mut session, &kept.database).await?.is_some_and(|state| state.run == kept.run);
     // Where the marker is not, neither are the tables: it was put back.
     if is_kept && tables(&mut session, &kept.database).await?.contains(MARKER) {
-        drop_kept(&mut session, &kept.database, &kept.run).await?;
+        drop_kept(&mut session, &server, &kept.database, &kept.run).await?;
     }
     session.close().await;
     Ok(())

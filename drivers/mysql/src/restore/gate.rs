@@ -46,11 +46,11 @@ impl<'a> Gate<'a> {
         if to_have.is_empty() || to_have.len() > MOST || !is_behind(source) || !is_behind(turn.aside) {
             return Ok(None);
         }
-        let mut keeper = short(server).await?;
+        let mut keeper = server.holding().await?;
         keeper.run(format!("LOCK TABLES {} WRITE", quote::qualified(source, MARKER))).await?;
         let mut waiting = Vec::new();
         for table in to_have {
-            waiting.push((table, short(server).await?));
+            waiting.push((table, server.holding().await?));
         }
         Ok(Some(Self { server, turn, keeper, waiting }))
     }
@@ -79,12 +79,6 @@ impl<'a> Gate<'a> {
             tokio::join!(open, futures_util::future::join_all(making));
         opened.and(made.into_iter().collect())
     }
-}
-
-async fn short(server: &Server) -> Result<Session> {
-    let mut session = server.session().await?;
-    session.run("SET SESSION lock_wait_timeout = 2").await?;
-    Ok(session)
 }
 
 /// How many of these sessions wait for a lock.

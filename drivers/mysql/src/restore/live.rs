@@ -4,21 +4,9 @@ use dumprestore_driver::Result;
 
 use super::state::{State, Whole};
 use super::{apply, keys};
-use crate::archived::View;
 use crate::catalog::{self, Kind, Relation};
 use crate::connect::Session;
 use crate::quote;
-
-/// Views of the session's database.
-pub(crate) async fn views(session: &mut Session, database: &str) -> Result<Vec<View>> {
-    let mut views = Vec::new();
-    for relation in catalog::relations(session, database).await? {
-        if relation.kind == Kind::View {
-            views.push(catalog::view(session, &relation.name).await?);
-        }
-    }
-    Ok(views)
-}
 
 /// Tables and sequences.
 pub(crate) fn is_moved(relation: &Relation) -> bool {

@@ -6,6 +6,8 @@
 //! - Load: `rows.rs`. Who loads the last rows of a table makes its indexes.
 //! - Prepare (`prepare.rs`): foreign keys are verified, and views, triggers, routines and events made once, to see that they
 //!   can be made.
+//!   They stay in the staging database, which may be migrated then: commit takes it as it is by then (`take.rs`), unless
+//!   something is in the way (`extras.rs`).
 //! - Commit and rollback (`exchange.rs`): `state.rs` is what belongs to tables, noted before anything is changed; `swap.rs`
 //!   renames tables, and `apply.rs` has programs (`programs.rs`, `head.rs`) and foreign keys (`keys.rs`) follow them.
 
@@ -15,6 +17,7 @@ mod changes;
 mod choice;
 mod entry;
 mod exchange;
+mod extras;
 mod gate;
 mod head;
 mod keys;
@@ -29,6 +32,7 @@ mod staging;
 mod state;
 mod swap;
 mod tables;
+mod take;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +45,7 @@ use dumprestore_driver::{
 };
 
 use crate::config::Setup;
+use crate::connect::Session;
 
 pub(crate) use changes::changes;
 
@@ -68,6 +73,8 @@ pub(crate) struct Restore {
     lanes: Lanes,
     origin: Origin,
     cancel: Cancel,
+    /// Keeps other restores away from the live database, from before it is changed until that is over.
+    alone: Option<Session>,
     /// Not there after a crash, nor where nothing is loaded.
     archived: Option<Arc<dyn ArchivedNode>>,
     /// Read when the restore begins.
@@ -124,6 +131,7 @@ impl Restore {
             server,
             origin,
             cancel: cx.cancel,
+            alone: None,
             archived: None,
             choice: None,
             plans: Vec::new(),

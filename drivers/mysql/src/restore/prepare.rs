@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use dumprestore_driver::{Content, Error, Extras, LedgerEntry, Result};
+use dumprestore_driver::{Content, Error, LedgerEntry, Result};
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt};
 
@@ -12,7 +12,7 @@ use super::head::{self, Changed};
 use super::programs::{Program, make_views};
 use super::state::{Key, State, Whole};
 use super::tables::Plan;
-use super::{Restore, keys, swap};
+use super::{Restore, keys};
 use crate::archived::{CreateTable, ElementKind, Event, ForeignKey, Sql, View};
 use crate::catalog;
 use crate::config::Definers;
@@ -45,6 +45,21 @@ pub(super) async fn complete_table(lane: &mut Session, plan: &Plan) -> Result<()
     lane.run(format!("ANALYZE NO_WRITE_TO_BINLOG TABLE {name}")).await.map(drop)
 }
 
+/// Makes the foreign keys of a table, one table after the other: MariaDB 10.11 has been seen to crash where a table was
+/// made to refer to one that was being altered.
+async fn refer(lane: &mut Session, plan: &Plan) -> Result<()> {
+    if plan.references.is_empty() {
+        return Ok(());
+    }
+    let name = quote::name(&plan.name);
+    let alter = [format!("ALTER TABLE {name} ").as_bytes(), &plan.references.join(&b", "[..])].concat();
+    lane.run(&alter).await.map(drop).map_err(|error| {
+        Error::new(error.kind(), "can't make the foreign keys of a table")
+            .with_context("table", plan.name.escape_debug())
+            .with_source(error)
+    })
+}
+
 impl Restore {
     pub(super) async fn prepare(&mut self) -> Result<()> {
         if self.entry.step >= Step::Prepared {
@@ -64,7 +79,13 @@ impl Restore {
     async fn prepare_made(&self) -> Result<()> {
         let choice = self.choice()?;
         self.check_loaded(&choice)?;
+        let mut lane = self.lanes.take().await?;
+        for plan in &self.plans {
+            refer(&mut lane, plan).await?;
+        }
+        self.lanes.give_back(lane);
         self.verify_keys(&choice).await?;
+        self.verify_children(&choice).await?;
         let mut lane = self.lanes.take().await?;
         let mut state = State { complete: true, covers: choice.covers, ..State::of_run(&self.entry.run) };
         if choice.is_whole {
@@ -79,6 +100,7 @@ impl Restore {
         state.live_triggers = choice.live_triggers();
         self.try_programs(&mut lane, &choice, &mut state).await?;
         self.refuse_extras(&mut lane, &state).await?;
+        self.refuse_taken_names(&mut lane, &state).await?;
         state.store(&mut lane, &self.names.staging).await?;
         self.lanes.give_back(lane);
         // That was put on disk, and with it all that was loaded, if the server has run through.
@@ -216,21 +238,7 @@ impl Restore {
                 "it was to run once, and that is over: the server does not keep it",
             ));
         }
-        self.drop_tried(lane, state).await
-    }
-
-    /// Triggers would be in the way of the swap, and would run with what is left of the restore; so would events.
-    async fn drop_tried(&self, lane: &mut Session, state: &State) -> Result<()> {
-        let staging = &self.names.staging;
-        for trigger in &state.triggers {
-            Program::from(trigger).drop(lane, staging).await?;
-        }
-        for event in &state.events {
-            Program::from(event).drop(lane, staging).await?;
-        }
-        for view in &state.views {
-            Program::from(view).drop(lane, staging).await?;
-        }
+        // They stay, for who migrates them: see `take.rs`.
         Ok(())
     }
 
@@ -253,25 +261,10 @@ impl Restore {
         }
         Ok(names)
     }
-
-    async fn refuse_extras(&self, lane: &mut Session, state: &State) -> Result<()> {
-        if self.entry.extras != Extras::Fail || !state.covers.tables {
-            return Ok(());
-        }
-        let there = swap::tables(lane, &self.names.live).await?;
-        match there.into_iter().find(|table| !state.has_table(table)) {
-            None => Ok(()),
-            Some(extra) => Err(Error::environment("the database has tables that the archive does not have")
-                .with_context("table", extra.escape_debug())
-                .with_hint(
-                    "restore with `--extras remove` if they may go, or `--extras keep` if they may stay",
-                )),
-        }
-    }
 }
 
 /// An event as it is shown here, to run as it did when it was dumped.
-fn with_status_of(event: Event, archived: &[Event]) -> Result<Event> {
+pub(super) fn with_status_of(event: Event, archived: &[Event]) -> Result<Event> {
     let of_archived = archived.iter().find(|archived| archived.name == event.name);
     let Some(status) = of_archived.and_then(|archived| head::status(archived.create.as_bytes())) else {
         return Ok(event);

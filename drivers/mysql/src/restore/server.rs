@@ -3,7 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use dumprestore_driver::{Cancel, Error, Result};
+use dumprestore_driver::{Cancel, Error, ErrorKind, Result};
+use sha2::{Digest, Sha256};
 
 use super::names::Names;
 use crate::catalog::as_stored;
@@ -16,7 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long what is undone waits for a server that is not there: it may be starting again.
 const PATIENCE_AWAY: Duration = Duration::from_secs(60);
 /// How long a statement of the swap waits for a lock before it lets others go first, in seconds.
-const SHORT: u32 = 2;
+pub(crate) const SHORT: u32 = 2;
+/// After so many seconds without a statement the server ends a session that holds locks: what it belongs to was cut off.
+const IDLE: u32 = 30;
 
 /// Where a restore happens.
 #[derive(Debug, Clone)]
@@ -38,6 +41,40 @@ impl Server {
         Ok(session)
     }
 
+    /// A session that holds locks of tables for a moment, and waits for them as long. It is in a database of ours, so that it
+    /// is found after a crash.
+    pub(crate) async fn holding(&self) -> Result<Session> {
+        let mut session = self.session_in(Some(&self.names.old)).await?;
+        let limits = format!("SET SESSION lock_wait_timeout = {SHORT}, wait_timeout = {IDLE}");
+        session.run(limits).await?;
+        Ok(session)
+    }
+
+    /// A session that keeps away who else would restore the same database, until it ends. It is waited for so many seconds.
+    pub(crate) async fn alone(&self, patience: u32) -> Result<Session> {
+        let mut session = self.session().await?;
+        // So that it is found after a crash.
+        let entered = session.run(format!("USE {}", quote::name(&self.names.old))).await;
+        if session.is_gone() {
+            entered?;
+        }
+        let lock = quote::literal(&lock_of_live(&self.names.live));
+        let held = session.rows(format!("SELECT GET_LOCK({lock}, {patience})")).await?;
+        if held.first().and_then(|row| row.bytes(0)) == Some(b"1") {
+            return Ok(session);
+        }
+        let who = format!(
+            "SELECT CONCAT(user, '@', host, ', connection ', id) FROM information_schema.processlist \
+             WHERE id = IS_USED_LOCK({lock})"
+        );
+        let rows = session.rows(who).await?;
+        let who = rows.first().map_or(Ok("a session that the login may not see"), |row| row.text(0))?;
+        Err(Error::new(ErrorKind::Locked, "another restore of the same database is under way")
+            .with_context("database", &self.names.live)
+            .with_context("by", who)
+            .with_hint("wait until it is over; if it was cut off, `dumprestore recover` where it was begun"))
+    }
+
     /// A session to change the live database from. There is only one at a time, and after a crash it is found.
     pub(crate) async fn changing(&self) -> Result<Session> {
         let mut session = self.session().await?;
@@ -52,14 +89,15 @@ impl Server {
             .with_hint("wait until it has ended, or end it with `KILL`"))
     }
 
-    /// Ends what a killed process has left running: it would go on making what is being removed, and hold its locks.
+    /// Ends what a killed process has left running, but for a session that is `ours`: it would go on making what is being removed, and hold its locks.
     ///
     /// # Errors
     /// If such a session stays: nothing that is found at the server would be the last word.
-    pub(crate) async fn end_left_sessions(&self, by: &mut Session) -> Result<()> {
+    pub(crate) async fn end_left_sessions(&self, by: &mut Session, ours: u64) -> Result<()> {
         let begun = tokio::time::Instant::now();
         loop {
-            let left = self.left_sessions(by).await?;
+            let mut left = self.left_sessions(by).await?;
+            left.retain(|id| *id != ours);
             if left.is_empty() {
                 return Ok(());
             }
@@ -111,6 +149,12 @@ impl Server {
     }
 }
 
+/// The lock that a restore of a database holds, whoever makes it. Names of locks are for the whole server.
+fn lock_of_live(live: &str) -> String {
+    let digest = Sha256::digest(live.to_lowercase());
+    format!("dumprestore_live_{}", hex::encode(digest.get(..16).unwrap_or_default()))
+}
+
 /// It is going down, or not yet up.
 fn is_starting(code: u16) -> bool {
     matches!(code, 1053 | 1077 | 1079 | 1152 | 1158..=1161)
@@ -149,10 +193,12 @@ async fn set_up(session: &mut Session) -> Result<()> {
 /// What tells one server from all others, if it can tell: nodes of one cluster share it.
 pub(crate) async fn identity(session: &mut Session) -> Option<String> {
     let asked = match session.server().is_mariadb() {
-        true => ["SHOW GLOBAL STATUS LIKE 'wsrep_cluster_state_uuid'", "SELECT 'server', @@server_uid"],
-        false => ["SHOW GLOBAL STATUS LIKE 'wsrep_cluster_state_uuid'", "SELECT 'server', @@server_uuid"],
+        true => "SELECT 'server', @@server_uid",
+        false => "SELECT 'server', @@server_uuid",
     };
-    for asked in asked {
+    // MariaDB has had an id that is its own only since 10.5.26, 10.6.19 and 10.11.9.
+    let by_place = "SELECT 'server', CONCAT_WS(' ', @@server_id, @@hostname, @@port, @@datadir)";
+    for asked in ["SHOW GLOBAL STATUS LIKE 'wsrep_cluster_state_uuid'", asked, by_place] {
         let rows = session.rows(asked).await.unwrap_or_default();
         let told = rows.first().and_then(|row| row.text(1).ok()).filter(|told| !told.is_empty());
         if let Some(told) = told {

@@ -43,6 +43,12 @@ pub(crate) struct State {
     pub(crate) run: String,
     /// Whether it is known in full: a swap needs that.
     pub(crate) complete: bool,
+    /// What was changed in its database since it was prepared is in it.
+    #[serde(default)]
+    pub(crate) taken: bool,
+    /// What is live is just changed back into it: so it may be any mix, wherever the tables are.
+    #[serde(default)]
+    pub(crate) returning: bool,
     pub(crate) database: Whole,
     pub(crate) covers: Covers,
     /// The tables get the triggers that those have whose place they take.

@@ -13,7 +13,7 @@ use super::apply::Turn;
 use super::gate::Gate;
 use super::names::{DEFINITIONS, MARKER};
 use super::programs::Program;
-use super::server::Server;
+use super::server::{SHORT, Server};
 use crate::archived::Trigger;
 use crate::connect::{Session, code};
 use crate::quote;
@@ -135,18 +135,41 @@ impl Swap<'_> {
             }
             false => self.swap_with_triggers(session, &renames, &moved, &triggers).await,
         };
-        if let Err(error) = &swapped
-            && !triggers.is_empty()
-            && code(error).is_some()
-        {
-            // They were dropped, perhaps, and their tables are live still.
-            let back = Turn { from: self.turn.to, to: self.turn.from, ..self.turn };
-            let patience = Patience::new(self.server, None);
-            while let Err(failed) = back.put_triggers(session).await {
-                patience.wait(failed).await.map_err(|failed| self.without_triggers(failed))?;
-            }
+        if swapped.is_err() && !triggers.is_empty() && !session.is_gone() {
+            // They were dropped, perhaps, and their tables may be live still.
+            self.keep_triggers(session).await.map_err(|failed| self.without_triggers(failed))?;
         }
         swapped
+    }
+
+    /// Has each table that was not swapped have the triggers that it had. One that others hold keeps none waiting.
+    pub(crate) async fn keep_triggers(&self, session: &mut Session) -> Result<()> {
+        let back = Turn { from: self.turn.to, to: self.turn.from, ..self.turn };
+        let patience = Patience::new(self.server, None);
+        // At first no table is waited for, so that all others have theirs at once.
+        let wait = if session.server().is_mariadb_since(10, 3, 0) { 0 } else { 1 };
+        session.run(format!("SET SESSION lock_wait_timeout = {wait}")).await?;
+        loop {
+            let there = self.look(session).await?;
+            let mut tables: Vec<&str> =
+                self.turn.from.triggers.iter().map(|trigger| trigger.table.as_str()).collect();
+            tables.sort_unstable();
+            tables.dedup();
+            tables.retain(|table| there.live.contains(*table) && !there.aside.contains(*table));
+            let mut failed: Option<Error> = None;
+            for table in tables {
+                if let Err(error) = back.put_triggers_on(session, |meant| meant == table).await {
+                    // What is busy is tried again, before something else is given up for good.
+                    let is_known = failed.as_ref().is_some_and(is_busy);
+                    failed = if is_known { failed } else { Some(error) };
+                }
+            }
+            session.run(format!("SET SESSION lock_wait_timeout = {SHORT}")).await?;
+            match failed {
+                None => return Ok(()),
+                Some(error) => patience.wait(error).await?,
+            }
+        }
     }
 
     /// What is still to be renamed, in an order in which no name is taken.
@@ -206,7 +229,8 @@ impl Swap<'_> {
         for row in session.rows(asked).await? {
             if tables.contains(&row.text(1)?) {
                 let name = row.text(0)?;
-                if !self.turn.from.triggers.iter().any(|known| known.name == name) {
+                let Turn { from, to, .. } = self.turn;
+                if !from.triggers.iter().chain(&to.triggers).any(|known| known.name == name) {
                     return Err(Error::environment(
                         "a trigger was made on a table while it was being swapped out",
                     )
@@ -237,17 +261,15 @@ impl Swap<'_> {
             .iter()
             .map(|((database, table), _)| format!("{} WRITE", quote::qualified(database, table)))
             .collect();
-        match session.run(format!("LOCK TABLES {}", tables.join(", "))).await {
-            Err(error) if code(&error).is_some_and(|code| DENIED.contains(&code)) => {
-                self.drop_triggers(session, triggers).await?;
-                return rename(session, renames).await;
-            }
-            other => other.map(drop)?,
-        }
+        session.run(format!("LOCK TABLES {}", tables.join(", "))).await.map_err(may_not_lock)?;
         let swapped = async {
             self.drop_triggers(session, triggers).await?;
             rename(session, renames).await?;
-            self.turn.put_triggers(session).await
+            // Other tables are not locked, and so not to be looked at.
+            let is_in = |table: &str| {
+                renames.iter().any(|(_, (database, named))| database == self.turn.live && named == table)
+            };
+            self.turn.put_triggers_on(session, is_in).await
         };
         let swapped = swapped.await;
         let unlocked = session.run("UNLOCK TABLES").await.map(drop);
@@ -263,18 +285,10 @@ impl Swap<'_> {
         moved: &[&str],
         triggers: &[String],
     ) -> Result<()> {
-        let mut holder = self.server.session().await?;
-        holder.run("SET SESSION lock_wait_timeout = 2").await?;
+        let mut holder = self.server.holding().await?;
         let tables: Vec<String> =
             moved.iter().map(|table| format!("{} WRITE", quote::qualified(self.turn.live, table))).collect();
-        match holder.run(format!("LOCK TABLES {}", tables.join(", "))).await {
-            Err(error) if code(&error).is_some_and(|code| DENIED.contains(&code)) => {
-                holder.close().await;
-                self.drop_triggers(session, triggers).await?;
-                return rename(session, renames).await;
-            }
-            other => other.map(drop)?,
-        }
+        holder.run(format!("LOCK TABLES {}", tables.join(", "))).await.map_err(may_not_lock)?;
         let gate = Gate::shut(self.server, self.turn, self.source, moved).await?;
         self.drop_triggers(&mut holder, triggers).await?;
         let id = session.id();
@@ -294,6 +308,18 @@ impl Swap<'_> {
             }
         });
         swapped.and(passed)
+    }
+}
+
+/// Without locks there would be rows that no trigger has seen.
+fn may_not_lock(error: Error) -> Error {
+    match code(&error) {
+        Some(number) if DENIED.contains(&number) => Error::environment(
+            "the login may not lock tables, which it must while their triggers change places",
+        )
+        .with_hint("grant it `LOCK TABLES` on the database, and on those that the restore makes beside it")
+        .with_source(error),
+        _ => error,
     }
 }
 
