@@ -55,8 +55,11 @@ async fn enter_in_time(
     };
     match Conn::new(options.clone().ssl_opts(tls)).await {
         Ok(conn) => Ok(Entered { conn, encrypted: true }),
-        // As the client programs: it is used where it can be had.
-        Err(error) if target.protection.mode == Mode::Preferred && !is_refusal(&error) => {
+        // As the client programs: where the server offers it, whoever is between must not be able to keep us from it by
+        // spoiling it.
+        Err(mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer))
+            if target.protection.mode == Mode::Preferred =>
+        {
             let conn = Conn::new(options).await.map_err(|error| fault::of_login(error, target))?;
             Ok(Entered { conn, encrypted: false })
         }
@@ -67,11 +70,6 @@ async fn enter_in_time(
         .with_hint("give the server a certificate and a key, or use another `ssl-mode`")),
         Err(error) => Err(fault::of_login(error, target)),
     }
-}
-
-/// Whether the server has understood, and said no.
-fn is_refusal(error: &mysql_async::Error) -> bool {
-    matches!(error, mysql_async::Error::Server(_))
 }
 
 fn options(target: &Target, database: Option<&str>, purpose: &str, offers: &Offers) -> Result<OptsBuilder> {

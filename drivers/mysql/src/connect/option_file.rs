@@ -15,7 +15,8 @@ const GROUPS: [&str; 4] = ["client", "client-server", "client-mariadb", "dumpres
 /// Files may include files. The programs end at the same depth.
 const DEEPEST: u32 = 10;
 /// What those programs would heed, and would be less safe if it were passed over.
-const REFUSED: [&str; 3] = ["ssl-crl", "ssl-crlpath", "ssl-capath"];
+const REFUSED: [&str; 7] =
+    ["ssl-crl", "ssl-crlpath", "ssl-capath", "ssl-fp", "ssl-fplist", "tls-fp", "tls-fplist"];
 
 /// What option files say of a connection.
 #[derive(Debug, Default)]

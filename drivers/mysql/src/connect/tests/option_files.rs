@@ -114,9 +114,11 @@ fn what_only_other_programs_know_is_passed_over() {
     );
     assert_eq!(target.connect_timeout, Some(std::time::Duration::from_secs(3)));
     let folder = TempDir::new().unwrap();
-    write(&folder.path().join("my.cnf"), "[client]\nssl-crl = /x\n");
-    let error = read(Some("mysql://u@h/d"), &folder.path().join("my.cnf"), None).unwrap_err();
-    assert!(error.to_string().contains("option: ssl-crl"), "{error}");
+    for option in ["ssl-crl", "ssl-fp", "tls-fp"] {
+        write(&folder.path().join("my.cnf"), &format!("[client]\n{option} = x\n"));
+        let error = read(Some("mysql://u@h/d"), &folder.path().join("my.cnf"), None).unwrap_err();
+        assert!(error.to_string().contains(&format!("option: {option}")), "{error}");
+    }
 }
 
 /// What MariaDB's own program makes of the file.
