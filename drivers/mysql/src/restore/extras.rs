@@ -70,7 +70,9 @@ async fn extras(session: &mut Session, live: &str, state: &State) -> Result<Vec<
         for relation in catalog::relations(session, live).await? {
             let name = &relation.name;
             let is_view = relation.kind == Kind::View;
-            if !state.has_table(name) && !(is_view && state.views.iter().any(|view| view.name == *name)) {
+            let is_known =
+                state.has_table(name) || is_view && state.views.iter().any(|view| view.name == *name);
+            if !is_known {
                 found.push(format!("{} {name}", if is_view { "view" } else { "table" }));
             }
         }

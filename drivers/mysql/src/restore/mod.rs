@@ -24,6 +24,7 @@ mod keys;
 mod live;
 mod names;
 mod needs;
+mod ours;
 mod prepare;
 mod programs;
 mod rows;
@@ -193,5 +194,5 @@ fn server_of(setup: &Setup, live: &str, run: &str) -> Server {
 
 /// Drops what an earlier restore has kept. Twice is once.
 pub(crate) async fn discard(setup: &Setup, kept: &Token) -> Result<()> {
-    exchange::discard(setup, &Kept::parse(kept)?).await
+    ours::discard(setup, &Kept::parse(kept)?).await
 }

@@ -384,3 +384,35 @@ async fn what_is_not_to_go_is_looked_for_until_the_last_moment() {
         assert!(database.beside().is_empty());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn triggers_are_not_dropped_by_who_may_not_lock_their_tables() {
+    for version in BOTH {
+        let database = Database::of(MysqlServer::shared(version));
+        database.seed(Seed::Ordinary);
+        let archive = Archive::of(config(&database.root_url())).await;
+        database.mutate();
+        let before = database.fingerprint();
+        let user = format!("open_{}", run().replace('-', "_"));
+        let rights = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, TRIGGER, REFERENCES, CREATE VIEW, SHOW VIEW, CREATE ROUTINE, ALTER ROUTINE, EXECUTE, EVENT";
+        let more = match version {
+            MysqlVersion::Mysql9_7 => "SET_ANY_DEFINER, SYSTEM_USER, ALLOW_NONEXISTENT_DEFINER",
+            _ => "SET USER",
+        };
+        database.server.batch(
+            "",
+            &format!(
+                "CREATE USER {user}@'127.0.0.1' IDENTIFIED BY 'x'; GRANT {rights} ON *.* TO {user}@'127.0.0.1';
+                 GRANT {more} ON *.* TO {user}@'127.0.0.1'"
+            ),
+        );
+        let driver = driver(config(&database.url(&user, "x"))).unwrap();
+        let mut staging = prepared(&*driver, &archive, StageContext::new(run())).await.unwrap();
+        let error = staging.commit().await.unwrap_err();
+        assert!(error.hint().is_some_and(|hint| hint.contains("LOCK TABLES")), "{error:?}");
+        assert_eq!(database.fingerprint(), before);
+        staging.rollback().await.unwrap();
+        assert_eq!(database.fingerprint(), before);
+        assert!(database.beside().is_empty());
+    }
+}
