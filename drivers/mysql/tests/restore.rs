@@ -21,6 +21,8 @@ mod crashes;
 mod hostile;
 #[path = "restore/loading.rs"]
 mod loading;
+#[path = "restore/partial.rs"]
+mod partial;
 #[path = "restore/rights.rs"]
 mod rights;
 #[path = "restore/servers.rs"]

@@ -57,6 +57,10 @@ pub(super) fn welcome(server: &Server, limits: Limits) -> Vec<String> {
         // A table without a primary key stays one.
         statements.push("SET SESSION sql_generate_invisible_primary_key = OFF".to_owned());
     }
+    if server.is_mysql_since(8, 4, 0) {
+        // A foreign key to columns that are not unique, from times when that was allowed, stays one.
+        statements.push("SET SESSION restrict_fk_on_non_standard_key = OFF".to_owned());
+    }
     if server.is_mariadb_since(10, 3, 0) {
         statements.push("SET SESSION idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0, idle_write_transaction_timeout = 0".to_owned());
     }

@@ -1,25 +1,33 @@
 //! The place that is loaded into: a database beside the live one, and its tables.
 
+mod children;
+mod column_type;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use dumprestore_driver::{Content, Error, Result};
+use dumprestore_driver::{Content, Error, LedgerEntry, Result};
 
 use super::Restore;
+use super::apply;
+use super::changes::{hidden_keys, listed};
 use super::choice::Choice;
 use super::entry::{Staged, Step};
 use super::exchange::refuse_foreign;
 use super::head::{self, Changed, Kind};
 use super::names::MARKER;
+use super::programs::Program;
 use super::rows::Way;
 use super::state::State;
 use super::swap;
 use super::tables::{Around, Plan};
-use crate::archived::{Contents, Sequence, read_contents};
+use crate::archived::{Contents, CreateTable, Routine, Sequence, Table, read_contents};
 use crate::catalog;
 use crate::connect::{Session, code};
 use crate::quote;
+
+use column_type::{ColumnType, column_types};
 
 const DATABASE_EXISTS: u16 = 1007;
 
@@ -36,6 +44,10 @@ impl Restore {
         self.entry.check_server(super::server::identity(&mut session).await.as_deref())?;
         let mut choice = Choice::new(contents, &self.entry.selection, self.entry.extras)?;
         let origin = take_live_definitions(&mut session, &self.names.live, &mut choice).await?;
+        let is_replaced =
+            |name: &str| choice.covers.tables || choice.tables().iter().any(|table| table == name);
+        hidden_keys(&mut session, &self.names.live, is_replaced).await?;
+        self.tell_of_grants(&mut session, &choice).await?;
         let sequences = swap::tables(&mut session, &self.names.live).await?;
         self.plans = plans(&choice, &self.names.live, &origin, sequences)?;
         self.parts = choice.parts();
@@ -92,6 +104,37 @@ impl Restore {
                 }
                 .with_source(error)
             })?;
+        }
+        Ok(())
+    }
+
+    /// MySQL drops a routine to replace it, and with it what was granted on it: nobody can grant again what can't be read.
+    async fn tell_of_grants(&self, session: &mut Session, choice: &Choice) -> Result<()> {
+        let live = &self.names.live;
+        let archived = &choice.contents.routines;
+        if session.server().is_mariadb()
+            || archived.is_empty()
+            || catalog::database(session, live).await?.is_none()
+            || apply::grants(session, live).await?.is_some()
+        {
+            return Ok(());
+        }
+        session.run(format!("USE {}", quote::name(live))).await?;
+        let there = catalog::routines(session, live).await?;
+        session.run("USE information_schema").await?;
+        let is_replaced = |found: &&Routine| {
+            let found = Program::from(*found);
+            let of_archive = archived.iter().map(Program::from).find(|other| other.is_named_as(&found));
+            of_archive.is_some_and(|other| !other.is_same(&found))
+        };
+        let lost: Vec<String> =
+            there.iter().filter(is_replaced).map(|routine| routine.name.clone()).collect();
+        if !lost.is_empty() {
+            self.tell(LedgerEntry::degrading(
+                format!("rights on procedures and functions {}", listed(&lost)),
+                "they are replaced, and what was granted on each by itself is lost: the login may not read it; grant it \
+                 `SELECT` on `mysql.procs_priv`",
+            ));
         }
         Ok(())
     }
@@ -178,6 +221,7 @@ pub(super) async fn take_live_definitions(
     session.run(format!("USE {}", quote::name(live))).await?;
     let relations = catalog::relations(session, live).await?;
     let columns = catalog::columns(session, live).await?;
+    let mut keys = catalog::foreign_keys(session, live).await?;
     for table in &mut choice.contents.tables {
         let missing = |what: &str| {
             Error::config(format!("{what} that the archive has data for is not there"))
@@ -200,12 +244,45 @@ pub(super) async fn take_live_definitions(
         {
             return Err(missing("a column").with_context("column", column.name.escape_debug()));
         }
-        table.create = catalog::create_table(session, &table.name).await?;
+        let create = catalog::create_table(session, &table.name).await?;
+        check_columns(table, told, create.as_bytes())
+            .map_err(|error| error.with_context("table", table.name.escape_debug()))?;
+        table.create = create;
         table.engine = there.engine.clone().unwrap_or_default();
-        table.foreign_keys.clear();
+        // What is live says as well what rows are to lead to.
+        table.foreign_keys = keys.remove(&table.name).unwrap_or_default();
     }
     session.run("USE information_schema").await?;
     Ok(live.to_owned())
+}
+
+/// Refuses columns that would change values of the archive: a server does so without an error.
+fn check_columns(table: &Table, told: usize, live: &[u8]) -> Result<()> {
+    let (dumped, live) = (CreateTable::parse(table.create.as_bytes())?, CreateTable::parse(live)?);
+    let (dumped, live) = (column_types(&dumped), column_types(&live));
+    for column in table.columns.iter().take(told) {
+        let of = |types: &[(&[u8], ColumnType)]| {
+            types.iter().find(|(name, _)| *name == column.name.as_bytes()).map(|(_, found)| found.clone())
+        };
+        // Names of columns are compared without regard to case.
+        let live = of(&live).or_else(|| {
+            let is_named =
+                |name: &[u8]| String::from_utf8_lossy(name).to_lowercase() == column.name.to_lowercase();
+            live.iter().find(|(name, _)| is_named(name)).map(|(_, found)| found.clone())
+        });
+        let (Some(dumped), Some(live)) = (of(&dumped), live) else {
+            return Err(Error::archive("a column that the archive has data for is in no definition")
+                .with_context("column", column.name.escape_debug()));
+        };
+        if !dumped.fits(&live) {
+            return Err(Error::config("a column is another one than the archive has data for, and would change them")
+                .with_context("column", column.name.escape_debug())
+                .with_context("archived", dumped)
+                .with_context("live", live)
+                .with_hint("restore the table with its schema, or give the column the type that it had, and change it after"));
+        }
+    }
+    Ok(())
 }
 
 /// How each table is made.

@@ -1,5 +1,7 @@
 //! What a restore would change, and what is in its way.
 
+mod hidden_keys;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -8,6 +10,7 @@ use dumprestore_driver::{ArchivedNode, Changes, Content, Error, Extras, Result, 
 use super::begin::take_live_definitions;
 use super::choice::Choice;
 use super::exchange::refuse_foreign;
+use super::names::as_server_has;
 use super::needs;
 use super::rows::Way;
 use super::{keys, server_of, swap};
@@ -16,6 +19,8 @@ use crate::catalog::{self, Kind};
 use crate::config::Setup;
 use crate::connect::Session;
 use crate::quote;
+
+pub(super) use hidden_keys::{Hidden, hidden_keys};
 
 /// From so many bytes on it is worth a look whether there is room for them.
 const MUCH: u64 = 1 << 30;
@@ -26,10 +31,11 @@ pub(crate) async fn changes(
     archived: Arc<dyn ArchivedNode>,
     cx: &StageContext,
 ) -> Result<Changes> {
-    let server = server_of(setup, &setup.target.database, &cx.run);
     let contents = read_contents(archived).await?;
     let mut choice = Choice::new(contents, &cx.selection, cx.extras)?;
-    let mut session = server.session().await?;
+    let mut session = server_of(setup, &setup.target.database, &cx.run).session().await?;
+    let live = as_server_has(&mut session, &setup.target.database).await?;
+    let server = server_of(setup, &live, &cx.run);
     let origin = (choice.contents.origin.clone(), choice.contents.held);
     take_live_definitions(&mut session, &server.names.live, &mut choice).await?;
     needs::check(&mut session, setup, &server.names, &choice).await?;
@@ -82,19 +88,20 @@ impl Plan<'_> {
             .iter()
             .filter(|relation| relation.kind != Kind::View && !all.contains(&relation.name))
             .collect();
-        let is_meant = self.choice.is_whole && self.choice.contents.held.all_tables;
-        if is_meant && extras == Extras::Fail && !extra.is_empty() {
-            let names: Vec<&str> = extra.iter().take(10).map(|relation| relation.name.as_str()).collect();
-            return Err(Error::environment("the database has tables that the archive does not have")
-                .with_context("tables", names.join(", "))
+        let others = self.other_extras(session, &relations).await?;
+        let goes: Vec<String> = match self.choice.covers.tables {
+            true => extra.iter().map(|relation| relation.name.clone()).chain(others).collect(),
+            false => others,
+        };
+        if extras == Extras::Fail && !goes.is_empty() {
+            return Err(Error::environment("the database has what the archive does not have")
+                .with_context("extras", listed(&goes))
                 .with_hint(
                     "restore with `--extras remove` if they may go, or `--extras keep` if they may stay",
                 ));
         }
-        if self.choice.covers.tables {
-            for relation in &extra {
-                self.changes.count_removed(|| relation.name.clone());
-            }
+        for name in goes {
+            self.changes.count_removed(|| name);
         }
         let replaced: Vec<String> = relations
             .iter()
@@ -103,6 +110,42 @@ impl Plan<'_> {
             .map(|relation| relation.name.clone())
             .collect();
         self.note_outer_keys(session, &replaced, &all).await
+    }
+
+    /// Views, procedures, functions and events that would go. Where all tables go, views are counted as tables are.
+    async fn other_extras(
+        &self,
+        session: &mut Session,
+        relations: &[catalog::Relation],
+    ) -> Result<Vec<String>> {
+        let (covers, contents) = (self.choice.covers, &self.choice.contents);
+        let mut found = Vec::new();
+        if covers.tables {
+            let views = relations.iter().filter(|relation| relation.kind == Kind::View);
+            let extra =
+                views.filter(|relation| !contents.views.iter().any(|view| view.name == relation.name));
+            let tables = self.choice.tables();
+            let extra = extra.filter(|relation| !tables.contains(&relation.name));
+            found.extend(extra.map(|relation| format!("view {}", relation.name)));
+        }
+        if covers.routines {
+            for (kind, name) in catalog::routine_names(session, self.live).await? {
+                let is_archived = |routine: &crate::archived::Routine| {
+                    routine.kind.keyword() == kind && routine.name.to_lowercase() == name.to_lowercase()
+                };
+                if !contents.routines.iter().any(is_archived) {
+                    found.push(format!("{} {name}", kind.to_lowercase()));
+                }
+            }
+        }
+        if covers.events {
+            for name in catalog::event_names(session, self.live).await? {
+                if !contents.events.iter().any(|event| event.name.to_lowercase() == name.to_lowercase()) {
+                    found.push(format!("event {name}"));
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Foreign keys of tables that are not swapped.
@@ -114,6 +157,14 @@ impl Plan<'_> {
     ) -> Result<()> {
         if replaced.is_empty() {
             return Ok(());
+        }
+        let is_replaced = |name: &str| replaced.iter().any(|table| table == name);
+        if hidden_keys(session, self.live, is_replaced).await? == Hidden::Unknown {
+            self.note(
+                "the login is not shown foreign keys of other databases: if some lead to these tables, they lead to the old ones \
+                 after the swap, so that the old ones can't be dropped, and rows are refused; `GRANT REFERENCES ON *.*` or \
+                 `GRANT PROCESS ON *.*` lets it look",
+            );
         }
         session.run(format!("USE {}", quote::name(self.live))).await?;
         let crossing = keys::crossing(session, self.live, replaced).await?;

@@ -2,8 +2,9 @@
 
 use dumprestore_driver::Result;
 
-use super::state::{State, Whole};
+use super::state::{Grant, State, Whole};
 use super::{apply, keys};
+use crate::archived::Routine;
 use crate::catalog::{self, Kind, Relation};
 use crate::connect::Session;
 use crate::quote;
@@ -44,14 +45,14 @@ pub(crate) async fn outgoing(
     if incoming.covers.routines || !incoming.routines.is_empty() {
         let mut routines = catalog::routines(session, live).await?;
         routines.retain(|routine| {
-            let found = |other: &crate::archived::Routine| {
+            let found = |other: &Routine| {
                 other.kind == routine.kind && other.name.to_lowercase() == routine.name.to_lowercase()
             };
             incoming.covers.routines || incoming.routines.iter().any(found)
         });
         state.routines = routines;
         state.grants = apply::grants(session, live).await?.unwrap_or_default();
-        state.grants.retain(|grant| state.routines.iter().any(|routine| routine.name == grant.routine));
+        state.grants.retain(|grant| state.routines.iter().any(|routine| is_of(grant, routine)));
     }
     if incoming.covers.events || !incoming.events.is_empty() {
         let mut events = catalog::events(session, live).await?;
@@ -64,4 +65,18 @@ pub(crate) async fn outgoing(
     state.keys = keys::crossing(session, live, &state.tables).await?;
     session.run("USE information_schema").await?;
     Ok(state)
+}
+
+/// Rights on routines that are replaced are those that are live.
+pub(crate) fn keep_grants(incoming: &mut State, outgoing: &State) {
+    for grant in &outgoing.grants {
+        if incoming.routines.iter().any(|routine| is_of(grant, routine)) && !incoming.grants.contains(grant) {
+            incoming.grants.push(grant.clone());
+        }
+    }
+}
+
+/// MySQL notes rights under names in lower case.
+fn is_of(grant: &Grant, routine: &Routine) -> bool {
+    grant.kind == routine.kind && grant.routine.to_lowercase() == routine.name.to_lowercase()
 }

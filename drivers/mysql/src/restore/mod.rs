@@ -100,8 +100,9 @@ impl Restore {
         let server = server_of(setup, &setup.target.database, &cx.run);
         let mut session = server.session().await?;
         let identity = server::identity(&mut session).await;
+        let live = names::as_server_has(&mut session, &setup.target.database).await?;
         session.close().await;
-        let mut entry = Entry::new(&setup.target.database, &cx.run, identity, Staged::Made);
+        let mut entry = Entry::new(&live, &cx.run, identity, Staged::Made);
         entry.extras = cx.extras;
         entry.selection = cx.selection.clone();
         Ok(Self { archived: Some(archived), ..Self::new(setup, entry, Origin::Planned, cx) })
@@ -161,8 +162,7 @@ impl Restore {
             return Err(Error::defect("a part is loaded whose table was not made"));
         };
         let mut lane = self.lanes.take().await?;
-        let told = rows::load(&mut lane, self.way(), table, part, from, &self.cancel).await?;
-        told.into_iter().for_each(|entry| self.tell(entry));
+        rows::load(&mut lane, self.way(), table, part, from, &self.cancel, choice.content).await?;
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(part.name.to_string());
         if self.is_last_of(at) {
             prepare::complete_table(&mut lane, plan).await?;

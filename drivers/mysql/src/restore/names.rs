@@ -1,6 +1,10 @@
 //! What a restore calls its databases.
 
+use dumprestore_driver::Result;
 use sha2::{Digest, Sha256};
+
+use crate::connect::Session;
+use crate::quote;
 
 /// The longest name of a database, in characters.
 const LONGEST: usize = 64;
@@ -15,6 +19,26 @@ pub(crate) const MARKER: &str = "dumprestore_marker";
 /// Whether a table is one of ours, by its name.
 pub(crate) fn is_ours(table: &str) -> bool {
     [DEFINITIONS, MARKER].iter().any(|ours| ours.eq_ignore_ascii_case(table))
+}
+
+/// The name of a database as the server has it: where case does not count in names, it need not be that of the
+/// configuration, and is never told as that.
+pub(crate) async fn as_server_has(session: &mut Session, name: &str) -> Result<String> {
+    let literal = quote::literal(name);
+    let asked = format!("SELECT @@lower_case_table_names, LOWER(CONVERT({literal} USING utf8mb3))");
+    let rows = session.rows(asked).await?;
+    let Some(row) = rows.first() else { return Ok(name.to_owned()) };
+    match row.bytes(0) {
+        Some(b"0") => Ok(name.to_owned()),
+        Some(b"1") => row.text(1).map(str::to_owned),
+        // It is kept as it was made, and found in any case.
+        _ => {
+            let listed =
+                format!("SELECT schema_name FROM information_schema.schemata WHERE schema_name = {literal}");
+            let rows = session.rows(listed).await?;
+            rows.first().map_or(Ok(name), |row| row.text(0)).map(str::to_owned)
+        }
+    }
 }
 
 /// The names that a restore of one database in one run uses. The same for the same run, so that they are found again

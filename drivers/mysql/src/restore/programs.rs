@@ -92,6 +92,9 @@ impl Program<'_> {
         changed: Changed<'_>,
     ) -> Result<()> {
         let statement = head::statement(self.kind, self.create, changed)?;
+        if self.kind == Kind::View {
+            head::refuse_more(self.create, &self.made.character_set_client)?;
+        }
         session.run(format!("USE {}", quote::name(database))).await?;
         let surroundings = self.surroundings(session.server());
         session.run(surroundings).await?;

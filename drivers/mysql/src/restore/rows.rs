@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use dumprestore_driver::{ArchivedPart, Cancel, Error, LedgerEntry, PartReader, Result};
+use dumprestore_driver::{ArchivedPart, Cancel, Content, Error, PartReader, Result};
 
 use crate::archived::{Form, KNOW_NO_END, NO_END_HERE, RowReader, Table, is_no_end, with_own_end};
 use crate::connect::{Done, Session, code};
@@ -13,6 +13,8 @@ use crate::quote;
 const CHUNK: usize = 256 * 1024;
 /// About how long an `INSERT` gets, in bytes. A row that is longer has one of its own.
 const STATEMENT: usize = 1 << 20;
+/// As many rows get one at most: a server keeps that many warnings of a statement, whatever we may set.
+const MOST_ROWS: usize = 1000;
 /// What the server calls the file that it asks for.
 const FILE: &str = "dumprestore";
 
@@ -39,7 +41,7 @@ impl Way {
     }
 }
 
-/// Loads a part of a table. Gives what a user must be told.
+/// Loads a part of a table.
 pub(crate) async fn load(
     session: &mut Session,
     way: Way,
@@ -47,9 +49,10 @@ pub(crate) async fn load(
     part: &ArchivedPart,
     from: &mut PartReader<'_>,
     cancel: &Cancel,
-) -> Result<Option<LedgerEntry>> {
+    content: Content,
+) -> Result<()> {
     let named = |error: Error| error.with_context("table", table.name.escape_debug());
-    let mut checks = Checks { table, told: None };
+    let mut checks = Checks { table, is_strict: content == Content::DataOnly };
     let end = table.end_of_validity().map_err(named)?;
     if end.is_some() {
         session.run(KNOW_NO_END).await?;
@@ -67,7 +70,7 @@ pub(crate) async fn load(
                     "are rows there twice for its unique keys? a server of other collations may think so",
                 ))
         }
-        _ => Ok(checks.told),
+        _ => Ok(()),
     }
 }
 
@@ -152,17 +155,19 @@ async fn insert(
     let most = session.largest_message();
     let mut statement = head.clone();
     let mut row = Vec::new();
-    let mut inserted = 0;
+    let (mut inserted, mut rows) = (0, 0);
     let mut reader = RowReader::new(from);
     while reader.advance()? {
         cancel.check()?;
         row.clear();
         write_row(&mut row, table, end, reader.fields())?;
         let has_rows = statement.len() > head.len();
-        if has_rows && statement.len() + row.len() + 1 >= STATEMENT.min(most) {
+        if has_rows && (rows == MOST_ROWS || statement.len() + row.len() + 1 >= STATEMENT.min(most)) {
             inserted += run(session, &statement, checks).await?;
             statement.truncate(head.len());
+            rows = 0;
         }
+        rows += 1;
         if statement.len() > head.len() {
             statement.push(b',');
         }
@@ -247,7 +252,9 @@ fn write_escaped(out: &mut Vec<u8>, mut rest: &[u8]) {
 /// What a server says of rows that it has not taken as they were.
 struct Checks<'a> {
     table: &'a Table,
-    told: Option<LedgerEntry>,
+    /// Whether the columns need not be those that were dumped: then what a server only notes, such as that it has rounded
+    /// a number, is too much.
+    is_strict: bool,
 }
 
 impl Checks<'_> {
@@ -262,7 +269,7 @@ impl Checks<'_> {
             let (level, number, message) =
                 (warning.text(0)?, warning.text(1)?, warning.bytes(2).unwrap_or_default());
             let message = String::from_utf8_lossy(message);
-            if level == "Note" {
+            if level == "Note" && !self.is_strict {
                 continue;
             }
             if number == DATA_TRUNCATED {
@@ -283,10 +290,13 @@ impl Checks<'_> {
                 ));
         }
         if warnings.len() < usize::from(done.warnings) || done.warnings == u16::MAX {
-            self.told = Some(LedgerEntry::note(
-                format!("table {}", self.table.name),
-                "the server gave more warnings than it keeps: of those that it kept, all are of an `ENUM` with a value of none",
-            ));
+            return Err(Error::environment("the server gave more warnings of rows than it keeps")
+                .with_context("warnings", done.warnings)
+                .with_context("kept", warnings.len())
+                .with_hint(
+                    "those that it kept are of values of an `ENUM` that are none of its members, which is right, but nobody \
+                     knows of the others: set `local_infile = OFF` at the server, so that fewer rows are sent at once",
+                ));
         }
         Ok(())
     }

@@ -79,3 +79,30 @@ async fn rows_that_lead_nowhere_are_told_of() {
     );
     staging.rollback().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn warnings_that_the_server_does_not_keep_are_not_taken_for_harmless() {
+    let server = Box::leak(Box::new(MysqlOptions::new(MysqlVersion::Mariadb10_11).start()));
+    let database = Database::of(server);
+    database.make();
+    // Values of none of the members, each of which the server warns of when it is loaded: more than it keeps warnings.
+    database.batch(
+        "SET sql_mode = ''; CREATE TABLE t (e enum ('a', 'b'));
+         INSERT IGNORE INTO t SELECT 'x' FROM (WITH RECURSIVE s AS (SELECT 1 n UNION ALL SELECT n + 1 FROM s WHERE n < 300)
+             SELECT one.n FROM s one, s other) s",
+    );
+    let dumped = database.fingerprint();
+    let archive = Archive::of(config(&database.root_url())).await;
+    let driver = driver(config(&database.root_url())).unwrap();
+    let error = prepared(&*driver, &archive, StageContext::new(run())).await.err().unwrap();
+    assert!(error.hint().unwrap().contains("local_infile = OFF"), "{error:?}");
+    assert_eq!(database.fingerprint(), dumped);
+    server.batch("", "SET GLOBAL local_infile = OFF");
+    database.batch("DELETE FROM t");
+    let mut staging = prepared(&*driver, &archive, StageContext::new(run())).await.unwrap();
+    staging.commit().await.unwrap();
+    staging.finish(OldState::Drop).await.unwrap();
+    assert_eq!(database.fingerprint(), dumped);
+    drop(database);
+    server.stop();
+}

@@ -55,3 +55,82 @@ async fn a_login_is_told_what_to_be_granted_and_that_is_enough() {
         assert!(database.beside().is_empty());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_keys_that_the_login_is_not_shown_stop_a_restore_or_are_told_of() {
+    for version in [MysqlVersion::Mariadb10_11, MysqlVersion::Mysql9_7] {
+        let database = Database::of(MysqlServer::shared(version));
+        database.make();
+        database.batch("CREATE TABLE `par-ent` (id int PRIMARY KEY)");
+        let archive = Archive::of(config(&database.root_url())).await;
+        let user = format!("unseeing_{}", run().replace('-', "_"));
+        let escaped = database.name.replace('`', "``").replace('_', "\\_").replace('%', "\\%");
+        database.server.batch(
+            "",
+            &format!(
+                "CREATE USER {user}@'127.0.0.1' IDENTIFIED BY 'x'; GRANT ALL ON `{escaped}`.* TO {user}@'127.0.0.1';
+                 GRANT ALL ON `{escaped}\\_dumprestore\\_%`.* TO {user}@'127.0.0.1'"
+            ),
+        );
+        let driver = driver(config(&database.url(&user, "x"))).unwrap();
+        let cx = || StageContext::new(run());
+        let plan = driver.changes(archive.clone(), &cx()).await.unwrap();
+        assert!(plan.notes.iter().any(|note| note.contains("is not shown foreign keys")), "{plan:?}");
+        database.server.batch("", &format!("GRANT PROCESS ON *.* TO {user}@'127.0.0.1'"));
+        let plan = driver.changes(archive.clone(), &cx()).await.unwrap();
+        assert!(!plan.notes.iter().any(|note| note.contains("foreign keys")), "{plan:?}");
+        let other = Database::of(database.server);
+        other.make();
+        other.batch(&format!(
+            "CREATE TABLE kid (p int, CONSTRAINT far FOREIGN KEY (p) REFERENCES {}.`par-ent` (id))",
+            database.quoted()
+        ));
+        let before = (database.fingerprint(), other.fingerprint());
+        let refused = driver.changes(archive.clone(), &cx()).await.unwrap_err();
+        assert!(format!("{refused:?}").contains("may not see"), "{refused:?}");
+        assert!(prepared(&*driver, &archive, cx()).await.is_err());
+        assert_eq!((database.fingerprint(), other.fingerprint()), before);
+        assert!(database.beside().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_on_a_routine_that_can_not_be_read_are_told_of() {
+    let database = Database::of(MysqlServer::shared(MysqlVersion::Mysql9_7));
+    database.make();
+    database.batch("CREATE TABLE t (id int PRIMARY KEY)");
+    database.batch("CREATE PROCEDURE MyProc() SELECT 1");
+    let archive = Archive::of(config(&database.root_url())).await;
+    let (user, caller) =
+        (format!("few_{}", run().replace('-', "_")), format!("caller_{}", run().replace('-', "_")));
+    let escaped = database.name.replace('`', "``").replace('_', "\\_").replace('%', "\\%");
+    database.server.batch(
+        "",
+        &format!(
+            "CREATE USER {caller}; GRANT EXECUTE ON PROCEDURE {}.MyProc TO {caller};
+             CREATE USER {user}@'127.0.0.1' IDENTIFIED BY 'x'; GRANT ALL ON `{escaped}`.* TO {user}@'127.0.0.1';
+             GRANT SET_ANY_DEFINER, SYSTEM_USER, SHOW_ROUTINE, ALLOW_NONEXISTENT_DEFINER ON *.* TO {user}@'127.0.0.1';
+             GRANT ALL ON `{escaped}\\_dumprestore\\_%`.* TO {user}@'127.0.0.1'",
+            database.quoted()
+        ),
+    );
+    let told = |staging: &dyn dumprestore_driver::Staging| {
+        staging.ledger().iter().any(|entry| entry.degrades && entry.what.contains("`MyProc`"))
+    };
+    let few = driver(config(&database.url(&user, "x"))).unwrap();
+    let mut staging = prepared(&*few, &archive, StageContext::new(run())).await.unwrap();
+    assert!(!told(&*staging), "it is not replaced: {:?}", staging.ledger());
+    staging.rollback().await.unwrap();
+    database.batch("DROP PROCEDURE MyProc");
+    database.batch("CREATE PROCEDURE MyProc() SELECT 2");
+    database
+        .server
+        .batch("", &format!("GRANT EXECUTE ON PROCEDURE {}.MyProc TO {caller}", database.quoted()));
+    let mut staging = prepared(&*few, &archive, StageContext::new(run())).await.unwrap();
+    assert!(told(&*staging), "{:?}", staging.ledger());
+    staging.rollback().await.unwrap();
+    let root = driver(config(&database.root_url())).unwrap();
+    let mut staging = prepared(&*root, &archive, StageContext::new(run())).await.unwrap();
+    assert!(!told(&*staging), "{:?}", staging.ledger());
+    staging.rollback().await.unwrap();
+}
