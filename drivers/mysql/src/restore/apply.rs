@@ -72,9 +72,23 @@ impl Turn<'_> {
         }
     }
 
+    /// What belongs to the database as a whole, before its tables: triggers keep for ever what it was when they were made.
+    pub(crate) async fn begin(
+        &self,
+        session: &mut Session,
+        server: &Server,
+        cancel: Option<&Cancel>,
+    ) -> Result<()> {
+        let patience = Patience::new(server, cancel);
+        while let Err(error) = self.set_database(session).await {
+            patience.wait(error).await?;
+        }
+        Ok(())
+    }
+
     async fn apply(&self, session: &mut Session) -> Result<Vec<LedgerEntry>> {
-        self.put_triggers(session).await?;
         self.set_database(session).await?;
+        self.put_triggers(session).await?;
         for default in &self.to.defaults {
             let table = quote::qualified(self.live, &default.table);
             let column = quote::name(&default.column);

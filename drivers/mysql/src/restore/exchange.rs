@@ -73,6 +73,7 @@ impl Restore {
             }
             drop_views_in_the_way(&mut session, turn).await?;
         }
+        turn.begin(&mut session, &self.server, Some(&self.cancel)).await?;
         swap.perform(&mut session, Some(&self.cancel)).await?;
         self.open_all(&mut session, &incoming).await?;
         let told = turn.perform(&mut session, &self.server, None).await?;
@@ -356,6 +357,7 @@ impl Restore {
         if !tables(session, self.source()).await?.contains(MARKER) {
             drop_views_in_the_way(session, turn).await?;
         }
+        turn.begin(session, &self.server, None).await?;
         swap.perform(session, None).await?;
         self.open_all(session, outgoing).await?;
         let told = turn.perform(session, &self.server, None).await?;
@@ -374,6 +376,13 @@ impl Restore {
         let turn = Turn { live: &self.names.live, aside: &self.names.old, from: outgoing, to: incoming };
         let swap = Swap { server: &self.server, turn, source: self.source(), aside: &self.names.old };
         self.open_all(session, outgoing).await?;
+        // Whoever has changed it since meant it.
+        if catalog::database(session, &self.names.live).await?.map(Whole::Is).as_ref()
+            == Some(&incoming.database)
+        {
+            let back = Turn { from: incoming, to: outgoing, ..turn };
+            back.begin(session, &self.server, None).await?;
+        }
         swap.keep_triggers(session).await?;
         let there = catalog::names(session, &self.names.live).await?;
         let missing = outgoing

@@ -126,6 +126,10 @@ fn load_statement(table: &Table, end: Option<usize>) -> String {
         }
         columns.push(variable);
     }
+    if columns.is_empty() {
+        // Without any name, the line would be for generated columns.
+        columns.push("@v".to_owned());
+    }
     let set = if set.is_empty() { String::new() } else { format!(" SET {}", set.join(", ")) };
     format!(
         "LOAD DATA LOCAL INFILE {} INTO TABLE {} CHARACTER SET binary FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' \
@@ -205,7 +209,9 @@ fn write_row<'a>(
     end: Option<usize>,
     fields: impl ExactSizeIterator<Item = Option<&'a [u8]>>,
 ) -> Result<()> {
-    if fields.len() != table.columns.len() {
+    // A row without any value is an empty line.
+    let is_empty = table.columns.is_empty() && fields.len() == 1;
+    if fields.len() != table.columns.len() && !is_empty {
         return Err(Error::archive(format!(
             "a row has {} fields, and its table {} columns",
             fields.len(),

@@ -21,6 +21,8 @@ pub(crate) struct Plan {
     pub(crate) create: Vec<u8>,
     /// `ADD KEY …`, to be run once the rows are in.
     pub(crate) later: Vec<Vec<u8>>,
+    /// `ADD CONSTRAINT …`, to be run once no table is altered any more.
+    pub(crate) references: Vec<Vec<u8>>,
     /// Foreign keys to tables that are not swapped with it.
     pub(crate) crossing: Vec<Key>,
     /// Defaults that wait for their sequences.
@@ -57,7 +59,11 @@ impl Around<'_> {
             if leaves {
                 plan.crossing.push(keys::key(self.live, &table.name, &element.name, &element.text)?);
             } else if is_later && self.is_made_later(table, &create, element) {
-                plan.later.push([b"ADD ", element.text.as_slice()].concat());
+                let add = [b"ADD ", element.text.as_slice()].concat();
+                match element.kind {
+                    ElementKind::ForeignKey => plan.references.push(add),
+                    _ => plan.later.push(add),
+                }
             }
         }
         plan.create = create.with(|element| match element.kind {
@@ -258,14 +264,9 @@ mod tests {
              PRIMARY KEY (`id`)\n) ENGINE=InnoDB"
         );
         let later: Vec<&str> = plan.later.iter().map(|sql| text(sql)).collect();
-        assert_eq!(
-            later,
-            [
-                "ADD UNIQUE KEY `u` (`s`)",
-                "ADD KEY `k` (`s`)",
-                "ADD CONSTRAINT `a` FOREIGN KEY (`s`) REFERENCES `p` (`x`)"
-            ]
-        );
+        assert_eq!(later, ["ADD UNIQUE KEY `u` (`s`)", "ADD KEY `k` (`s`)"]);
+        let references: Vec<&str> = plan.references.iter().map(|sql| text(sql)).collect();
+        assert_eq!(references, ["ADD CONSTRAINT `a` FOREIGN KEY (`s`) REFERENCES `p` (`x`)"]);
         assert_eq!(plan.crossing[0].to, ("live".to_owned(), "stays".to_owned()));
     }
 

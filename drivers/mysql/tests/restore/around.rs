@@ -161,3 +161,30 @@ async fn no_row_is_written_without_its_trigger() {
         assert!(written > 20, "{written}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn triggers_are_made_in_a_database_that_is_as_it_was() {
+    for version in [MysqlVersion::Mariadb10_11, MysqlVersion::Mysql9_7] {
+        let database = Database::of(MysqlServer::shared(version));
+        database.make();
+        database.batch(
+            "ALTER DATABASE COLLATE utf8mb4_unicode_ci;
+             CREATE TABLE t (a int PRIMARY KEY); CREATE TRIGGER r BEFORE INSERT ON t FOR EACH ROW SET new.a = 1",
+        );
+        let collations = || {
+            let asked = "SELECT DATABASE_COLLATION FROM information_schema.triggers WHERE trigger_schema = DATABASE() \
+                 UNION ALL SELECT default_collation_name FROM information_schema.schemata WHERE schema_name = DATABASE()";
+            database.server.rows(&database.name, asked)
+        };
+        let before = collations();
+        let archive = Archive::of(config(&database.root_url())).await;
+        database.batch("ALTER DATABASE COLLATE utf8mb4_bin");
+        let spoilt = collations();
+        let driver = driver(config(&database.root_url())).unwrap();
+        let mut staging = prepared(&*driver, &archive, StageContext::new(run())).await.unwrap();
+        staging.commit().await.unwrap();
+        assert_eq!(collations(), before, "{version:?}");
+        staging.rollback().await.unwrap();
+        assert_eq!(collations().last(), spoilt.last(), "{version:?}");
+    }
+}
