@@ -6,7 +6,7 @@ use dumprestore_driver::{Cancel, CutMode, Error, Result};
 use tokio::sync::MappedMutexGuard;
 
 use super::kept::Kept;
-use crate::catalog::Rights;
+use crate::catalog::{Process, Rights, processes};
 use crate::connect::{Server, Session, code};
 use crate::quote;
 
@@ -169,10 +169,9 @@ async fn unwise_to_flush(session: &mut Session) -> Result<Option<&'static str>> 
             "flush_tables might stop others: without `PROCESS` it can't be seen what runs for long",
         ));
     }
-    let long = "SELECT 1 FROM information_schema.processlist \
-                WHERE command IN ('Query', 'Execute') AND time >= 1 AND id <> CONNECTION_ID() LIMIT 1";
-    let long = session.rows(long).await?;
-    Ok((!long.is_empty()).then_some("flush_tables would stop others: a statement runs for long"))
+    let others = processes(session).await?;
+    let is_long = |other: &Process| matches!(&*other.command, "Query" | "Execute") && other.seconds >= 1;
+    Ok(others.iter().any(is_long).then_some("flush_tables would stop others: a statement runs for long"))
 }
 
 /// Runs the statements that lock, again and again until all of them succeed: if one has to wait for too long, all is let

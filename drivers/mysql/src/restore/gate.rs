@@ -13,6 +13,7 @@ use super::apply::Turn;
 use super::names::MARKER;
 use super::server::Server;
 use super::swap::tables;
+use crate::catalog::processes;
 use crate::connect::{Session, code};
 use crate::quote;
 
@@ -83,13 +84,8 @@ impl<'a> Gate<'a> {
 
 /// How many of these sessions wait for a lock.
 async fn waiting_of(session: &mut Session, ids: &[u64]) -> Result<usize> {
-    let ids: Vec<String> = ids.iter().map(u64::to_string).collect();
-    let asked = format!(
-        "SELECT COUNT(*) FROM information_schema.processlist WHERE id IN ({}) AND state LIKE 'Waiting for%lock'",
-        ids.join(", ")
-    );
-    let rows = session.rows(asked).await?;
-    rows.first().map_or(Ok(0), |row| row.number(0)).map(|count| usize::try_from(count).unwrap_or(0))
+    let others = processes(session).await?;
+    Ok(others.iter().filter(|other| ids.contains(&other.id) && other.waits()).count())
 }
 
 /// Waits for a table that is swapped in, and puts its triggers on it. What does not come out well here is done later: it is

@@ -7,7 +7,7 @@ use dumprestore_driver::{Cancel, Error, ErrorKind, Result};
 use sha2::{Digest, Sha256};
 
 use super::names::Names;
-use crate::catalog::as_stored;
+use crate::catalog::{Process, as_stored, processes};
 use crate::config::Setup;
 use crate::connect::{Session, code};
 use crate::quote;
@@ -63,12 +63,11 @@ impl Server {
         if held.first().and_then(|row| row.bytes(0)) == Some(b"1") {
             return Ok(session);
         }
-        let who = format!(
-            "SELECT CONCAT(user, '@', host, ', connection ', id) FROM information_schema.processlist \
-             WHERE id = IS_USED_LOCK({lock})"
-        );
-        let rows = session.rows(who).await?;
-        let who = rows.first().map_or(Ok("a session that the login may not see"), |row| row.text(0))?;
+        let holder = holder_of(&mut session, &lock).await?;
+        let who = processes(&mut session).await?.into_iter().find(|other| Some(other.id) == holder);
+        let who = who.map_or("a session that the login may not see".to_owned(), |other| {
+            format!("{}, connection {}", other.who, other.id)
+        });
         Err(Error::new(ErrorKind::Locked, "another restore of the same database is under way")
             .with_context("database", &self.names.live)
             .with_context("by", who)
@@ -116,15 +115,15 @@ impl Server {
 
     /// Those that are in our databases, and the one that holds our lock.
     async fn left_sessions(&self, by: &mut Session) -> Result<Vec<u64>> {
-        let asked = format!(
-            "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND command <> 'Killed' AND \
-             (db IN ({staging}, {old}) OR id = IS_USED_LOCK({lock})) \
-             UNION SELECT IS_USED_LOCK({lock}) FROM DUAL WHERE IS_USED_LOCK({lock}) <> CONNECTION_ID()",
-            staging = quote::literal(&self.names.staging),
-            old = quote::literal(&self.names.old),
-            lock = quote::literal(&self.names.lock),
-        );
-        by.rows(asked).await?.iter().map(|row| row.number(0)).collect()
+        let holder = holder_of(by, &quote::literal(&self.names.lock)).await?;
+        let ours = by.id();
+        let is_left = |other: &Process| {
+            other.command != "Killed" && [&self.names.staging, &self.names.old].contains(&&other.database)
+        };
+        let others = processes(by).await?;
+        let mut left: Vec<u64> = others.iter().filter(|other| is_left(other)).map(|other| other.id).collect();
+        left.extend(holder.filter(|holder| *holder != ours && !left.contains(holder)));
+        Ok(left)
     }
 
     /// Waits for a while for a server that is just starting again: what it was at has failed for that, and is to be undone.
@@ -147,6 +146,12 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
+}
+
+/// The session that has a named lock, if one has it. `lock` is quoted.
+async fn holder_of(session: &mut Session, lock: &str) -> Result<Option<u64>> {
+    let rows = session.rows(format!("SELECT IS_USED_LOCK({lock})")).await?;
+    rows.first().map_or(Ok(None), |row| row.number_or_null(0))
 }
 
 /// The lock that a restore of a database holds, whoever makes it. Names of locks are for the whole server.

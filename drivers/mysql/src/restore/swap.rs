@@ -15,6 +15,7 @@ use super::names::{DEFINITIONS, MARKER};
 use super::programs::Program;
 use super::server::{SHORT, Server};
 use crate::archived::Trigger;
+use crate::catalog::processes;
 use crate::connect::{Session, code};
 use crate::quote;
 
@@ -331,13 +332,12 @@ pub(crate) fn all_or_nothing(session: &Session) -> bool {
 
 /// Waits until a session waits for a lock, or for a moment.
 async fn wait_until_waiting(session: &mut Session, id: u64) {
-    let asked = format!(
-        "SELECT 1 FROM information_schema.processlist WHERE id = {id} AND state LIKE 'Waiting for%lock'"
-    );
     let begun = Instant::now();
     while begun.elapsed() < UNTIL_WAITING {
-        match session.rows(&asked).await {
-            Ok(rows) if rows.is_empty() => tokio::time::sleep(Duration::from_millis(2)).await,
+        match processes(session).await {
+            Ok(others) if !others.iter().any(|other| other.id == id && other.waits()) => {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
             _ => return,
         }
     }
