@@ -124,6 +124,9 @@ pub struct Terms {
 pub enum View {
     /// `pin` holds a snapshot: everything dumped later is as of the cut.
     Pinned,
+    /// `pin` holds a snapshot that can be read once, from front to back, such as a stream that a server sends. All of
+    /// it is captured after the pin: before its references are certified, for what was read answers for it.
+    Once,
     /// Nothing can hold it still: content is captured in passes before the cut, and checked at the cut.
     Captured,
     /// Neither: it is read when its turn comes, and no reference to it can be certified.

@@ -161,13 +161,16 @@ pub trait Driver: Send + Sync {
 /// One dump of one source.
 ///
 /// The engine calls: [`capture`](Self::capture) some times, if the view is
-/// [`Captured`](crate::View::Captured); [`pin`](Self::pin); the methods of [`Links`];
-/// [`unpin`](Self::unpin) and again from `capture` if the certificate failed, else [`parts`](Self::parts),
-/// [`dump`](Self::dump) for each, and [`release`](Self::release) in any case.
+/// [`Captured`](crate::View::Captured); [`pin`](Self::pin); `capture` once, if the view is
+/// [`Once`](crate::View::Once); the methods of [`Links`]; [`unpin`](Self::unpin) and again from `capture` or `pin` if
+/// the certificate failed, else [`parts`](Self::parts), [`dump`](Self::dump) for each, and
+/// [`release`](Self::release) in any case.
 #[async_trait]
 pub trait Source: Links + Send + Sync {
-    /// One pass over a live source: the parts whose content is not captured yet, or has changed since.
-    /// The engine dumps each of them at once, several at a time. Only for [`View::Captured`](crate::View::Captured).
+    /// One pass over a live source: the parts whose content is not captured yet, or has changed since. Of a view that can
+    /// be read once: all parts.
+    /// The engine dumps each of them at once, several at a time. Only for [`View::Captured`](crate::View::Captured)
+    /// and, after the pin, [`View::Once`](crate::View::Once).
     async fn capture(&mut self) -> Result<PartStream> {
         Ok(crate::part_stream([]))
     }

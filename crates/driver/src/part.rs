@@ -95,12 +95,14 @@ pub struct Part {
     pub size: Option<u64>,
     /// The finished capture that is its content: it is not dumped again.
     pub captured: Option<CaptureId>,
+    /// How many rows that capture has, if it has rows.
+    pub rows: Option<u64>,
 }
 
 impl Part {
     /// A part that is still to be dumped.
     pub fn new(name: PartName) -> Self {
-        Self { name, size: None, captured: None }
+        Self { name, size: None, captured: None, rows: None }
     }
 
     /// The same, of about that many bytes.
@@ -112,6 +114,12 @@ impl Part {
     /// The same, with a finished capture for its content.
     pub fn with_captured(mut self, capture: CaptureId) -> Self {
         self.captured = Some(capture);
+        self
+    }
+
+    /// The same, with the rows of its capture.
+    pub fn with_rows(mut self, rows: Option<u64>) -> Self {
+        self.rows = rows;
         self
     }
 }

@@ -26,6 +26,8 @@ pub struct Dumping {
     folder: PathBuf,
     lanes: usize,
     faults: Arc<Faulty>,
+    /// What can be read once was read.
+    read: bool,
     next: AtomicU64,
     finished: BTreeMap<CaptureId, StoredPart>,
     index: Index,
@@ -58,6 +60,7 @@ impl Dumping {
             folder,
             lanes: 1,
             faults,
+            read: false,
             next: AtomicU64::new(0),
             finished: BTreeMap::new(),
             index,
@@ -87,8 +90,26 @@ impl Dumping {
         Ok(())
     }
 
-    /// Pins the source.
+    /// Pins the source, and reads it if that can be done once only: its references are known from that.
     pub async fn pin(&mut self, mode: CutMode) -> Result<()> {
+        self.pin_alone(mode).await?;
+        self.read_once().await
+    }
+
+    async fn read_once(&mut self) -> Result<()> {
+        if self.view != View::Once || self.read {
+            return Ok(());
+        }
+        self.faults.before("capture")?;
+        let parts = self.source.capture().await?;
+        self.faults.after("captured")?;
+        self.take(parts, false).await?;
+        self.read = true;
+        Ok(())
+    }
+
+    /// Pins the source.
+    pub async fn pin_alone(&mut self, mode: CutMode) -> Result<()> {
         let cut = CutContext::new(file_clock(&self.folder)?, mode);
         self.faults.before("pin")?;
         self.source.pin(&cut).await?;
@@ -104,6 +125,7 @@ impl Dumping {
     /// Lets the view go, as after a certificate that failed.
     pub async fn unpin(&mut self) -> Result<()> {
         self.faults.before("unpin")?;
+        self.read = false;
         self.source.unpin().await
     }
 
@@ -142,6 +164,7 @@ impl Dumping {
 
     /// Dumps all parts, and calls `meanwhile` after the first of them.
     pub async fn stream(&mut self, mut meanwhile: impl AsyncFnMut()) -> Result<()> {
+        self.read_once().await?;
         self.index.facts = self.source.facts();
         self.faults.before("parts")?;
         let mut parts = self.source.parts().await?;

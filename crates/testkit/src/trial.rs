@@ -27,7 +27,7 @@ type Run = for<'a> fn(&'a World) -> LocalBoxFuture<'a, Result<(), Broken>>;
 pub enum Needs {
     /// All.
     Nothing,
-    /// Those that pin.
+    /// Those that pin: what changes later is not seen.
     Pinned,
     /// Those that pin or capture.
     Cut,
@@ -58,7 +58,7 @@ impl Needs {
     pub fn met(self, can: Capabilities, keeps_previous: bool) -> bool {
         match self {
             Needs::Nothing => true,
-            Needs::Pinned => can.view == View::Pinned,
+            Needs::Pinned => matches!(can.view, View::Pinned | View::Once),
             Needs::Cut => can.view != View::Streamed,
             Needs::Lanes => can.lanes == Lanes::Many,
             Needs::Undo => can.undo != Undo::Never,

@@ -12,6 +12,7 @@ use super::known::{Bad, Known, OWN_AFTER};
 use super::source::OpenNode;
 use crate::IfUncertified;
 use crate::event::Event;
+use crate::lanes::first_cause;
 use crate::reference_check::{self, Checking, EdgeCheck, IfFull, LinkEnd, Progress, Room};
 use crate::run::coarse_now;
 
@@ -73,6 +74,7 @@ pub(super) async fn cut(run: &mut DumpRun<'_>) -> Result<Cutting> {
         run.phase("cut");
         let begun = Instant::now();
         let (from, to) = pin_all(run, mode).await?;
+        read_what_is_certified(run).await?;
         let checks = certify(run, known.room(), mode).await;
         if mode == CutMode::Locked {
             unlock_all(run).await?;
@@ -149,6 +151,15 @@ async fn pin_all(run: &mut DumpRun<'_>, mode: CutMode) -> Result<(OffsetDateTime
         node.pin(&cut).await?;
     }
     Ok((from, OffsetDateTime::now_utc()))
+}
+
+/// What can be read once is read whole before the certificate: its references are known from that.
+async fn read_what_is_certified(run: &mut DumpRun<'_>) -> Result<()> {
+    let certified = |path: &NodePath| run.edges.iter().any(|edge| edge.from == *path || edge.to == *path);
+    let once =
+        run.nodes.iter_mut().filter(|node| node.capabilities.view == View::Once && certified(&node.path));
+    let all = once.map(async |node| node.capture(&run.run, &run.archive).await.map(drop));
+    first_cause(futures_util::future::join_all(all).await)
 }
 
 async fn unlock_all(run: &mut DumpRun<'_>) -> Result<()> {

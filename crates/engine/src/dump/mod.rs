@@ -267,17 +267,31 @@ impl<'a> DumpRun<'a> {
     }
 
     /// Dumps what nothing holds still, one node after the other and in order, for each moment counts there; then what
-    /// is held by its pin or captured, several nodes at once.
+    /// is held by its pin or captured, several nodes at once. What can be read once does not wait for others: a server
+    /// that sends it is kept busy meanwhile.
     async fn stream(&mut self) -> Result<()> {
         self.phase("stream");
         let (run, archive) = (&self.run, &self.archive);
-        let (mut held, mut streamed): (Vec<_>, Vec<_>) =
-            self.nodes.iter_mut().partition(|node| node.capabilities.view != View::Streamed);
-        for node in &mut streamed {
-            node.stream(run, archive).await?;
+        let (mut streamed, mut held, mut once) = (Vec::new(), Vec::new(), Vec::new());
+        for node in &mut self.nodes {
+            match node.capabilities.view {
+                View::Streamed => streamed.push(node),
+                View::Pinned | View::Captured => held.push(node),
+                View::Once => once.push(node),
+            }
         }
-        let all = held.iter_mut().map(|node| node.stream(run, archive).inspect_err(|_| run.stop.cancel()));
-        first_cause(futures_util::future::join_all(all).await)
+        let others = async {
+            for node in streamed {
+                node.stream(run, archive).await?;
+            }
+            stream_all(held, run, archive).await
+        };
+        let (once, others) = futures_util::future::join(
+            stream_all(once, run, archive),
+            others.inspect_err(|_| run.stop.cancel()),
+        )
+        .await;
+        first_cause(vec![once, others])
     }
 
     /// Lets every source go; goes on past one that fails.
@@ -300,6 +314,16 @@ impl<'a> DumpRun<'a> {
         let sealed = sealed.map_err(|error| Error::defect("sealing panicked").with_source(error))?;
         Ok(sealed.map_err(archive_error)?.bytes)
     }
+}
+
+/// Several nodes at once. One that fails stops the others.
+async fn stream_all(
+    nodes: Vec<&mut OpenNode>,
+    run: &Run,
+    archive: &Arc<archive::ArchiveWriter>,
+) -> Result<()> {
+    let all = nodes.into_iter().map(|node| node.stream(run, archive).inspect_err(|_| run.stop.cancel()));
+    first_cause(futures_util::future::join_all(all).await)
 }
 
 fn tool() -> archive::Tool {

@@ -137,10 +137,13 @@ impl OpenNode {
 
     /// Dumps all that is not captured yet, lets the source go, and leaves superseded captures out.
     pub(super) async fn stream(&mut self, run: &Run, archive: &Arc<ArchiveWriter>) -> Result<()> {
+        if self.capabilities.view == View::Once && self.passes == 0 {
+            self.capture(run, archive).await?;
+        }
         let from = OffsetDateTime::now_utc();
         let expected = match self.capabilities.view {
-            View::Captured => (None, None),
-            _ => (self.inspection.size, self.inspection.parts),
+            View::Captured | View::Once => (None, None),
+            View::Pinned | View::Streamed => (self.inspection.size, self.inspection.parts),
         };
         let meter = Meter::begin(&run.observer, &self.path, "stream", expected);
         let listed = self.source.write().await.parts().await.map_err(|error| error.with_node(&self.path))?;
@@ -187,7 +190,7 @@ impl OpenNode {
         let counted = held.clone();
         let work = move |(place, part): (u64, Part)| {
             let dumped = match part.captured {
-                Some(capture) => Some((entry_of(capture)?, None)),
+                Some(capture) => Some((entry_of(capture)?, part.rows)),
                 None => dumper.dump(&part)?,
             };
             let Some((entry, rows)) = dumped else { return Ok(()) };

@@ -119,7 +119,7 @@ pub(crate) async fn a_pinned_source_does_not_see_later_changes(world: &World) ->
     world.fixture.seed(Seed::Ordinary).await;
     let content = world.fixture.fingerprint().await;
     let mut dumping = world.open(&Arc::default()).await?;
-    dumping.pin(CutMode::Open).await?;
+    dumping.pin_alone(CutMode::Open).await?;
     world.fixture.mutate().await;
     let dumped = dumping.stream(async || world.fixture.mutate().await).await;
     let live = world.fixture.fingerprint().await;
