@@ -27,6 +27,7 @@
 
 mod blotter;
 mod capabilities;
+mod closest;
 mod context;
 mod driver;
 mod error;
@@ -36,12 +37,14 @@ mod link;
 mod name;
 mod one_stream;
 mod part;
+mod pattern;
 mod secret;
 mod secret_ranges;
 mod selection;
 
 pub use blotter::Blotter;
 pub use capabilities::{Capabilities, Formats, InPlace, Lanes, Linked, Partial, Terms, Undo, View};
+pub use closest::closest;
 pub use context::{BuildContext, Cancel, CutContext, CutMode, Extras, OpenContext, StageContext};
 pub use driver::{Driver, DriverConfig, OldState, Source, Staging, Token};
 pub use error::{Error, ErrorKind, Result};
@@ -54,6 +57,7 @@ pub use part::{
     ArchivedNode, ArchivedPart, CaptureId, Digest, Dumped, Facts, Part, PartReader, PartSink, PartStream,
     PartWriter, Receipt, part_stream,
 };
+pub use pattern::Pattern;
 pub use secret::{Revealed, Secret};
 pub use secret_ranges::{looks_secret, secret_ranges};
 pub use selection::{Content, Placement, Selection};

@@ -97,11 +97,17 @@ impl JsonSchema for Secret {
     }
 }
 
-/// The value of a [`Secret`], read. Its `Debug` hides it; there is no `Display`.
+/// The value of a [`Secret`], read, or of another place that has one, such as a file of passwords or a part of a URL.
+/// Its `Debug` hides it; there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Revealed(String);
 
 impl Revealed {
+    /// A value that was read from elsewhere.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
     /// The value. Hand it to the one thing that needs it.
     pub fn expose(&self) -> &str {
         &self.0

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests: what they can't go on without ends them")]
 
-use dumprestore_driver::{BuildContext, Error, ErrorKind, NodePath, Secret};
+use dumprestore_driver::{BuildContext, Error, ErrorKind, NodePath, Revealed, Secret};
 
 fn cx(base: &std::path::Path) -> BuildContext {
     BuildContext::new(NodePath::new("db").unwrap(), base)
@@ -13,7 +13,9 @@ fn neither_a_secret_nor_its_value_shows_in_debug() {
     let secret: Secret = serde_json::from_str(r#""hunter2$%""#).unwrap();
     let revealed = secret.reveal(&cx("/".as_ref())).unwrap();
     assert_eq!(revealed.expose(), "hunter2$%");
-    assert!(!format!("{secret:?} {revealed:?}").contains("hunter2"));
+    let found = Revealed::new("hunter2$%");
+    assert_eq!(found, revealed);
+    assert!(!format!("{secret:?} {revealed:?} {found:?}").contains("hunter2"));
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 mod archived;
 mod catalog;
-mod closest;
 mod config;
 mod connect;
 mod driver;
@@ -10,7 +9,6 @@ mod dump;
 mod export;
 mod inspect;
 mod links;
-mod pattern;
 mod quote;
 mod restore;
 

@@ -14,7 +14,6 @@
 mod archived;
 mod catalog;
 mod client;
-mod closest;
 mod config;
 mod connect;
 mod contents;

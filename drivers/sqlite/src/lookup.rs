@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use dumprestore_driver::{Error, Reference, Result, Unresolved, Why};
+use dumprestore_driver::{Error, Reference, Result, Unresolved, Why, closest};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, ToSql};
 
 use crate::fault::failed;
-use crate::selection::{Excluded, closest};
+use crate::selection::Excluded;
 
 /// The column that keys are of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -213,7 +213,7 @@ fn columns_of(conn: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
 
 fn no_column(table: &str, column: &str, columns: &[String]) -> Error {
     let error = Error::config(format!("the table `{table}` has no column `{column}`"));
-    match closest(column, columns.iter().map(String::as_str)) {
+    match closest(column, columns) {
         Some(name) => error.with_hint(format!("did you mean `{table}.{name}`?")),
         None => error.with_hint(format!("its columns are `{}`", columns.join("`, `"))),
     }
@@ -223,7 +223,7 @@ fn no_table(conn: &Connection, within: &str) -> rusqlite::Result<Error> {
     let tables = crate::profile::table_names(conn)?;
     let (table, column) = splits(within).last().unwrap_or((within, ""));
     let error = Error::config(format!("there is no table `{table}` for `in: {within}`"));
-    Ok(match closest(table, tables.iter().map(String::as_str)) {
+    Ok(match closest(table, &tables) {
         Some(name) => error.with_hint(format!("did you mean `{name}.{column}`?")),
         None => error.with_hint("see the tables with `sqlite3 FILE .tables`"),
     })

@@ -1,26 +1,12 @@
 //! Which tables are left out.
 
-use dumprestore_driver::{Error, Result};
-use globset::{GlobBuilder, GlobMatcher};
+use dumprestore_driver::{Error, Pattern, Result, closest};
 
 /// The patterns of the configuration.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Selection {
     tables: Vec<Pattern>,
     data: Vec<Pattern>,
-}
-
-#[derive(Debug, Clone)]
-struct Pattern {
-    text: String,
-    glob: GlobMatcher,
-}
-
-impl Pattern {
-    fn fits(&self, name: &str) -> bool {
-        // A name may itself have characters that mean something in a pattern.
-        self.text == name || self.glob.is_match(name)
-    }
 }
 
 /// The tables that the patterns fit, in one state of a database.
@@ -61,23 +47,15 @@ impl Selection {
     }
 }
 
+/// SQLite ignores the case of names.
 fn compile(option: &str, patterns: &[String]) -> Result<Vec<Pattern>> {
-    patterns.iter().map(|text| Ok(Pattern { text: text.clone(), glob: compile_one(option, text)? })).collect()
-}
-
-fn compile_one(option: &str, text: &str) -> Result<GlobMatcher> {
-    GlobBuilder::new(text)
-        // As SQLite compares names.
-        .case_insensitive(true)
-        .build()
-        .map(|glob| glob.compile_matcher())
-        .map_err(|error| Error::config(format!("`{option}` has a bad pattern `{text}`")).with_source(error))
+    patterns.iter().map(|text| Pattern::ignoring_case(option, text)).collect()
 }
 
 fn fitting(option: &str, patterns: &[Pattern], present: &[String]) -> Result<Vec<String>> {
     for pattern in patterns {
         if !present.iter().any(|name| pattern.fits(name)) {
-            return Err(unknown(option, &pattern.text, present));
+            return Err(unknown(option, pattern.text(), present));
         }
     }
     let fits = |name: &&String| patterns.iter().any(|pattern| pattern.fits(name));
@@ -86,18 +64,8 @@ fn fitting(option: &str, patterns: &[Pattern], present: &[String]) -> Result<Vec
 
 fn unknown(option: &str, pattern: &str, present: &[String]) -> Error {
     let error = Error::config(format!("`{option}` names `{pattern}`, and there is no such table"));
-    match closest(pattern, present.iter().map(String::as_str)) {
+    match closest(pattern, present) {
         Some(name) => error.with_hint(format!("did you mean `{name}`?")),
         None => error.with_hint("remove it, or see the tables with `sqlite3 FILE .tables`"),
     }
-}
-
-/// The name that is most like the one that was typed, if any is like it.
-pub(crate) fn closest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let typed = typed.to_lowercase();
-    names
-        .map(|name| (strsim::jaro_winkler(&typed, &name.to_lowercase()), name))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|one, other| one.0.total_cmp(&other.0))
-        .map(|(_, name)| name)
 }

@@ -14,7 +14,6 @@ mod offer;
 mod open;
 mod option_file;
 mod parameters;
-mod password;
 mod row;
 mod said;
 mod server;
@@ -29,7 +28,6 @@ mod url;
 
 pub(crate) use environment::Environment;
 pub(crate) use fault::code;
-pub(crate) use password::Password;
 pub(crate) use row::{RawRow, Row};
 pub(crate) use said::Done;
 pub(crate) use server::Server;

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use dumprestore_driver::{Error, Result};
+use dumprestore_driver::{Error, Result, Revealed};
 use mysql_async::{Conn, DriverError, OptsBuilder};
 
 use super::fault;
@@ -87,7 +87,7 @@ fn options(target: &Target, database: Option<&str>, purpose: &str, offers: &Offe
     Ok(options
         .prefer_socket(false)
         .user(Some(&target.user))
-        .pass(target.password.as_ref().map(super::Password::expose))
+        .pass(target.password.as_ref().map(Revealed::expose))
         .db_name(database)
         .max_allowed_packet(Some(LONGEST_MESSAGE))
         .wait_timeout(Some(IDLE))

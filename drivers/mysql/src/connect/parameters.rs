@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use dumprestore_driver::{Error, Result};
-
-use crate::closest::closest;
+use dumprestore_driver::{Error, Result, closest};
 
 /// Parameters of a connection, by name.
 #[derive(Clone, Default)]
@@ -99,7 +97,7 @@ fn unknown(name: &str) -> Error {
             .with_hint("write a `?` of a password as `%3F`, or use the option `password`");
     }
     let error = Error::config(format!("there is no connection parameter `{name}`"));
-    match closest(name, KNOWN.into_iter().map(str::to_owned)) {
+    match closest(name, KNOWN) {
         Some(known) => error.with_hint(format!("did you mean `{known}`?")),
         None => error.with_hint(format!("there are `{}`", KNOWN.join("`, `"))),
     }

@@ -5,10 +5,9 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dumprestore_driver::{Error, Result, Secret};
+use dumprestore_driver::{Error, Result, Revealed, Secret};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::Password;
 use super::environment::{Environment, VARIABLES};
 use super::parameters::Parameters;
 use super::tls::Protection;
@@ -67,7 +66,7 @@ pub(crate) struct Target {
     pub(crate) place: Place,
     pub(crate) user: String,
     pub(crate) database: String,
-    pub(super) password: Option<Password>,
+    pub(super) password: Option<Revealed>,
     pub(super) protection: Protection,
     /// `None`: as long as the system has it.
     pub(super) connect_timeout: Option<Duration>,
@@ -100,7 +99,7 @@ impl Target {
             place: place(&parameters, base)?,
             user,
             database: database.to_owned(),
-            password: parameters.get("password").map(Password::new),
+            password: parameters.get("password").map(Revealed::new),
             protection: Protection::new(&parameters, base)?,
             connect_timeout: connect_timeout(&parameters)?,
             parameters,

@@ -2,12 +2,10 @@
 
 use std::collections::HashSet;
 
-use dumprestore_driver::{Error, Result};
+use dumprestore_driver::{Error, Pattern, Result, closest};
 
 use crate::catalog::{Kind, Relation};
-use crate::closest::closest;
 use crate::config::Setup;
-use crate::pattern::Pattern;
 
 /// The patterns of the configuration.
 #[derive(Debug, Clone)]
@@ -105,7 +103,7 @@ fn check(
         "`{option}` names `{}`, and there is no such table",
         pattern.text().escape_debug()
     ));
-    let names = relations.iter().filter(|relation| counts(relation)).map(|relation| relation.name.clone());
+    let names = relations.iter().filter(|relation| counts(relation)).map(|relation| &relation.name);
     Err(match closest(pattern.text(), names) {
         Some(name) => error.with_hint(format!("did you mean `{}`?", name.escape_debug())),
         None => error.with_hint("remove it, or give the name of a table; letter case counts"),

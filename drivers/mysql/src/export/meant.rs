@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use dumprestore_driver::{Content, Error, Result, Selection};
+use dumprestore_driver::{Content, Error, Pattern, Result, Selection, closest};
 
 use crate::archived::{Contents, Event, Routine, Sequence, Table, Trigger, View};
-use crate::closest::closest;
-use crate::pattern::Pattern;
 
 /// What is written, each list in the order in which it is.
 pub(super) struct Meant<'a> {
@@ -74,7 +72,7 @@ fn patterns(selection: &Selection, names: &BTreeSet<&str>) -> Result<Vec<Pattern
         let pattern = Pattern::new("--only", thing)?;
         if !names.iter().any(|name| pattern.fits(name)) {
             let error = Error::config(format!("there is no table `{}` in the archive", thing.escape_debug()));
-            return Err(match closest(thing, names.iter().map(|name| (*name).to_owned())) {
+            return Err(match closest(thing, names) {
                 Some(name) => error.with_hint(format!("did you mean `{name}`?")),
                 None => error.with_hint("`inspect` lists what is in it; letter case counts"),
             });

@@ -1,10 +1,9 @@
 //! Whether keys that others hold are those of rows here.
 
-use dumprestore_driver::{Error, Reference, Result, Unresolved, Why};
+use dumprestore_driver::{Error, Reference, Result, Unresolved, Why, closest};
 
 use super::kind::Kind;
 use super::look::Lookup;
-use crate::closest::closest;
 use crate::connect::{Row, Session};
 use crate::quote;
 
@@ -148,9 +147,8 @@ async fn unknown(
     );
     let tables = session.rows(sql).await?;
     let tables: Vec<String> = tables.iter().map(|row| name_at(row, 0)).collect();
-    let near = splits
-        .iter()
-        .find_map(|(table, column)| Some(format!("{}.{column}", closest(table, tables.iter().cloned())?)));
+    let near =
+        splits.iter().find_map(|(table, column)| Some(format!("{}.{column}", closest(table, &tables)?)));
     Ok(match near {
         Some(near) => error.with_hint(format!("there is no such table; did you mean `{near}`?")),
         None => {

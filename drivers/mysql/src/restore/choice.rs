@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dumprestore_driver::{Content, Error, Extras, Result, Selection};
+use dumprestore_driver::{Content, Error, Extras, Pattern, Result, Selection, closest};
 
 use super::state::Covers;
 use crate::archived::Contents;
-use crate::pattern::Pattern;
 
 /// What is restored: what is archived, without what is not meant.
 #[derive(Debug, Clone)]
@@ -104,9 +103,8 @@ fn pick(contents: &mut Contents, things: &[String]) -> Result<()> {
     for (thing, pattern) in things.iter().zip(&patterns) {
         if !names.iter().any(|name| pattern.fits(name)) {
             let error = Error::config(format!("the archive has no table `{}`", thing.escape_debug()));
-            let closest = crate::closest::closest(thing, names.iter().map(|name| (*name).to_owned()));
-            return Err(match closest {
-                Some(closest) => error.with_hint(format!("did you mean `{}`?", closest.escape_debug())),
+            return Err(match closest(thing, &names) {
+                Some(name) => error.with_hint(format!("did you mean `{}`?", name.escape_debug())),
                 None => error.with_hint("`inspect` says what is in it"),
             });
         }

@@ -4,7 +4,8 @@ use std::fmt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::Password;
+use dumprestore_driver::Revealed;
+
 use super::environment::Environment;
 use super::string::Parameters;
 use super::target::{Endpoint, Place, is_default_folder};
@@ -20,7 +21,7 @@ pub(crate) struct Passfile {
 struct Line {
     /// Host, port, database, user: what each must be, or anything.
     fields: [Option<String>; 4],
-    password: Password,
+    password: Revealed,
 }
 
 impl Passfile {
@@ -45,7 +46,7 @@ impl Passfile {
     }
 
     /// The first that fits.
-    pub(super) fn find(&self, endpoint: &Endpoint, database: &str, user: &str) -> Option<&Password> {
+    pub(super) fn find(&self, endpoint: &Endpoint, database: &str, user: &str) -> Option<&Revealed> {
         let host = match &endpoint.place {
             Place::Socket(folder) if is_default_folder(folder) => "localhost".to_owned(),
             Place::Socket(folder) => folder.to_string_lossy().into_owned(),
@@ -93,7 +94,7 @@ fn parse(line: &str) -> Option<Line> {
     let fields = [field()?, field()?, field()?, field()?];
     Some(Line {
         fields: fields.map(|field| (field != "*").then(|| unescape(field))),
-        password: Password::new(unescape(rest)),
+        password: Revealed::new(unescape(rest)),
     })
 }
 

@@ -5,10 +5,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use dumprestore_driver::{Error, Result};
+use dumprestore_driver::{Error, Result, closest};
 use percent_encoding::percent_decode_str;
-
-use crate::closest::closest;
 
 /// Parameters of a connection by libpq's names.
 #[derive(Clone, Default)]
@@ -116,7 +114,7 @@ fn unknown(name: &str) -> Error {
         return bad("has something in it that is no parameter");
     }
     let error = Error::config(format!("there is no connection parameter `{name}`"));
-    match closest(name, KNOWN.iter().map(|known| (*known).to_owned())) {
+    match closest(name, KNOWN) {
         Some(known) => error.with_hint(format!("did you mean `{known}`?")),
         None => error.with_hint("see the connection parameters in libpq's documentation"),
     }

@@ -5,10 +5,9 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dumprestore_driver::{Error, Result, Secret};
+use dumprestore_driver::{Error, Result, Revealed, Secret};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::Password;
 use super::environment::{Environment, VARIABLES};
 use super::passfile::Passfile;
 use super::service;
@@ -96,7 +95,7 @@ pub(crate) struct Target {
     pub(crate) database: String,
     /// The database that was configured.
     configured: String,
-    password: Option<Password>,
+    password: Option<Revealed>,
     passfile: Passfile,
     pub(super) home: Option<PathBuf>,
     pub(crate) protection: Protection,
@@ -146,7 +145,7 @@ impl Target {
             database: parameters.get("dbname").unwrap_or(&user).to_owned(),
             configured: parameters.get("dbname").unwrap_or(&user).to_owned(),
             user,
-            password: parameters.get("password").map(Password::new),
+            password: parameters.get("password").map(Revealed::new),
             passfile: Passfile::read(&parameters, environment),
             home: environment.home(),
             protection: Protection::new(&parameters, environment)?,
@@ -175,7 +174,7 @@ impl Target {
 
     /// The password for that server. Who is let into the configured database with one that `.pgpass` has for it, is so
     /// into another one, such as that of a restore.
-    pub(crate) fn password(&self, endpoint: &Endpoint) -> Option<&Password> {
+    pub(crate) fn password(&self, endpoint: &Endpoint) -> Option<&Revealed> {
         let find = |database: &str| self.passfile.find(endpoint, database, &self.user);
         self.password.as_ref().or_else(|| find(&self.database)).or_else(|| find(&self.configured))
     }

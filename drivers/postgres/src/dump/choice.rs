@@ -2,12 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use dumprestore_driver::{Error, Result};
+use dumprestore_driver::{Error, Pattern, Result, closest};
 
 use crate::catalog::Relation;
-use crate::closest::closest;
 use crate::config::Setup;
-use crate::pattern::Pattern;
+use crate::pattern::fits_table;
 
 /// The patterns of the configuration.
 #[derive(Debug, Clone)]
@@ -103,7 +102,7 @@ fn fitting(patterns: &[Pattern], relations: &[Relation]) -> HashSet<u32> {
     let named: HashSet<u32> = relations
         .iter()
         .filter(|relation| {
-            patterns.iter().any(|pattern| pattern.fits_table(&relation.schema, &relation.name))
+            patterns.iter().any(|pattern| fits_table(pattern, &relation.schema, &relation.name))
         })
         .map(|relation| relation.oid)
         .collect();
@@ -123,13 +122,13 @@ fn check_schemas(option: &str, patterns: &[Pattern], schemas: &[String]) -> Resu
     let lost = patterns.iter().find(|pattern| !schemas.iter().any(|schema| pattern.fits(schema)));
     match lost {
         None => Ok(()),
-        Some(pattern) => Err(unknown(option, "schema", pattern.text(), schemas.iter().cloned())),
+        Some(pattern) => Err(unknown(option, "schema", pattern.text(), schemas)),
     }
 }
 
 fn check_relations(option: &str, patterns: &[Pattern], relations: &[Relation]) -> Result<()> {
     let fits_one = |pattern: &&Pattern| {
-        !relations.iter().any(|relation| pattern.fits_table(&relation.schema, &relation.name))
+        !relations.iter().any(|relation| fits_table(pattern, &relation.schema, &relation.name))
     };
     match patterns.iter().find(fits_one) {
         None => Ok(()),
@@ -137,11 +136,16 @@ fn check_relations(option: &str, patterns: &[Pattern], relations: &[Relation]) -
     }
 }
 
-fn unknown(option: &str, what: &str, pattern: &str, names: impl Iterator<Item = String>) -> Error {
+fn unknown<N: AsRef<str>>(
+    option: &str,
+    what: &str,
+    pattern: &str,
+    names: impl IntoIterator<Item = N>,
+) -> Error {
     let error =
         Error::config(format!("`{option}` names `{}`, and there is no such {what}", pattern.escape_debug()));
     match closest(pattern, names) {
-        Some(name) => error.with_hint(format!("did you mean `{}`?", name.escape_debug())),
+        Some(name) => error.with_hint(format!("did you mean `{}`?", name.as_ref().escape_debug())),
         None => error.with_hint(format!("remove it, or give the name of a {what}; letter case counts")),
     }
 }

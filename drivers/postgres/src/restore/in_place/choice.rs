@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use dumprestore_driver::{ArchivedNode, Content, Error, Result, Selection};
+use dumprestore_driver::{ArchivedNode, Content, Error, Pattern, Result, Selection, closest};
 
 use super::super::LARGE_OBJECTS;
 use crate::archived::{Contents, Item, LargeObjectRoles, Sequence};
-use crate::closest::closest;
-use crate::pattern::Pattern;
+use crate::pattern::fits_table;
 
 /// Schema and name.
 pub(super) type TableName = (String, String);
@@ -152,7 +151,7 @@ impl<'a> Hierarchy<'a> {
 
     /// The tables that patterns mean, with their partitions; all, if there are no patterns.
     fn chosen(&self, contents: &Contents, patterns: &[Pattern]) -> Result<HashSet<i32>> {
-        let fits = |pattern: &Pattern, item: &Item| pattern.fits_table(&item.schema, &item.name);
+        let fits = |pattern: &Pattern, item: &Item| fits_table(pattern, &item.schema, &item.name);
         if let Some(lost) =
             patterns.iter().find(|pattern| !self.tables.values().any(|item| fits(pattern, item)))
         {
@@ -168,7 +167,7 @@ impl<'a> Hierarchy<'a> {
     fn unknown(&self, contents: &Contents, pattern: &Pattern) -> Error {
         let text = pattern.text();
         let other = contents.items.iter().find(|item| {
-            item.kind != "TABLE" && item.table.is_none() && pattern.fits_table(&item.schema, &item.name)
+            item.kind != "TABLE" && item.table.is_none() && fits_table(pattern, &item.schema, &item.name)
         });
         let names = self.tables.values().map(|item| format!("{}.{}", item.schema, item.name));
         match (other, closest(text, names)) {

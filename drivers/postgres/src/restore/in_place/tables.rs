@@ -17,6 +17,7 @@ use crate::archived::{Contents, Item, Section};
 use crate::catalog;
 use crate::config::Policy;
 use crate::connect::Connection;
+use crate::pattern::fits_table;
 use crate::quote;
 
 /// What of the live database is about to be dropped.
@@ -33,7 +34,7 @@ impl Doomed {
         let all = relations::all(session).await?;
         let is_meant = |relation: &Relation| {
             let (schema, name) = &relation.name;
-            relation.is_table() && chosen.patterns.iter().any(|pattern| pattern.fits_table(schema, name))
+            relation.is_table() && chosen.patterns.iter().any(|pattern| fits_table(pattern, schema, name))
         };
         let (replaced, others): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|relation| chosen.tables.contains(&relation.name));
