@@ -1,0 +1,64 @@
+//! What `INFO` tells.
+
+use std::collections::BTreeMap;
+
+/// The lines of `INFO`, by name.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Info(BTreeMap<String, String>);
+
+impl Info {
+    pub(crate) fn parse(text: &str) -> Self {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        Self(
+            lines
+                .filter_map(|line| line.trim_end().split_once(':'))
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+        )
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    pub(crate) fn number(&self, name: &str) -> Option<u64> {
+        self.get(name)?.parse().ok()
+    }
+
+    /// The databases that hold keys, with how many.
+    pub(crate) fn keyspace(&self) -> Vec<(u64, u64)> {
+        let mut found: Vec<(u64, u64)> = self
+            .0
+            .iter()
+            .filter_map(|(name, value)| {
+                let index = name.strip_prefix("db")?.parse().ok()?;
+                let keys = value.split(',').find_map(|pair| pair.strip_prefix("keys="))?;
+                Some((index, keys.parse().ok()?))
+            })
+            .collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// All lines, in the order of their names.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_info_are_found_by_their_names() {
+        let info = Info::parse(
+            "# Server\r\nredis_version:7.0.15\r\nexecutable:/usr/bin/a:b\r\n\r\n# Keyspace\r\n\
+             db10:keys=3,expires=0,avg_ttl=0\r\ndb2:keys=12,expires=1,avg_ttl=5,subexpiry=0\r\ndbx:keys=1\r\n",
+        );
+        assert_eq!(info.get("redis_version"), Some("7.0.15"));
+        assert_eq!(info.get("executable"), Some("/usr/bin/a:b"));
+        assert_eq!(info.get("nothing"), None);
+        assert_eq!(info.keyspace(), [(2, 12), (10, 3)]);
+    }
+}
