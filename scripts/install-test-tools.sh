@@ -112,7 +112,7 @@ CONF
   apt-get -c "$into/.apt/apt.conf" update -qq
   # shellcheck disable=SC2086 # they are several
   packages="$(apt-get -c "$into/.apt/apt.conf" install -s -qq --no-install-recommends $with_libraries |
-    awk '$1 == "Inst" && $2 ~ /^(lib|openssl-provider|mariadb|mysql)/ && $2 !~ /^lib(perl|db5|gdbm)/ { print $2 }')"
+    awk '$1 == "Inst" && $2 ~ /^(lib|openssl-provider|mariadb|mysql|redis|valkey|lua-)/ && $2 !~ /^lib(perl|db5|gdbm)/ { print $2 }')"
   # shellcheck disable=SC2086
   (cd "$into/.apt/debs" && apt-get -c "$into/.apt/apt.conf" download -qq $packages $alone)
   for package in "$into"/.apt/debs/*.deb; do dpkg-deb -x "$package" "$into/root"; done
@@ -127,8 +127,10 @@ with_own_libraries() {
   # shellcheck disable=SC2086 # they are several
   loader="$(cd "$1" && find $folders -maxdepth 1 -name 'ld-linux-*.so.*')"
   for program in "$1"/root/usr/{bin,sbin}/*; do
+    [ -e "$program" ] || continue
     name="${program##*/}"
-    if [ -L "$program" ]; then
+    # Redis' server is a link to one of its tools, and looks at the name that it was called by.
+    if [ -L "$program" ] && [[ "$(readlink "$program")" != *-check-rdb ]]; then
       ln -s "$(basename "$(readlink "$program")")" "$1/programs/$name"
     elif [ "$(head -c 4 "$program" | tail -c 3)" != ELF ]; then
       ln -s "../${program#"$1/"}" "$1/programs/$name"
@@ -170,3 +172,12 @@ install_server mariadb-10.5 programs from_debian bullseye "mariadb-server-core-1
   "mariadb-server-10.5 mariadb-client-10.5"
 install_server mariadb-11.8 programs from_debian trixie "mariadb-server-core mariadb-client-core" "$mariadb_server"
 install_server mysql-9.7 programs from_debian sid "mysql-server-core mysql-client-core" "mysql-server"
+
+# Their servers would run from then on, too.
+redis_server="redis-server redis-sentinel"
+valkey_server="valkey-server valkey-sentinel"
+install_server redis-7.0 programs from_debian bookworm redis-tools "$redis_server"
+install_server redis-6.0 programs from_debian bullseye redis-tools "$redis_server"
+install_server redis-8.0 programs from_debian trixie redis-tools "$redis_server"
+install_server valkey-8.1 programs from_debian trixie valkey-tools "$valkey_server"
+install_server valkey-9 programs from_debian sid valkey-tools "$valkey_server"
