@@ -41,6 +41,11 @@ bench-mysql:
     cargo build --release -p dumprestore-cli
     python3 benches/mysql.py target/release/dumprestore
 
+# The same with redis-cli: a million keys.
+bench-redis:
+    cargo build --release -p dumprestore-cli
+    python3 benches/redis.py target/release/dumprestore
+
 # Accept changed snapshots of messages.
 accept:
     INSTA_UPDATE=always cargo test --workspace
