@@ -49,13 +49,15 @@ pub use fixture::{Fixture, ReferentSample, ReferrerSample, Seed, entries};
 pub use moments::{Fault, Faulty, INJECTED, spread};
 pub use process::{Process, free_port, soon};
 pub use restoring::{Restoring, Step};
-#[cfg(any(feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
 pub use servers::Authority;
 pub use servers::{Account, Keeper, Programs};
 #[cfg(feature = "mysql")]
 pub use servers::{MysqlFamily, MysqlOptions, MysqlServer, MysqlVersion};
 #[cfg(feature = "postgres")]
 pub use servers::{PostgresOptions, PostgresServer, PostgresVersion};
+#[cfg(feature = "redis")]
+pub use servers::{RedisCluster, RedisOptions, RedisServer, RedisVersion};
 pub use stored::{DAMAGED, Damage, StoredNode};
 pub use trial::{Broken, Needs, TRIALS, Trial, check_the_list, run_as_test, try_in_test};
 pub use world::{Kit, State, World};

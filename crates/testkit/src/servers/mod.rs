@@ -4,7 +4,7 @@
 //! folder when whoever started it is gone, even by a `kill -9`.
 
 mod account;
-#[cfg(any(feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
 mod authority;
 mod keeper;
 #[cfg(feature = "mysql")]
@@ -12,11 +12,13 @@ mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod programs;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod template;
 
 pub use account::Account;
-#[cfg(any(feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
 pub use authority::Authority;
 pub use keeper::Keeper;
 #[cfg(feature = "mysql")]
@@ -24,15 +26,17 @@ pub use mysql::{MysqlFamily, MysqlOptions, MysqlServer, MysqlVersion};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresServer, PostgresVersion};
 pub use programs::Programs;
+#[cfg(feature = "redis")]
+pub use redis::{RedisCluster, RedisOptions, RedisServer, RedisVersion};
 
 /// Whether a process has ended, reaped or not.
-#[cfg(any(feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
 fn has_ended(pid: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     status.rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with('Z'))
 }
 
-#[cfg(any(feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
 fn run(command: &mut std::process::Command) {
     let output = command.output().unwrap_or_else(|error| panic!("can't start {command:?}: {error}"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
