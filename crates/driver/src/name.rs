@@ -103,7 +103,7 @@ impl From<NodePath> for String {
 /// The name of a part inside its node's section of the archive: a relative path with `/`.
 ///
 /// No empty, `.` or `..` component, no backslash, no control character, at most 32,000 bytes. Names that come from
-/// outside, of any bytes, go through [`PartName::escape`].
+/// outside, of any bytes, go through [`PartName::escape`] or [`PartName::escape_component`].
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PartName(String);
@@ -136,22 +136,20 @@ impl PartName {
     /// # Errors
     /// If the path has an empty, `.` or `..` component, or is too long.
     pub fn escape(path: &[u8]) -> Result<Self> {
-        let mut name = String::with_capacity(path.len());
-        for chunk in path.utf8_chunks() {
-            for c in chunk.valid().chars() {
-                let mut utf8 = [0; 4];
-                match c {
-                    '%' | '\\' => escape_bytes(&mut name, c.encode_utf8(&mut utf8).as_bytes()),
-                    c if c.is_control() => escape_bytes(&mut name, c.encode_utf8(&mut utf8).as_bytes()),
-                    c => name.push(c),
-                }
-            }
-            escape_bytes(&mut name, chunk.invalid());
-        }
-        Self::new(name)
+        Self::new(escape(path, |c| matches!(c, '%' | '\\') || c.is_control()))
     }
 
-    /// The bytes that [`PartName::escape`] was given. A `%` that starts no escape stands for itself.
+    /// One component of a name, for a name of any bytes that is no path: a `/` becomes `%2F`, and a name that is `.` or
+    /// `..` has its dots escaped. [`PartName::unescape`] gives the bytes back.
+    ///
+    /// # Errors
+    /// If the name is empty, or too long.
+    pub fn escape_component(name: &[u8]) -> Result<Self> {
+        let is_dots = matches!(name, b"." | b"..");
+        Self::new(escape(name, |c| matches!(c, '%' | '\\' | '/') || c.is_control() || is_dots))
+    }
+
+    /// The bytes that were escaped. A `%` that starts no escape stands for itself.
     pub fn unescape(&self) -> Vec<u8> {
         unescape(&self.0)
     }
@@ -165,6 +163,20 @@ impl PartName {
     pub fn below(&self, prefix: &str) -> Option<PartName> {
         self.0.strip_prefix(prefix)?.strip_prefix('/').map(|rest| PartName(rest.to_owned()))
     }
+}
+
+fn escape(bytes: &[u8], is_unfit: impl Fn(char) -> bool) -> String {
+    let mut name = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match is_unfit(c) {
+                true => escape_bytes(&mut name, c.encode_utf8(&mut [0; 4]).as_bytes()),
+                false => name.push(c),
+            }
+        }
+        escape_bytes(&mut name, chunk.invalid());
+    }
+    name
 }
 
 fn escape_bytes(name: &mut String, bytes: &[u8]) {

@@ -20,12 +20,26 @@ proptest! {
     }
 
     #[test]
+    fn any_name_but_an_empty_one_is_escaped_to_one_component_and_given_back(
+        name in prop_oneof![prop::collection::vec(any::<u8>(), 1..60), "[./%\\\\a]{1,4}".prop_map(String::into_bytes)]
+    ) {
+        let component = PartName::escape_component(&name).unwrap();
+        prop_assert!(!component.as_str().contains('/'));
+        prop_assert_eq!(component.unescape(), name);
+    }
+
+    #[test]
     fn no_part_name_climbs_out(name in "[a-z./\\\\%\u{0}-\u{20}]{0,12}") {
         if let Ok(name) = PartName::new(name) {
             prop_assert!(!name.as_str().starts_with('/'));
             prop_assert!(name.as_str().split('/').all(|c| c != ".." && c != "." && !c.is_empty()));
         }
     }
+}
+
+#[test]
+fn an_empty_name_makes_no_component() {
+    PartName::escape_component(b"").unwrap_err();
 }
 
 #[test]

@@ -10,17 +10,7 @@ pub(crate) const CONTENTS: &str = "contents.json";
 /// # Errors
 /// If the table has no name.
 pub(crate) fn part_name(table: &str, number: usize) -> Result<PartName> {
-    PartName::new(format!("data/{}/{number:04}", component(table)?))
-}
-
-/// A name as one component of a path.
-fn component(name: &str) -> Result<String> {
-    // A slash at either end, or two together, would be a component of no characters.
-    let components = name.split('/').map(|piece| match piece {
-        "" | "." | ".." => Ok(piece.replace('.', "%2E")),
-        piece => PartName::escape(piece.as_bytes()).map(|name| name.as_str().to_owned()),
-    });
-    Ok(components.collect::<Result<Vec<_>>>()?.join("%2F"))
+    PartName::new(format!("data/{}/{number:04}", PartName::escape_component(table.as_bytes())?))
 }
 
 #[cfg(test)]

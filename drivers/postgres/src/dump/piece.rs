@@ -58,23 +58,9 @@ pub(crate) fn large_objects_name(number: usize) -> Result<PartName> {
 }
 
 fn part_name(schema: &str, table: &str, number: usize) -> Result<PartName> {
-    PartName::new(format!("data/{}/{}/{number:04}", component(schema)?, component(table)?))
-}
-
-/// A name as one component of a path.
-fn component(name: &str) -> Result<String> {
-    match name {
-        "." => Ok("%2E".to_owned()),
-        ".." => Ok("%2E%2E".to_owned()),
-        // A slash at either end, or two together, would be a component of no characters.
-        name => {
-            let components = name.split('/').map(|piece| match piece {
-                "" | "." | ".." => Ok(piece.replace('.', "%2E")),
-                piece => PartName::escape(piece.as_bytes()).map(|name| name.as_str().to_owned()),
-            });
-            Ok(components.collect::<Result<Vec<_>>>()?.join("%2F"))
-        }
-    }
+    let (schema, table) = (schema.as_bytes(), table.as_bytes());
+    let (schema, table) = (PartName::escape_component(schema)?, PartName::escape_component(table)?);
+    PartName::new(format!("data/{schema}/{table}/{number:04}"))
 }
 
 /// Pages from the first on, up to and without the last; open where there is none.
