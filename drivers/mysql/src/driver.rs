@@ -10,7 +10,7 @@ use dumprestore_driver::{
 };
 
 use crate::config::{MysqlConfig, Setup};
-use crate::dump::{Choice, Snapshot};
+use crate::dump::Snapshot;
 use crate::export;
 use crate::inspect::{self, Declared};
 use crate::links;
@@ -26,8 +26,6 @@ impl DriverConfig for MysqlConfig {
 
     fn build(self, cx: &BuildContext) -> Result<Arc<dyn Driver>> {
         let setup = self.setup(cx)?;
-        // A pattern that is not well formed is found here, and what it fits at the pin.
-        Choice::new(&setup)?;
         Ok(Arc::new(MysqlDriver { setup, declared: Mutex::default() }))
     }
 
@@ -92,7 +90,7 @@ impl Driver for MysqlDriver {
     }
 
     async fn open(&self, cx: OpenContext) -> Result<Box<dyn Source>> {
-        Ok(Box::new(Snapshot::new(self.setup.clone(), cx)?))
+        Ok(Box::new(Snapshot::new(self.setup.clone(), cx)))
     }
 
     async fn changes(&self, archived: Arc<dyn ArchivedNode>, cx: &StageContext) -> Result<Changes> {

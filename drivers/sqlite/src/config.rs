@@ -76,7 +76,7 @@ impl DriverConfig for SqliteConfig {
         }
         Ok(Arc::new(SqliteDriver::new(
             cx.path(&self.path),
-            Selection::new(&self.exclude_tables, &self.exclude_data)?,
+            Selection::of(&self.exclude_tables, &self.exclude_data),
             Duration::from_secs(u64::from(self.busy_timeout)),
             self.spool.then_some(Route::Spool),
         )))

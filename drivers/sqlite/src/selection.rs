@@ -30,9 +30,8 @@ impl Excluded {
 }
 
 impl Selection {
-    /// Checks the patterns.
-    pub(crate) fn new(tables: &[String], data: &[String]) -> Result<Self> {
-        Ok(Self { tables: compile("exclude_tables", tables)?, data: compile("exclude_data", data)? })
+    pub(crate) fn of(tables: &[String], data: &[String]) -> Self {
+        Self { tables: patterns(tables), data: patterns(data) }
     }
 
     /// The tables of `present` that they fit.
@@ -48,8 +47,8 @@ impl Selection {
 }
 
 /// SQLite ignores the case of names.
-fn compile(option: &str, patterns: &[String]) -> Result<Vec<Pattern>> {
-    patterns.iter().map(|text| Pattern::ignoring_case(option, text)).collect()
+fn patterns(texts: &[String]) -> Vec<Pattern> {
+    texts.iter().map(Pattern::ignoring_ascii_case).collect()
 }
 
 fn fitting(option: &str, patterns: &[Pattern], present: &[String]) -> Result<Vec<String>> {

@@ -39,16 +39,13 @@ impl Chosen {
 }
 
 impl Choice {
-    /// Checks the patterns. Offline.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Config`](dumprestore_driver::ErrorKind::Config) if one is not well formed.
-    pub(crate) fn new(setup: &Setup) -> Result<Self> {
-        Ok(Self {
-            tables: compile("tables", &setup.tables)?,
-            exclude_tables: compile("exclude_tables", &setup.exclude_tables)?,
-            exclude_data: compile("exclude_data", &setup.exclude_data)?,
-        })
+    /// The patterns of a configuration.
+    pub(crate) fn of(setup: &Setup) -> Self {
+        Self {
+            tables: patterns(&setup.tables),
+            exclude_tables: patterns(&setup.exclude_tables),
+            exclude_data: patterns(&setup.exclude_data),
+        }
     }
 
     /// What they mean among these.
@@ -85,8 +82,8 @@ impl Choice {
     }
 }
 
-fn compile(option: &str, patterns: &[String]) -> Result<Vec<Pattern>> {
-    patterns.iter().map(|text| Pattern::new(option, text)).collect()
+fn patterns(texts: &[String]) -> Vec<Pattern> {
+    texts.iter().map(Pattern::new).collect()
 }
 
 fn check(
@@ -136,9 +133,7 @@ mod tests {
     }
 
     fn choice(tables: &[&str], exclude: &[&str], data: &[&str]) -> Choice {
-        let patterns = |texts: &[&str]| {
-            compile("tests", &texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()).unwrap()
-        };
+        let patterns = |texts: &[&str]| texts.iter().copied().map(Pattern::new).collect();
         Choice { tables: patterns(tables), exclude_tables: patterns(exclude), exclude_data: patterns(data) }
     }
 

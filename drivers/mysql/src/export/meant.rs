@@ -69,7 +69,7 @@ fn names(contents: &Contents) -> BTreeSet<&str> {
 fn patterns(selection: &Selection, names: &BTreeSet<&str>) -> Result<Vec<Pattern>> {
     let mut patterns = Vec::new();
     for thing in &selection.things {
-        let pattern = Pattern::new("--only", thing)?;
+        let pattern = Pattern::new(thing);
         if !names.iter().any(|name| pattern.fits(name)) {
             let error = Error::config(format!("there is no table `{}` in the archive", thing.escape_debug()));
             return Err(match closest(thing, names) {

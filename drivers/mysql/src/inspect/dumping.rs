@@ -21,7 +21,7 @@ pub(super) struct Looking<'a> {
 
 impl Looking<'_> {
     pub(super) async fn problems(&self, session: &mut Session, declared: &Declared) -> Result<Vec<Problem>> {
-        let chosen = match Choice::new(self.setup)?.pick(self.relations) {
+        let chosen = match Choice::of(self.setup).pick(self.relations) {
             Ok(chosen) => chosen,
             // A pattern that fits nothing.
             Err(error) => return Ok(vec![problem(Problem::no_dump, &error)]),

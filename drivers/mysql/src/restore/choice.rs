@@ -98,8 +98,7 @@ fn pick(contents: &mut Contents, things: &[String]) -> Result<()> {
         .chain(contents.views.iter().map(|view| view.name.as_str()))
         .chain(contents.sequences.iter().map(|sequence| sequence.name.as_str()))
         .collect();
-    let patterns: Vec<Pattern> =
-        things.iter().map(|thing| Pattern::new("--only", thing)).collect::<Result<_>>()?;
+    let patterns: Vec<Pattern> = things.iter().map(Pattern::new).collect();
     for (thing, pattern) in things.iter().zip(&patterns) {
         if !names.iter().any(|name| pattern.fits(name)) {
             let error = Error::config(format!("the archive has no table `{}`", thing.escape_debug()));

@@ -50,17 +50,14 @@ impl Chosen {
 }
 
 impl Choice {
-    /// Checks the patterns. Offline.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Config`](dumprestore_driver::ErrorKind::Config) if one is not well formed.
-    pub(crate) fn new(setup: &Setup) -> Result<Self> {
-        Ok(Self {
-            schemas: compile("schemas", &setup.schemas)?,
-            exclude_schemas: compile("exclude_schemas", &setup.exclude_schemas)?,
-            exclude_tables: compile("exclude_tables", &setup.exclude_tables)?,
-            exclude_data: compile("exclude_data", &setup.exclude_data)?,
-        })
+    /// The patterns of a configuration.
+    pub(crate) fn of(setup: &Setup) -> Self {
+        Self {
+            schemas: patterns(&setup.schemas),
+            exclude_schemas: patterns(&setup.exclude_schemas),
+            exclude_tables: patterns(&setup.exclude_tables),
+            exclude_data: patterns(&setup.exclude_data),
+        }
     }
 
     /// What they mean among these schemas and relations.
@@ -114,8 +111,8 @@ fn fitting(patterns: &[Pattern], relations: &[Relation]) -> HashSet<u32> {
         .collect()
 }
 
-fn compile(option: &str, patterns: &[String]) -> Result<Vec<Pattern>> {
-    patterns.iter().map(|text| Pattern::new(option, text)).collect()
+fn patterns(texts: &[String]) -> Vec<Pattern> {
+    texts.iter().map(Pattern::new).collect()
 }
 
 fn check_schemas(option: &str, patterns: &[Pattern], schemas: &[String]) -> Result<()> {
@@ -168,9 +165,7 @@ mod tests {
     }
 
     fn choice(tables: &[&str], data: &[&str], schemas: &[&str]) -> Choice {
-        let patterns = |texts: &[&str]| {
-            compile("tests", &texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()).unwrap()
-        };
+        let patterns = |texts: &[&str]| texts.iter().copied().map(Pattern::new).collect();
         Choice {
             schemas: patterns(schemas),
             exclude_schemas: Vec::new(),

@@ -231,7 +231,7 @@ mod tests {
         server.batch(&database, "CREATE TABLE t (n int)");
         let cx = BuildContext::new(NodePath::new("db").unwrap(), "/");
         let setup = PostgresConfig::new(server.url(&database)).setup(&cx).unwrap();
-        let choice = Choice::new(&setup).unwrap();
+        let choice = Choice::of(&setup);
         let patience = Patience::default();
         let main = connect(&setup.target, "dump, pin").await.unwrap();
         main.batch_execute(LOST).await.unwrap();

@@ -27,10 +27,10 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Checks what can be checked offline. Connects to nothing yet.
-    pub(crate) fn new(setup: Setup, cx: OpenContext) -> Result<Self> {
-        let choice = Choice::new(&setup)?;
-        Ok(Self { setup, choice, scratch: cx.scratch, pinned: None, listing: None, ledger: Mutex::default() })
+    /// Connects to nothing yet.
+    pub(crate) fn new(setup: Setup, cx: OpenContext) -> Self {
+        let choice = Choice::of(&setup);
+        Self { setup, choice, scratch: cx.scratch, pinned: None, listing: None, ledger: Mutex::default() }
     }
 
     fn pinned(&self) -> Result<&Pinned> {

@@ -46,7 +46,7 @@ async fn of_tables(
     server: &Server,
 ) -> Result<Vec<Problem>> {
     let all = relations(session).await?;
-    let chosen = match Choice::new(setup)?.pick(&schemas(session).await?, &all) {
+    let chosen = match Choice::of(setup).pick(&schemas(session).await?, &all) {
         Ok(chosen) => chosen,
         // A pattern that fits nothing.
         Err(error) => return Ok(vec![hinted(Problem::no_dump(error.to_string()), error.hint())]),

@@ -53,7 +53,7 @@ impl Chosen {
         selection: &Selection,
         archived: &dyn ArchivedNode,
     ) -> Result<Self> {
-        let patterns = patterns(&selection.things)?;
+        let patterns = patterns(&selection.things);
         let scope = match (selection.content, patterns.is_empty()) {
             (Content::DataOnly, _) => Scope::Rows,
             (_, true) => Scope::Database,
@@ -109,8 +109,8 @@ impl Chosen {
     }
 }
 
-fn patterns(things: &[String]) -> Result<Vec<Pattern>> {
-    things.iter().map(|thing| Pattern::new("--only", thing)).collect()
+fn patterns(things: &[String]) -> Vec<Pattern> {
+    things.iter().map(Pattern::new).collect()
 }
 
 /// The tables of an archive, and which are partitions of which.
