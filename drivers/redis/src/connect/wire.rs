@@ -97,6 +97,11 @@ impl Wire {
         }
     }
 
+    /// What a refusal means that came as an answer to `command`, the name of one.
+    pub(crate) fn refused(&self, text: &str, command: &str) -> Error {
+        fault::of_command(text, command, &self.target)
+    }
+
     /// Reads a line, without its end: the head of an answer that is to be read as it comes.
     ///
     /// # Errors

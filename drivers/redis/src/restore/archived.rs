@@ -1,0 +1,127 @@
+//! What an archived node says of itself.
+
+use std::collections::BTreeSet;
+use std::io::{BufReader, Read};
+
+use dumprestore_driver::{ArchivedNode, Error, Result};
+
+use crate::dump::CUT_AT;
+use crate::rdb::{Item, Reader, Version};
+
+/// An archived node, as far as it must be known before it is read.
+#[derive(Debug, Clone)]
+pub(super) struct Archived {
+    /// Of its files: the newest.
+    pub(super) version: Version,
+    /// The databases that it has keys of, in order.
+    pub(super) databases: Vec<u64>,
+    /// Those that were dumped, be they empty. `None`: all that the node had.
+    pub(super) meant: Option<Vec<u64>>,
+    /// How many keys it holds.
+    pub(super) keys: Option<u64>,
+    /// How many bytes its parts have.
+    pub(super) size: u64,
+    /// In bytes, if that is known.
+    pub(super) largest_value: Option<u64>,
+    /// When it was dumped, in milliseconds since 1970.
+    pub(super) cut: Option<u64>,
+}
+
+impl Archived {
+    /// # Errors
+    /// If the archive can't be read.
+    pub(super) fn of(node: &dyn ArchivedNode) -> Result<Self> {
+        let facts = node.facts();
+        let number = |name: &str| facts.get(name).and_then(|text| text.parse::<u64>().ok());
+        let (mut size, mut keys) = (0u64, Some(0u64));
+        for part in node.parts() {
+            size = size.saturating_add(part.size);
+            keys = keys.zip(part.rows).map(|(keys, rows)| keys + rows);
+        }
+        let version = Self::version(node)?;
+        let databases = match facts.get(fact::KEYS).and_then(|text| list(text)) {
+            Some(databases) => databases,
+            None => look_for_databases(node)?,
+        };
+        Ok(Self {
+            version,
+            databases,
+            meant: facts.get(fact::MEANT).filter(|meant| *meant != "all").and_then(|text| list(text)),
+            keys,
+            size,
+            largest_value: number(fact::LARGEST_VALUE),
+            cut: Self::cut(node),
+        })
+    }
+
+    /// Which format the newest of its files has.
+    ///
+    /// # Errors
+    /// If the archive can't be read.
+    pub(super) fn version(node: &dyn ArchivedNode) -> Result<Version> {
+        let mut newest = None::<Version>;
+        for part in node.parts() {
+            let version = Reader::begin(node.read(&part.name)?)?.version();
+            if newest.is_none_or(|newest| newest.number < version.number) {
+                newest = Some(version);
+            }
+        }
+        newest.ok_or_else(|| Error::archive("the archive has no part of this node"))
+    }
+
+    /// When a node was dumped, in milliseconds since 1970, if it says so.
+    pub(super) fn cut(node: &dyn ArchivedNode) -> Option<u64> {
+        node.facts().get(CUT_AT)?.parse().ok()
+    }
+}
+
+/// The names of facts.
+mod fact {
+    /// How many keys each database has: `0: 12, 3: 400`.
+    pub(super) const KEYS: &str = "keys_by_database";
+    /// Which databases were meant: `all`, or a list.
+    pub(super) const MEANT: &str = "databases";
+    pub(super) const LARGEST_VALUE: &str = "largest_value_bytes";
+}
+
+/// The number before each colon, or each number.
+fn list(text: &str) -> Option<Vec<u64>> {
+    let mut indexes = text
+        .split(',')
+        .map(|item| item.split(':').next().unwrap_or_default().trim())
+        .filter(|index| !index.is_empty())
+        .map(str::parse)
+        .collect::<std::result::Result<Vec<u64>, _>>()
+        .ok()?;
+    indexes.sort_unstable();
+    indexes.dedup();
+    Some(indexes)
+}
+
+/// Where nothing says it, all is read.
+fn look_for_databases(node: &dyn ArchivedNode) -> Result<Vec<u64>> {
+    let mut found = BTreeSet::new();
+    for part in node.parts() {
+        let mut reader = Reader::begin(BufReader::new(node.read(&part.name)?))?;
+        while let Some(item) = reader.next()? {
+            if let Item::Key(entry) = item {
+                found.insert(entry.database);
+            }
+        }
+        read_on(reader)?;
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// Reads what follows a file: nothing. Whatever the archive finds wrong it says at its end at the latest.
+///
+/// # Errors
+/// If there is more, or the archive is damaged.
+pub(super) fn read_on<R: Read>(reader: Reader<R>) -> Result<()> {
+    let (mut from, ahead) = reader.into_inner();
+    let more = from.read(&mut [0; 1]).map_err(|error| Error::io("can't read the archive", error))?;
+    match ahead.is_empty() && more == 0 {
+        true => Ok(()),
+        false => Err(Error::archive("something follows the end of the RDB file")),
+    }
+}

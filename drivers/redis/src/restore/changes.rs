@@ -1,0 +1,198 @@
+//! What a restore would change, counted without changing it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use dumprestore_driver::{ArchivedNode, Cancel, Changes, Extras, Result, StageContext};
+
+use super::archived::{Archived, read_on};
+use super::aside;
+use super::entry::Pair;
+use super::extras::{command, each_step};
+use super::lifetime::{Fate, Lifetime};
+use super::line::Line;
+use super::plan::{self, Places};
+use super::room::Room;
+use super::permitted;
+use crate::config::Setup;
+use crate::connect::{Reply, Server, Session};
+use crate::rdb::{Item, Reader};
+
+/// Up to so many keys, each is looked for at the target; beyond it only if their names matter.
+const COMPARED: u64 = 200_000;
+/// As many live keys are looked for in the archive, to name those that it lacks.
+const CANDIDATES: usize = 1000;
+
+/// Counts.
+pub(crate) async fn changes(setup: &Setup, node: Arc<dyn ArchivedNode>, cx: &StageContext) -> Result<Changes> {
+    let (setup, cx) = (setup.clone(), cx.clone());
+    aside(move || Counting::begin(&setup, &*node, &cx)?.count(&*node, &cx)).await
+}
+
+/// What is compared.
+struct Counting {
+    line: Line,
+    archived: Archived,
+    pairs: Vec<Pair>,
+    /// Keys that each live database has.
+    live: BTreeMap<u64, u64>,
+    lifetime: Lifetime,
+    cancel: Cancel,
+    room: Room,
+}
+
+/// Keys of one database.
+#[derive(Default)]
+struct Tally {
+    archived: u64,
+    expired: u64,
+    common: u64,
+}
+
+impl Counting {
+    fn begin(setup: &Setup, node: &dyn ArchivedNode, cx: &StageContext) -> Result<Self> {
+        let archived = Archived::of(node)?;
+        let server = Server::of(&mut Session::open_for(&setup.target, &cx.cancel)?)?;
+        permitted::check_server(&server, &archived)?;
+        plan::refuse_filters(setup)?;
+        let mut line = Line::open(&setup.target, &cx.cancel)?;
+        let places = Places::of(&mut line, setup, &cx.cancel)?;
+        let pairs = plan::pairs(setup, &archived, &cx.selection, &places)?;
+        let mut live = BTreeMap::new();
+        for pair in &pairs {
+            let marked = u64::from(places.is_marked(pair.live));
+            live.insert(pair.live, line.count(pair.live)?.all().saturating_sub(marked));
+        }
+        let lifetime = Lifetime::begin(&mut line, setup.expiry, archived.cut)?;
+        let room = Room::ask(&mut line)?;
+        Ok(Self { line, archived, pairs, live, lifetime, cancel: cx.cancel.clone(), room })
+    }
+
+    fn count(mut self, node: &dyn ArchivedNode, cx: &StageContext) -> Result<Changes> {
+        let mut changes = Changes::of("keys");
+        let exact = cx.extras != Extras::Remove || self.archived.keys.is_none_or(|keys| keys <= COMPARED);
+        match exact {
+            true => self.compare(node, &mut changes)?,
+            false => self.estimate(&mut changes),
+        }
+        self.notes(cx, &mut changes);
+        if let Some(left) = self.room.left() {
+            changes.needs_bytes = Some(self.archived.size);
+            changes.free_bytes = Some(left);
+        }
+        Ok(changes)
+    }
+
+    /// Looks for each key of the archive at the target.
+    fn compare(&mut self, node: &dyn ArchivedNode, changes: &mut Changes) -> Result<()> {
+        let mut candidates = self.candidates()?;
+        let mut tallies: BTreeMap<u64, Tally> = BTreeMap::new();
+        for part in node.parts() {
+            let mut reader = Reader::begin(node.read(&part.name)?)?;
+            let mut asked: Vec<(u64, Vec<u8>)> = Vec::new();
+            while let Some(item) = reader.next()? {
+                let Item::Key(entry) = item else { continue };
+                let Some(live) = self.live_of(entry.database) else { continue };
+                let tally = tallies.entry(live).or_default();
+                match self.lifetime.of(&entry) {
+                    Fate::Expired => tally.expired += 1,
+                    _ => {
+                        tally.archived += 1;
+                        candidates.remove(&(live, entry.key.clone()));
+                        asked.push((live, entry.key));
+                    }
+                }
+                if asked.len() >= 1000 {
+                    self.ask(&mut asked, &mut tallies)?;
+                }
+            }
+            self.ask(&mut asked, &mut tallies)?;
+            read_on(reader)?;
+        }
+        let mut expired = 0;
+        for (live, keys) in &self.live {
+            let tally = tallies.remove(live).unwrap_or_default();
+            changes.create += tally.archived - tally.common;
+            changes.replace += tally.common;
+            changes.remove += keys.saturating_sub(tally.common);
+            expired += tally.expired;
+        }
+        let mut names: Vec<String> =
+            candidates.into_iter().map(|(live, key)| format!("{live}/{}", key.escape_ascii())).collect();
+        names.sort_unstable();
+        // Names are given of what goes, and some may have gone by themselves.
+        names.truncate(Changes::MOST_NAMED.min(usize::try_from(changes.remove).unwrap_or(usize::MAX)));
+        changes.removes = names;
+        if expired > 0 {
+            changes.notes.push(format!("{expired} keys of the archive have expired, and are left out"));
+        }
+        Ok(())
+    }
+
+    fn live_of(&self, archived: u64) -> Option<u64> {
+        self.pairs.iter().find(|pair| pair.archived == Some(archived)).map(|pair| pair.live)
+    }
+
+    /// Some live keys.
+    fn candidates(&mut self) -> Result<HashSet<(u64, Vec<u8>)>> {
+        let mut candidates = HashSet::new();
+        for pair in &self.pairs {
+            let live = pair.live;
+            // Enough of them is no failure.
+            let mut enough = false;
+            let gathered = each_step(&mut self.line, live, b"*", |_, keys| {
+                candidates.extend(keys.iter().map(|key| (live, key.clone())));
+                enough = candidates.len() >= CANDIDATES;
+                if enough { Err(dumprestore_driver::Error::cancelled()) } else { Ok(()) }
+            });
+            match gathered {
+                Err(_) if enough && !self.cancel.is_cancelled() => break,
+                result => result?,
+            }
+        }
+        Ok(candidates)
+    }
+
+    fn ask(&mut self, asked: &mut Vec<(u64, Vec<u8>)>, tallies: &mut BTreeMap<u64, Tally>) -> Result<()> {
+        self.cancel.check()?;
+        for keys in asked.chunk_by(|one, other| one.0 == other.0) {
+            let Some((live, _)) = keys.first() else { continue };
+            self.line.select(*live)?;
+            let exist: Vec<redis::Cmd> = keys.iter().map(|(_, key)| command("EXISTS", key)).collect();
+            let there = self.line.ask_all(&exist)?;
+            let common = there.iter().filter(|there| **there == Reply::Integer(1)).count() as u64;
+            tallies.entry(*live).or_default().common += common;
+        }
+        asked.clear();
+        Ok(())
+    }
+
+    /// Numbers alone.
+    fn estimate(&self, changes: &mut Changes) {
+        let (archived, live) = (self.archived.keys.unwrap_or(0), self.live.values().sum::<u64>());
+        changes.create = archived.saturating_sub(live);
+        changes.replace = archived.min(live);
+        changes.remove = live.saturating_sub(archived);
+        changes.notes.push("so many keys are counted, and not compared".to_owned());
+    }
+
+    fn notes(&self, cx: &StageContext, changes: &mut Changes) {
+        for pair in &self.pairs {
+            let keys = self.live.get(&pair.live).copied().unwrap_or(0);
+            changes.notes.push(match pair.archived {
+                Some(archived) if archived == pair.live => {
+                    format!("database {archived} ({keys} keys) is replaced by what the archive has of it")
+                }
+                Some(archived) => {
+                    format!("database {} ({keys} keys) is replaced by database {archived} of the archive", pair.live)
+                }
+                None => format!("database {} ({keys} keys) is emptied: the archive has no key of it", pair.live),
+            });
+        }
+        if cx.extras == Extras::Keep {
+            changes.notes.push(
+                "keys that the archive does not have are copied before the swap: what is written to them between is lost".to_owned(),
+            );
+        }
+    }
+}

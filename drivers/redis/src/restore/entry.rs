@@ -1,0 +1,142 @@
+//! What stands in the journal: enough to go on after a crash.
+
+use dumprestore_driver::{Error, Extras, Result, Token};
+use serde::{Deserialize, Serialize};
+
+/// How far a restore has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Step {
+    Planned,
+    Begun,
+    Prepared,
+    Committed,
+}
+
+/// How the new keys become live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Method {
+    /// They are made in databases that nobody uses, which then change places with the live ones.
+    Swap,
+    /// They are made in the live databases under other names, and renamed.
+    Rename,
+}
+
+/// Where the keys come from that become live.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Staged {
+    /// From an archive.
+    Made,
+    /// They were live before that restore, which has kept them.
+    Kept { run: String },
+}
+
+/// One database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pair {
+    /// Its index in the archive. `None`: the archive has no such database, and none of its keys is to stay.
+    pub(super) archived: Option<u64>,
+    /// Its index.
+    pub(super) live: u64,
+    /// Where its new keys are made, once that is known.
+    pub(super) spare: Option<u64>,
+}
+
+/// One restore, as the journal has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entry {
+    version: u32,
+    pub(super) run: String,
+    /// Which start of which server it is.
+    pub(super) server: String,
+    pub(super) step: Step,
+    pub(super) method: Method,
+    pub(super) staged: Staged,
+    pub(super) extras: Extras,
+    /// Whether it is of the whole node: functions belong to that.
+    pub(super) whole: bool,
+    pub(super) pairs: Vec<Pair>,
+    /// Databases that were empty when the restore was planned: new keys are made in no other.
+    pub(super) spares: Vec<u64>,
+}
+
+const VERSION: u32 = 1;
+
+impl Entry {
+    pub(super) fn new(run: &str, server: &str, method: Method, pairs: Vec<Pair>, spares: Vec<u64>) -> Self {
+        Self {
+            version: VERSION,
+            run: run.to_owned(),
+            server: server.to_owned(),
+            step: Step::Planned,
+            method,
+            staged: Staged::Made,
+            extras: Extras::Remove,
+            whole: true,
+            pairs,
+            spares,
+        }
+    }
+
+    /// For putting back what an earlier restore has kept.
+    pub(super) fn of_kept(kept: Kept, run: &str, server: &str) -> Self {
+        let staged = Staged::Kept { run: kept.run };
+        Self { staged, ..Self::new(run, server, kept.method, kept.pairs, Vec::new()) }
+    }
+
+    pub(super) fn parse(token: &Token) -> Result<Self> {
+        let entry: Self = serde_json::from_value(token.clone())
+            .map_err(|error| Error::defect("the journal's token is not one of `redis`").with_source(error))?;
+        match entry.version == VERSION {
+            true => Ok(entry),
+            false => Err(Error::unsupported("the journal was written by another version of dumprestore")
+                .with_hint("recover with that version")),
+        }
+    }
+
+    pub(super) fn token(&self) -> Token {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// Where the new keys of a database can be.
+    pub(super) fn candidates(&self, pair: &Pair) -> Vec<u64> {
+        pair.spare.map_or_else(|| self.spares.clone(), |spare| vec![spare])
+    }
+
+    /// The old state, once it is kept in these databases.
+    pub(super) fn kept(&self, pairs: Vec<Pair>) -> Kept {
+        Kept { version: VERSION, run: self.run.clone(), method: self.method, pairs }
+    }
+}
+
+/// An old state that outlives its restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Kept {
+    version: u32,
+    /// The run that has kept it.
+    pub(super) run: String,
+    pub(super) method: Method,
+    pub(super) pairs: Vec<Pair>,
+}
+
+impl Kept {
+    pub(super) fn parse(token: &Token) -> Result<Self> {
+        let kept: Self = serde_json::from_value(token.clone()).map_err(|error| {
+            Error::defect("the token of a kept state is not one of `redis`").with_source(error)
+        })?;
+        match kept.version == VERSION {
+            true => Ok(kept),
+            false => Err(Error::unsupported("the old state was kept by another version of dumprestore")
+                .with_hint("restore it with that version")),
+        }
+    }
+
+    pub(super) fn token(&self) -> Token {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}

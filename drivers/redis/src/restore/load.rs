@@ -1,0 +1,281 @@
+//! Reads keys of an archive into the places for new ones.
+
+use std::collections::VecDeque;
+use std::io::Read;
+use std::sync::PoisonError;
+
+use dumprestore_driver::{ArchivedPart, Error, PartReader, Result};
+
+use super::archived::{Archived, read_on};
+use super::begin::spare_of;
+use super::lifetime::{Fate, Lifetime};
+use super::line::{Count, Line, not_understood};
+use super::mark::{Fields, MARK};
+use super::room::Guard;
+use super::{Loaded, Made, Restore, permitted};
+use crate::connect::Reply;
+use crate::rdb::{Entry, Item, Kind, Reader, Version, payload};
+
+/// As many keys, and bytes, as one transaction has.
+const MOST_KEYS: usize = 500;
+const MOST_BYTES: u64 = 512 << 10;
+/// As many transactions are under way before the answers of the first one are read.
+const UNDER_WAY: usize = 3;
+/// A value is read into memory of this size again and again; what one took beyond it is given back.
+const USUAL_VALUE: usize = 1 << 20;
+
+impl Restore {
+    pub(super) fn load(&self, part: &ArchivedPart, from: &mut PartReader<'_>) -> Result<()> {
+        let mut loader = Loader::begin(self)?;
+        let mut reader = Reader::begin(from)?;
+        loader.version = Some(reader.version());
+        while let Some(item) = reader.next()? {
+            match item {
+                Item::Key(entry) => loader.key(&entry, &mut reader)?,
+                Item::Function(library) => loader.loaded.functions.push(library),
+                _ => {}
+            }
+        }
+        read_on(reader)?;
+        loader.end_transaction()?;
+        loader.settle(0)?;
+        if part.rows.is_some_and(|rows| rows != loader.read) {
+            return Err(Error::archive("the archive holds another number of keys than were dumped")
+                .with_context("part", &part.name)
+                .with_context("keys", loader.read));
+        }
+        self.take(loader.loaded);
+        Ok(())
+    }
+
+    fn take(&self, loaded: Loaded) {
+        let mut all = self.shared.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        for (live, made) in loaded.counts {
+            let sum = all.counts.entry(live).or_default();
+            sum.count.lasting += made.count.lasting;
+            sum.count.expiring += made.count.expiring;
+            sum.fading += made.fading;
+        }
+        all.expired += loaded.expired;
+        all.functions.extend(loaded.functions);
+    }
+}
+
+/// Loads one part.
+struct Loader<'a> {
+    restore: &'a Restore,
+    line: Line,
+    guard: Guard,
+    lifetime: Lifetime,
+    most_per_value: u64,
+    version: Option<Version>,
+    payload: Vec<u8>,
+    /// The transaction that is being sent.
+    open: Option<Transaction>,
+    under_way: VecDeque<Transaction>,
+    loaded: Loaded,
+    /// Keys that were read.
+    read: u64,
+}
+
+/// Keys that are made at once, with their number.
+struct Transaction {
+    live: u64,
+    spare: u64,
+    /// Of each key, whether it does.
+    expiring: Vec<bool>,
+    bytes: u64,
+    made: Made,
+}
+
+impl<'a> Loader<'a> {
+    fn begin(restore: &'a Restore) -> Result<Self> {
+        let node = restore.archived.as_ref();
+        let node = node.ok_or_else(|| Error::defect("something is loaded into a restore of no archive"))?;
+        let cut = Archived::cut(&**node);
+        let mut line = restore.line()?;
+        Ok(Self {
+            restore,
+            guard: Guard::new(restore.line()?)?,
+            lifetime: Lifetime::begin(&mut line, restore.setup.expiry, cut)?,
+            most_per_value: permitted::most_per_value(&mut line)?,
+            line,
+            version: None,
+            payload: Vec::new(),
+            open: None,
+            under_way: VecDeque::new(),
+            loaded: Loaded::default(),
+            read: 0,
+        })
+    }
+
+    fn key<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
+        self.read += 1;
+        let pairs = &self.restore.entry.pairs;
+        let Some(pair) = pairs.iter().find(|pair| pair.archived == Some(entry.database)) else { return Ok(()) };
+        let (live, spare) = (pair.live, spare_of(pair)?);
+        let fate = self.lifetime.of(entry);
+        if fate == Fate::Expired {
+            self.loaded.expired += 1;
+            return Ok(());
+        }
+        self.read_payload(entry, reader)?;
+        let bytes = (self.payload.len() + entry.key.len()) as u64;
+        self.guard.before(bytes)?;
+        let full = |open: &Transaction| {
+            open.live != live || open.expiring.len() >= MOST_KEYS || open.bytes + bytes > self.guard.most(MOST_BYTES)
+        };
+        if self.open.as_ref().is_some_and(full) {
+            self.end_transaction()?;
+        }
+        if self.open.is_none() {
+            self.restore.cancel.check()?;
+            self.line.wire.command(&[b"MULTI"])?;
+            self.line.wire.command(&[b"SELECT", spare.to_string().as_bytes()])?;
+            self.open = Some(Transaction { live, spare, expiring: Vec::new(), bytes: 0, made: Made::default() });
+        }
+        send(&mut self.line, entry, fate, &self.payload)?;
+        if let Some(open) = &mut self.open {
+            open.count(entry.kind, fate, bytes);
+        }
+        if self.payload.capacity() > USUAL_VALUE {
+            self.payload = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// Reads a value as `RESTORE` takes it.
+    fn read_payload<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
+        let version = self.version.ok_or_else(not_understood)?;
+        self.payload.clear();
+        self.payload.push(entry.kind.byte());
+        let read = reader.read_value(&mut self.payload, self.most_per_value);
+        read.map_err(|error| error.with_context("key", entry.key.escape_ascii()))?;
+        let value = self.payload.get(1..).unwrap_or_default();
+        let footer = payload::footer(version, entry.kind, value);
+        self.payload.extend_from_slice(&footer);
+        Ok(())
+    }
+
+    /// Sends what ends a transaction. So many may be under way then.
+    fn end_transaction(&mut self) -> Result<()> {
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let fields = Fields::of(&self.restore.entry.run, open.live);
+        let wire = &mut self.line.wire;
+        for (field, number) in [(fields.lasting(), open.made.count.lasting), (fields.expiring(), open.made.count.expiring)] {
+            wire.command(&[b"HINCRBY", MARK.as_bytes(), field.as_bytes(), number.to_string().as_bytes()])?;
+        }
+        wire.command(&[b"EXEC"])?;
+        std::io::Write::flush(wire).map_err(|error| wire.lost(error))?;
+        self.under_way.push_back(open);
+        self.settle(UNDER_WAY)
+    }
+
+    /// Reads answers, until no more than so many transactions are under way.
+    fn settle(&mut self, most: usize) -> Result<()> {
+        while self.under_way.len() > most {
+            let Some(sent) = self.under_way.pop_front() else { break };
+            self.answers(&sent)?;
+            let made = self.loaded.counts.entry(sent.live).or_default();
+            made.count.lasting += sent.made.count.lasting;
+            made.count.expiring += sent.made.count.expiring;
+            made.fading += sent.made.fading;
+        }
+        Ok(())
+    }
+
+    /// Reads the answers of a transaction, all of them, and fails with the first refusal.
+    fn answers(&mut self, sent: &Transaction) -> Result<()> {
+        let mut refused = None;
+        // `MULTI`, `SELECT`, the keys, and their numbers.
+        for _ in 0..sent.expiring.len() + 4 {
+            if let Reply::Error(text) = self.line.wire.reply()? {
+                refused.get_or_insert(text);
+            }
+        }
+        let executed = self.line.wire.reply()?;
+        if let Some(text) = refused {
+            return Err(self.line.wire.refused(&text, "RESTORE"));
+        }
+        match executed {
+            Reply::Array(replies) => self.executed(sent, &replies),
+            Reply::Error(text) => Err(self.line.wire.refused(&text, "EXEC")),
+            _ => Err(not_understood()),
+        }
+    }
+
+    fn executed(&self, sent: &Transaction, replies: &[Reply]) -> Result<()> {
+        let keys = replies.get(1..1 + sent.expiring.len()).ok_or_else(not_understood)?;
+        let (mut refused, mut lasting, mut expiring) = (None, 0i64, 0i64);
+        for (reply, expires) in keys.iter().zip(&sent.expiring) {
+            if let Reply::Error(text) = reply {
+                refused.get_or_insert(text);
+                *(if *expires { &mut expiring } else { &mut lasting }) -= 1;
+            }
+        }
+        let Some(text) = refused else {
+            return match replies.iter().find(|reply| matches!(reply, Reply::Error(_))) {
+                Some(Reply::Error(text)) => Err(self.line.wire.refused(text, "HINCRBY")),
+                _ => Ok(()),
+            };
+        };
+        // These keys are not ours, if they are there at all.
+        let fields = Fields::of(&self.restore.entry.run, sent.live);
+        let correct = |field: String, by: i64| {
+            let mut cmd = redis::cmd("HINCRBY");
+            cmd.arg(MARK).arg(field).arg(by);
+            cmd
+        };
+        let mut line = self.restore.steadfast_line()?;
+        line.select(sent.spare)?;
+        line.ask_all(&[correct(fields.lasting(), lasting), correct(fields.expiring(), expiring)])?;
+        Err(match text.starts_with("BUSYKEY") {
+            true => Error::environment("somebody else writes into the database in which new keys are made")
+                .with_context("database", sent.spare)
+                .with_hint("find out who uses it, and restore again once it is empty"),
+            false => self.line.wire.refused(text, "RESTORE"),
+        })
+    }
+}
+
+impl Transaction {
+    fn count(&mut self, kind: Kind, fate: Fate, bytes: u64) {
+        self.expiring.push(matches!(fate, Fate::Expires(_)));
+        self.bytes += bytes;
+        let Count { lasting, expiring } = &mut self.made.count;
+        match fate {
+            Fate::Expires(_) => *expiring += 1,
+            _ => *lasting += 1,
+        }
+        if fate == Fate::Lasts && has_fading_fields(kind) {
+            self.made.fading += 1;
+        }
+    }
+}
+
+/// Whether fields of such a value expire by themselves: with its last field goes the key.
+fn has_fading_fields(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::HashExpiring | Kind::HashListpackExpiring | Kind::HashExpiringDraft | Kind::HashListpackExpiringDraft | Kind::HashExpiringValkey
+    )
+}
+
+fn send(line: &mut Line, entry: &Entry, fate: Fate, payload: &[u8]) -> Result<()> {
+    let expires = match fate {
+        Fate::Expires(at) => at.to_string(),
+        _ => "0".to_owned(),
+    };
+    let restore: [&[u8]; 5] = [b"RESTORE", &entry.key, expires.as_bytes(), payload, b"ABSTTL"];
+    match (entry.idle, entry.freq) {
+        (Some(idle), _) => {
+            let idle = idle.to_string();
+            line.wire.command(&[restore.as_slice(), &[b"IDLETIME", idle.as_bytes()]].concat())
+        }
+        (None, Some(freq)) => {
+            let freq = freq.to_string();
+            line.wire.command(&[restore.as_slice(), &[b"FREQ", freq.as_bytes()]].concat())
+        }
+        (None, None) => line.wire.command(&restore),
+    }
+}

@@ -1,0 +1,113 @@
+//! All that can fail, fails here: keys are counted, extras are seen to, and functions are tried.
+
+use dumprestore_driver::{Error, Extras, LedgerEntry, Result};
+
+use super::archived::Archived;
+use super::begin::{expect, spare_of};
+use super::entry::{Pair, Step};
+use super::functions::{self, Policy};
+use super::line::{Count, Line};
+use super::mark::{Fields, Standing};
+use super::{Made, Restore};
+
+impl Restore {
+    pub(super) fn prepare(&mut self) -> Result<()> {
+        let mut line = self.line()?;
+        for (pair, standing) in self.standings(&mut line)? {
+            expect(standing, &pair, |standing| matches!(standing, Standing::Staged(_)))?;
+        }
+        if self.archived.is_some() {
+            let loaded = self.loaded();
+            for pair in &self.entry.pairs {
+                let made = loaded.counts.get(&pair.live).copied().unwrap_or_default();
+                verify(&mut line, pair, made)?;
+                self.cancel.check()?;
+                self.see_to_extras(&mut line, pair)?;
+            }
+            if loaded.expired > 0 {
+                let why = format!("{} had expired by the time of the restore, and are left out", loaded.expired);
+                self.tell(LedgerEntry::note("keys", why));
+            }
+        }
+        self.prepare_functions(&mut line)?;
+        self.entry.step = Step::Prepared;
+        Ok(())
+    }
+
+    /// Finds the functions that belong to the new keys, tries them, and puts them beside the new keys: there they are found
+    /// after a crash as well.
+    fn prepare_functions(&self, line: &mut Line) -> Result<()> {
+        let Some(first) = self.entry.pairs.first() else { return Ok(()) };
+        let Some(new) = self.new_functions(line, first)? else { return Ok(()) };
+        let policy = self.policy();
+        let own = functions::of_server(line)?;
+        let leaves_none = self.archived.is_some() && functions::is_empty(&new);
+        match own {
+            Some(own) if own == new => return Ok(()),
+            None if functions::is_empty(&new) => return Ok(()),
+            Some(own) if self.entry.extras == Extras::Fail && !functions::is_empty(&own) => {
+                return Err(Error::environment("the server has functions that are not those of the archive")
+                    .with_hint("restore with `--extras keep` or `--extras remove`"));
+            }
+            Some(_) if leaves_none => {
+                self.tell(LedgerEntry::note("functions", "the archive has none: those of the server stay"));
+                return Ok(());
+            }
+            None => {
+                return Err(Error::unsupported("the archive has functions, which the server does not know, or the login may not load")
+                    .with_hint("restore into Redis 7.0 or newer, grant `FUNCTION`, or set `functions: false`"));
+            }
+            Some(_) => {}
+        }
+        functions::rehearse(line, &new, policy)?;
+        line.select(spare_of(first)?)?;
+        line.ask(&Fields::put(&self.fields(first).functions(), new))?;
+        Ok(())
+    }
+
+    /// `None`: those of the server stay as they are.
+    fn new_functions(&self, line: &mut Line, first: &Pair) -> Result<Option<Vec<u8>>> {
+        match (&self.archived, self.kept_by()) {
+            (Some(node), _) if self.setup.functions && self.entry.whole => {
+                let version = Archived::version(&**node)?;
+                functions::payload(&self.loaded().functions, version).map(Some)
+            }
+            (None, Some(run)) => {
+                line.select(spare_of(first)?)?;
+                Fields::get(line, &Fields::of(run, first.live).functions())
+            }
+            _ => Ok(None),
+        }
+    }
+
+    pub(super) fn policy(&self) -> Policy {
+        match (self.entry.extras, self.kept_by()) {
+            (Extras::Keep, None) => Policy::Replace,
+            _ => Policy::Flush,
+        }
+    }
+}
+
+/// Counts the keys that were made, and refuses if there are more or less.
+fn verify(line: &mut Line, pair: &Pair, made: Made) -> Result<()> {
+    let spare = spare_of(pair)?;
+    let count = line.count(spare)?;
+    // The mark is one of them.
+    let lasting = count.lasting.saturating_sub(1);
+    let whole = lasting <= made.count.lasting
+        && lasting + made.fading >= made.count.lasting
+        && count.expiring <= made.count.expiring;
+    match whole {
+        true => Ok(()),
+        false => Err(Error::environment("the database in which new keys were made has not as many as were made")
+            .with_context("database", spare)
+            .with_context("made", made.count.all())
+            .with_context("there are", count.all().saturating_sub(1))
+            .with_hint("somebody else writes there, or the server evicts keys: see its `maxmemory-policy`")),
+    }
+}
+
+/// Whether a database holds more than what is ours.
+pub(super) fn holds_more(count: Count, ours: Count) -> bool {
+    count.lasting > ours.lasting + 1 || count.expiring > ours.expiring
+}
