@@ -51,6 +51,12 @@ pub(crate) fn is_refusal(error: &Error) -> bool {
     said(error).is_some_and(|said| said.code == "NOPERM" || is_unknown(&said.text))
 }
 
+/// The same, of what the server said.
+pub(crate) fn is_refusal_text(text: &str) -> bool {
+    let said = Said::new(text);
+    said.code == "NOPERM" || is_unknown(&said.text)
+}
+
 fn is_unknown(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     text.contains("unknown command") || text.contains("unknown subcommand") || text.contains("unknown config")

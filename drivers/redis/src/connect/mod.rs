@@ -23,7 +23,7 @@ mod tls;
 mod url;
 mod wire;
 
-pub(crate) use fault::{code, is_refusal};
+pub(crate) use fault::{code, is_refusal, is_refusal_text};
 pub(crate) use info::Info;
 pub(crate) use place::Place;
 pub(crate) use reply::Reply;

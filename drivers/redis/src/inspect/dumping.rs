@@ -1,0 +1,142 @@
+//! What would be in the way of a dump.
+
+use dumprestore_driver::{Problem, Result};
+use redis::Cmd;
+
+use super::{Looking, not_permitted, problem, rights};
+use crate::config::{Meant, Mode};
+use crate::connect::{Role, Session};
+use crate::rdb;
+
+pub(super) fn problems(looking: &Looking<'_>, session: &mut Session) -> Result<Vec<Problem>> {
+    let mut problems = Vec::new();
+    problems.extend(unknown_format(looking));
+    problems.extend(without_its_primary(looking));
+    problems.extend(part_of_a_cluster(looking, session));
+    problems.extend(modules(looking));
+    problems.extend(left_out(looking));
+    match looking.setup.mode {
+        Mode::Replication => problems.extend(replication(looking, session)?),
+        Mode::Scan => problems.extend(scan(looking, session)?),
+    }
+    Ok(problems)
+}
+
+fn unknown_format(looking: &Looking<'_>) -> Option<Problem> {
+    let error = rdb::Version::of(looking.server.rdb.number).err()?;
+    Some(problem(Problem::no_dump, &error))
+}
+
+fn without_its_primary(looking: &Looking<'_>) -> Option<Problem> {
+    match &looking.server.role {
+        Role::Replica { of, in_touch: false } => Some(
+            Problem::no_dump(format!("the server is a replica that has lost its primary, {of}"))
+                .with_hint("wait until it has found it, or dump the primary itself"),
+        ),
+        _ => None,
+    }
+}
+
+fn part_of_a_cluster(looking: &Looking<'_>, session: &mut Session) -> Option<Problem> {
+    if !looking.server.cluster {
+        return None;
+    }
+    let told: Vec<u8> = session.query(redis::cmd("CLUSTER").arg("INFO")).ok()?;
+    let told = String::from_utf8_lossy(&told).into_owned();
+    let primaries: u64 =
+        told.lines().find_map(|line| line.strip_prefix("cluster_size:")?.trim().parse().ok())?;
+    (primaries > 1).then(|| {
+        Problem::no_dump(format!(
+            "the server is one of a cluster of {primaries} primaries, and has only some of its keys"
+        ))
+        .with_hint("a cluster of several primaries has no state of one instant: it can't be dumped")
+    })
+}
+
+fn modules(looking: &Looking<'_>) -> Option<Problem> {
+    let modules = looking.server.info.modules();
+    (!modules.is_empty()).then(|| {
+        Problem::warning(format!("the server has modules: `{}`", modules.join("`, `"))).with_hint(
+            "keys of types that a module has added can't be dumped, and stop a dump: leave them out with `exclude`",
+        )
+    })
+}
+
+fn left_out(looking: &Looking<'_>) -> Option<Problem> {
+    let Meant::These(list) = &looking.setup.databases else { return None };
+    let others: Vec<String> = looking
+        .server
+        .info
+        .keyspace()
+        .iter()
+        .filter(|(index, keys)| *keys > 0 && !list.contains(index))
+        .map(|(index, _)| index.to_string())
+        .collect();
+    (!others.is_empty()).then(|| {
+        Problem::warning(format!(
+            "other databases of the server hold keys, and are not dumped: {}",
+            others.join(", ")
+        ))
+        .with_hint("name them in `databases`, or write `databases: all`")
+    })
+}
+
+fn replication(looking: &Looking<'_>, session: &mut Session) -> Result<Vec<Problem>> {
+    let mut problems = Vec::new();
+    // Who has no users has no `ACL DRYRUN` either, and that came with 7.0.
+    let user = looking.login.filter(|_| looking.server.is_since(7, 0));
+    if let Some(said) = rights::refused_sync(session, user)? {
+        problems.push(
+            Problem::no_dump(format!("the server takes no replica with this login: {}", said.escape_debug())).with_hint(
+                "grant the login `SYNC` (`ACL SETUSER … +sync +replconf`), or set `mode: scan`, which has no state of one instant",
+            ),
+        );
+    }
+    let needed = [redis::cmd("INFO"), redis::cmd("TIME")];
+    problems.extend(not_permitted(
+        Problem::no_dump,
+        "a dump is not permitted",
+        &rights::refused(session, &needed)?,
+    ));
+    problems.extend(delayed(session)?);
+    Ok(problems)
+}
+
+/// A server that keeps nothing on disk is not made to, and sends only after a delay.
+fn delayed(session: &mut Session) -> Result<Option<Problem>> {
+    let mut is = |name: &str, value: &str| -> Result<bool> {
+        Ok(session.setting(name)?.is_some_and(|set| set == value))
+    };
+    let diskless = is("repl-diskless-sync", "yes")?;
+    let keeps_nothing = is("save", "")? && is("appendonly", "no")?;
+    let delay = session.setting("repl-diskless-sync-delay")?.and_then(|delay| delay.parse::<u64>().ok());
+    Ok(delay.filter(|delay| *delay > 0 && diskless && keeps_nothing).map(|delay| {
+        Problem::warning(format!(
+            "the server waits {delay} s before it gives its data, and the cut of the set waits with it"
+        ))
+        .with_hint("`CONFIG SET repl-diskless-sync-delay 0`")
+    }))
+}
+
+fn scan(looking: &Looking<'_>, session: &mut Session) -> Result<Vec<Problem>> {
+    let mut problems = vec![
+        Problem::warning("`mode: scan` reads key by key: keys that change meanwhile are not of one instant")
+            .with_hint("use `mode: replication` where the server takes replicas"),
+    ];
+    let key = "a key";
+    let mut needed: Vec<Cmd> = vec![redis::cmd("INFO"), redis::cmd("TIME")];
+    needed.push(redis::cmd("SELECT").arg(looking.setup.target.index()).clone());
+    needed.push(redis::cmd("SCAN").arg(0).clone());
+    needed.push(redis::cmd("DUMP").arg(key).clone());
+    let ttl = if looking.server.is_since(7, 0) { "PEXPIRETIME" } else { "PTTL" };
+    needed.push(redis::cmd(ttl).arg(key).clone());
+    if looking.setup.functions && looking.server.is_since(7, 0) {
+        needed.push(redis::cmd("FUNCTION").arg("DUMP").clone());
+    }
+    problems.extend(not_permitted(
+        Problem::no_dump,
+        "a dump is not permitted",
+        &rights::refused(session, &needed)?,
+    ));
+    Ok(problems)
+}
