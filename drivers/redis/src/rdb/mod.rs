@@ -10,6 +10,7 @@
 
 mod checksum;
 mod elements;
+mod fuzzed;
 mod input;
 mod kind;
 mod lzf;
@@ -24,7 +25,11 @@ mod walk;
 mod writer;
 
 pub(crate) use elements::{Element, elements};
+pub use fuzzed::{look_into_payload, look_into_rdb, rewrite_rdb};
 pub(crate) use kind::Kind;
 pub(crate) use reader::{Entry, Item, Reader};
 pub(crate) use version::Version;
 pub(crate) use writer::Writer;
+
+#[cfg(test)]
+mod tests;

@@ -170,7 +170,7 @@ fn in_zipmap(left: &[u8], given: usize) -> Option<Next<'_>> {
         }
         _ => (usize::from(*first), rest),
     };
-    if given % 2 == 0 {
+    if given.is_multiple_of(2) {
         return Some(Some(bytes(rest, length)?));
     }
     let (unused, rest) = rest.split_first()?;

@@ -55,7 +55,7 @@ pub(crate) fn open(payload: &[u8]) -> Result<(Kind, &[u8], Version)> {
     let claimed = u64::from_le_bytes(*sum);
     let mut sum = Checksum::new();
     sum.update(&payload[..payload.len() - 8]);
-    if claimed != 0 && claimed != sum.value() {
+    if claimed != sum.value() {
         return Err(Error::archive(
             "the payload of `DUMP` is damaged: its checksum is not that of its content",
         ));
