@@ -14,7 +14,6 @@ use super::live;
 use super::names::{DEFINITIONS, MARKER};
 pub(super) use super::ours::refuse_foreign;
 use super::ours::{drop_kept, drop_ours, is_empty, refuse_strangers};
-use super::programs::make_views;
 use super::server::{SHORT, identity};
 use super::state::{State, Whole};
 use super::swap::{Swap, drop_views_in_the_way, tables};
@@ -335,73 +334,8 @@ impl Restore {
         session.run(format!("CREATE DATABASE IF NOT EXISTS {name}{options}")).await.map(drop)
     }
 
-    /// Has everything as it was. Nothing is changed that is as it was already.
-    async fn put_back(&self, session: &mut Session, mut outgoing: State) -> Result<()> {
-        let incoming = self.incoming(session).await?;
-        if catalog::database(session, &self.names.live).await?.is_none() {
-            // It was to be made, and was not.
-            return Ok(());
-        }
-        let moved = tables(session, &self.names.old).await?;
-        if !outgoing.returning {
-            if !moved.contains(MARKER) && !outgoing.tables.iter().any(|table| moved.contains(table)) {
-                return self.put_back_unswapped(session, &incoming, &outgoing).await;
-            }
-            // From here on where the tables are no longer tells what else was changed.
-            outgoing.returning = true;
-            outgoing.store(session, &self.names.old).await?;
-        }
-        let outgoing = &outgoing;
-        let turn = Turn { live: &self.names.live, aside: self.source(), from: &incoming, to: outgoing };
-        let swap = Swap { server: &self.server, turn, source: &self.names.old, aside: self.source() };
-        if !tables(session, self.source()).await?.contains(MARKER) {
-            drop_views_in_the_way(session, turn).await?;
-        }
-        turn.begin(session, &self.server, None).await?;
-        swap.perform(session, None).await?;
-        self.open_all(session, outgoing).await?;
-        let told = turn.perform(session, &self.server, None).await?;
-        told.into_iter().for_each(|entry| self.tell(entry));
-        self.drop_live_if_absent(session, outgoing).await
-    }
-
-    /// Before the swap only triggers are dropped, and views whose names tables are to have. All else is as it was, or was
-    /// changed by somebody since, and is theirs.
-    async fn put_back_unswapped(
-        &self,
-        session: &mut Session,
-        incoming: &State,
-        outgoing: &State,
-    ) -> Result<()> {
-        let turn = Turn { live: &self.names.live, aside: &self.names.old, from: outgoing, to: incoming };
-        let swap = Swap { server: &self.server, turn, source: self.source(), aside: &self.names.old };
-        self.open_all(session, outgoing).await?;
-        // Whoever has changed it since meant it.
-        if catalog::database(session, &self.names.live).await?.map(Whole::Is).as_ref()
-            == Some(&incoming.database)
-        {
-            let back = Turn { from: incoming, to: outgoing, ..turn };
-            back.begin(session, &self.server, None).await?;
-        }
-        swap.keep_triggers(session).await?;
-        let there = catalog::names(session, &self.names.live).await?;
-        let missing = outgoing
-            .views
-            .iter()
-            .filter(|view| incoming.has_table(&view.name) && !there.contains(&view.name));
-        let (_, failed) = make_views(session, &self.names.live, missing, false).await?;
-        for (view, error) in failed {
-            self.tell(LedgerEntry::degrading(
-                format!("view {}", view.name),
-                format!("could not be made again: {error}"),
-            ));
-        }
-        session.run("USE information_schema").await?;
-        self.drop_live_if_absent(session, outgoing).await
-    }
-
     /// After a crash MySQL may not find the files of tables that it lists. Nothing may be dropped before it does.
-    async fn open_all(&self, session: &mut Session, state: &State) -> Result<()> {
+    pub(super) async fn open_all(&self, session: &mut Session, state: &State) -> Result<()> {
         if session.server().is_mariadb() {
             return Ok(());
         }
@@ -419,7 +353,7 @@ impl Restore {
     }
 
     /// Drops the live database where there is to be none, if nothing is in it.
-    async fn drop_live_if_absent(&self, session: &mut Session, wanted: &State) -> Result<()> {
+    pub(super) async fn drop_live_if_absent(&self, session: &mut Session, wanted: &State) -> Result<()> {
         let live = &self.names.live;
         if wanted.database != Whole::Absent || !is_empty(session, live).await? {
             return Ok(());
@@ -436,19 +370,10 @@ impl Restore {
     ) -> Result<()> {
         drop_ours(session, &self.server, database, run, known).await
     }
-
-    fn stuck(&self, error: Error) -> Error {
-        let error = of_crashed(error);
-        Error::stuck("the database could not be put back to how it was")
-            .with_context("database", &self.names.live)
-            .with_context("before", &self.names.old)
-            .with_hint(error.hint().unwrap_or("remove the cause, then run `dumprestore recover`").to_owned())
-            .with_source(error)
-    }
 }
 
 /// After a crash in the middle of the swap MySQL has to be started twice.
-fn of_crashed(error: Error) -> Error {
+pub(super) fn of_crashed(error: Error) -> Error {
     match code(&error) {
         Some(MISSING_TABLESPACE) => error.with_hint(
             "restart the server once more: after a crash in the middle of the swap MySQL moves its files back while it \

@@ -12,6 +12,7 @@
 //!   renames tables, and `apply.rs` has programs (`programs.rs`, `head.rs`) and foreign keys (`keys.rs`) follow them.
 
 mod apply;
+mod back;
 mod begin;
 mod changes;
 mod choice;
