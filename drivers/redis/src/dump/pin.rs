@@ -1,0 +1,206 @@
+//! The pin: a save of one instant, which the server begins for us.
+//!
+//! A server that is asked for all its data as by a replica forks: the child has the data of that instant, and sends them.
+//! That the instant is one within the pin is proved, not hoped for: before it is asked, the server saves nothing, and once
+//! it has begun, its offset is read again. The file tells at which offset it was begun, which must lie between both.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, Write};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use dumprestore_driver::{Cancel, Error, Result};
+
+use super::moment::Moment;
+use super::spare::spare;
+use super::transfer::{Settings, Transfer};
+use crate::config::Setup;
+use crate::connect::{Reply, Role, Server, Session, Wire};
+
+/// How long a server may be busy with another save.
+const BUSY: Duration = Duration::from_secs(1800);
+const SHORT: Duration = Duration::from_millis(1);
+const LONG: Duration = Duration::from_millis(50);
+/// So often it is asked whether it has begun, before its own answer is waited for.
+const POLLS: u32 = 25;
+
+/// A save that has begun, of which nothing was read yet.
+pub(super) struct Asked {
+    pub(super) server: Server,
+    /// Databases that are left out although all are meant.
+    pub(super) spare: BTreeSet<u64>,
+    pub(super) wire: Wire,
+    pub(super) before: Moment,
+    pub(super) after: Moment,
+    /// Milliseconds since 1970 by the server's clock, just before it began.
+    pub(super) cut_at: u64,
+    pub(super) transfer: Transfer,
+    /// The way without a file, where the server has it.
+    pub(super) without_file: Option<Transfer>,
+}
+
+/// Has the server begin a save, by the way it is to be, or by that of its settings.
+///
+/// # Errors
+/// If the server can't be reached, refuses, is busy for too long, or the run is to stop.
+pub(super) fn ask(setup: &Setup, way: Option<Transfer>, cancel: &Cancel) -> Result<Asked> {
+    let mut wire = Wire::open(&setup.target, cancel)?;
+    let mut session = Session::open_for(wire.target(), cancel)?;
+    let server = Server::of(&mut session)?;
+    check(&server)?;
+    refuse_several_servers(&mut wire, &server)?;
+    refuse_several_primaries(&mut session, &server)?;
+    let settings = Settings::of(&mut session)?;
+    let spare = spare(&mut session, setup, &server.info)?;
+    let transfer = way.unwrap_or_else(|| settings.transfer());
+    introduce(&mut wire, transfer)?;
+    let before = wait_until_idle(&mut session, cancel)?;
+    let cut_at = now(&mut session)?;
+    wire.command(&[b"SYNC"])?;
+    wire.flush().map_err(|error| wire.lost(error))?;
+    let after = wait_until_begun(&mut session, &mut wire, &before, transfer, cancel)?;
+    Ok(Asked { server, spare, wire, before, after, cut_at, transfer, without_file: settings.stream() })
+}
+
+fn check(server: &Server) -> Result<()> {
+    match &server.role {
+        Role::Replica { of, in_touch: false } => Err(Error::environment(
+            "the server is a replica that has lost its primary, and has no data to give",
+        )
+        .with_context("primary", of)
+        .with_hint("wait until it has found its primary, or dump the primary itself")),
+        _ => Ok(()),
+    }
+}
+
+/// A balancer may lead to another with each connection.
+fn refuse_several_servers(wire: &mut Wire, server: &Server) -> Result<()> {
+    let told = match wire.ask(&[b"INFO", b"server"])? {
+        Reply::Bulk(text) => String::from_utf8_lossy(&text).into_owned(),
+        _ => String::new(),
+    };
+    let run_id = told.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default();
+    if run_id == server.run_id {
+        return Ok(());
+    }
+    Err(Error::environment("the address leads to several servers: each connection to another one")
+        .with_hint("let `url` name one of them"))
+}
+
+fn refuse_several_primaries(session: &mut Session, server: &Server) -> Result<()> {
+    if !server.cluster {
+        return Ok(());
+    }
+    let told: Vec<u8> = session.query(redis::cmd("CLUSTER").arg("INFO"))?;
+    let told = String::from_utf8_lossy(&told).into_owned();
+    let primaries =
+        told.lines().find_map(|line| line.strip_prefix("cluster_size:")?.trim().parse::<u64>().ok());
+    match primaries {
+        Some(0 | 1) => Ok(()),
+        _ => Err(Error::unsupported("the server is one of a cluster, and has only some of its keys")
+            .with_context("primaries", primaries.map_or_else(|| "?".to_owned(), |count| count.to_string()))
+            .with_hint("a cluster of several primaries can't be dumped: it has no state of one instant")),
+    }
+}
+
+/// Says what kind of replica we are. Older servers know less of it; none of it is needed.
+fn introduce(wire: &mut Wire, transfer: Transfer) -> Result<()> {
+    // No changes that come after: the server need not keep them for us.
+    wire.command(&[b"REPLCONF", b"rdb-only", b"1"])?;
+    wire.reply()?;
+    if let Transfer::Stream { .. } = transfer {
+        wire.ask(&[b"REPLCONF", b"capa", b"eof"])?;
+    }
+    Ok(())
+}
+
+/// A save that others have asked for would be one of an earlier instant.
+fn wait_until_idle(session: &mut Session, cancel: &Cancel) -> Result<Moment> {
+    let until = Instant::now() + BUSY;
+    let mut pause = SHORT;
+    loop {
+        cancel.check()?;
+        let moment = Moment::of(session)?;
+        match moment.busy {
+            None => return Ok(moment),
+            Some(what) if Instant::now() >= until => {
+                return Err(Error::environment(format!("the server can't begin a save: {what}"))
+                    .with_context("waited_for", format!("{} s", BUSY.as_secs()))
+                    .with_hint("see its log, and run it again when it has done that"));
+            }
+            Some(_) => sleep(pause),
+        }
+        pause = (pause * 2).min(LONG);
+    }
+}
+
+/// In milliseconds since 1970.
+fn now(session: &mut Session) -> Result<u64> {
+    let (seconds, micros): (u64, u64) = session.query(&redis::cmd("TIME"))?;
+    Ok(seconds * 1000 + micros / 1000)
+}
+
+fn wait_until_begun(
+    session: &mut Session,
+    wire: &mut Wire,
+    before: &Moment,
+    transfer: Transfer,
+    cancel: &Cancel,
+) -> Result<Moment> {
+    let delay = if let Transfer::Stream { delay } = transfer { delay } else { Duration::ZERO };
+    let at_first = Instant::now() + delay;
+    let mut polls = 0;
+    loop {
+        cancel.check()?;
+        let moment = Moment::of(session)?;
+        if moment.has_begun_since(before) {
+            return Ok(moment);
+        }
+        // What can't be told by its counters, its answer tells.
+        polls += 1;
+        if polls > POLLS && Instant::now() >= at_first && has_answered(wire)? {
+            return Moment::of(session);
+        }
+        sleep(SHORT);
+    }
+}
+
+/// Waits for what the server says, if only that it is still there. Whether what it says is the data.
+fn has_answered(wire: &mut Wire) -> Result<bool> {
+    let first = wire.fill_buf().map(|bytes| bytes.first().copied());
+    match first.map_err(|error| wire.lost(error))? {
+        Some(b'\n') => {
+            wire.consume(1);
+            Ok(false)
+        }
+        Some(b'-') => Err(refused(&wire.line()?)),
+        Some(_) => Ok(true),
+        None => Err(ended()),
+    }
+}
+
+/// The server will not send its data.
+pub(super) fn refused(line: &[u8]) -> Error {
+    let text = String::from_utf8_lossy(line.strip_prefix(b"-").unwrap_or(line)).into_owned();
+    let hint = match text.split_whitespace().next() {
+        Some("NOPERM") => "grant the login `+sync +replconf +info +time`, or dump with `mode: scan`",
+        Some("NOMASTERLINK") => "wait until it has found its primary, or dump the primary itself",
+        Some("LOADING") => "wait until it has loaded its data",
+        _ if text.contains("BGSAVE failed") => {
+            "it can't fork or write its file: see its log, make room on its disk, allow overcommitted memory"
+        }
+        _ => "many hosters switch replication off: dump it with `mode: scan` then",
+    };
+    let said: String = text.chars().take(300).collect();
+    Error::environment("the server does not send its data")
+        .with_context("answer", said.escape_debug())
+        .with_hint(hint)
+}
+
+/// The server has ended the connection before it sent anything.
+pub(super) fn ended() -> Error {
+    Error::environment("the server has ended the connection instead of sending its data").with_hint(
+        "its save has failed, or it was stopped, or it could not keep the changes for us that came meanwhile \
+         (`client-output-buffer-limit replica`): see its log",
+    )
+}

@@ -1,0 +1,76 @@
+//! What is told of a dump: facts, and a ledger.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dumprestore_driver::{Facts, LedgerEntry};
+
+use crate::config::{Meant, Setup};
+use crate::glob::Glob;
+
+/// The name of the part.
+pub(super) const PART: &str = "dump.rdb";
+
+/// The name of the fact that tells of which instant a dump is, in milliseconds since 1970 by the server's clock.
+pub(crate) const CUT_AT: &str = "cut_at_ms";
+/// Which databases were meant: `all`, or indexes.
+const MEANT: &str = "databases";
+/// How many keys each of them has: `0: 12, 3: 400`.
+const KEYS: &str = "keys_by_database";
+/// In bytes, as it stands in the file.
+const LARGEST_VALUE: &str = "largest_value_bytes";
+
+/// What was dumped.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) functions: u64,
+    /// How many keys, by database.
+    pub(super) keys: BTreeMap<u64, u64>,
+    /// In bytes, as it stands in the file.
+    pub(super) largest: u64,
+    /// Keys that were gone when their turn came.
+    pub(super) vanished: u64,
+}
+
+impl Tally {
+    /// All keys.
+    pub(super) fn rows(&self) -> u64 {
+        self.keys.values().sum()
+    }
+
+    pub(super) fn facts(&self, setup: &Setup) -> Facts {
+        let by_database: Vec<String> =
+            self.keys.iter().map(|(index, keys)| format!("{index}: {keys}")).collect();
+        let meant = match &setup.databases {
+            Meant::All => "all".to_owned(),
+            Meant::These(list) => joined(list),
+        };
+        let mut facts = Facts::new();
+        let mut note = |name: &str, value: String| drop(facts.insert(name.to_owned(), value));
+        note("keys", self.rows().to_string());
+        note(KEYS, by_database.join(", "));
+        note("functions", self.functions.to_string());
+        note(LARGEST_VALUE, self.largest.to_string());
+        note(MEANT, meant);
+        for (name, globs) in [("include", &setup.include), ("exclude", &setup.exclude)] {
+            if !globs.is_empty() {
+                note(name, joined(globs.iter().map(Glob::text)));
+            }
+        }
+        facts
+    }
+
+    pub(super) fn ledger(&self, spare: &BTreeSet<u64>) -> Vec<LedgerEntry> {
+        let why = "its keys are those of a restore, and not live: it is left out";
+        let mut ledger: Vec<LedgerEntry> =
+            spare.iter().map(|index| LedgerEntry::note(format!("database {index}"), why)).collect();
+        if self.vanished > 0 {
+            let why = format!("{} keys were deleted or had expired before they were read", self.vanished);
+            ledger.push(LedgerEntry::note("keys", why));
+        }
+        ledger
+    }
+}
+
+fn joined(all: impl IntoIterator<Item = impl ToString>) -> String {
+    all.into_iter().map(|one| one.to_string()).collect::<Vec<_>>().join(", ")
+}
