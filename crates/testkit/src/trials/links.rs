@@ -11,6 +11,7 @@ use crate::{Broken, ReferentSample, ReferrerSample, Seed, Step, World};
 
 pub(crate) async fn references_are_those_of_the_cut(world: &World) -> Result<(), Broken> {
     world.fixture.seed(Seed::Ordinary).await;
+    declare(world)?;
     let mut dumping = world.open(&Arc::default()).await?;
     dumping.capture().await?;
     dumping.pin(CutMode::Open).await?;
@@ -27,6 +28,7 @@ pub(crate) async fn references_are_those_of_the_cut(world: &World) -> Result<(),
 
 pub(crate) async fn resolve_tells_what_is_missing(world: &World) -> Result<(), Broken> {
     world.fixture.seed(Seed::Ordinary).await;
+    declare(world)?;
     let mut dumping = world.open(&Arc::default()).await?;
     dumping.capture().await?;
     dumping.pin(CutMode::Open).await?;
@@ -42,6 +44,7 @@ pub(crate) async fn resolve_tells_what_is_missing(world: &World) -> Result<(), B
 
 pub(crate) async fn what_resolved_at_the_cut_is_in_the_dump(world: &World) -> Result<(), Broken> {
     world.fixture.seed(Seed::Ordinary).await;
+    declare(world)?;
     let mut dumping = world.open(&Arc::default()).await?;
     dumping.capture().await?;
     dumping.pin(CutMode::Open).await?;
@@ -113,6 +116,14 @@ pub(crate) async fn what_is_not_linked_is_refused(world: &World) -> Result<(), B
     for sample in world.fixture.referent() {
         driver.check_within(sample.within.as_deref())?;
     }
+    Ok(())
+}
+
+/// What is declared is known before a dump is opened: what is read only once has to be looked through on the way.
+fn declare(world: &World) -> Result<(), Broken> {
+    world.fixture.referrer().iter().try_for_each(|sample| world.driver.check_keys(&sample.keys))?;
+    let referent = world.fixture.referent();
+    referent.iter().try_for_each(|sample| world.driver.check_within(sample.within.as_deref()))?;
     Ok(())
 }
 

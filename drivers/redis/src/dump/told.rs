@@ -48,7 +48,10 @@ impl Tally {
         let mut note = |name: &str, value: String| drop(facts.insert(name.to_owned(), value));
         note("keys", self.rows().to_string());
         note(KEYS, by_database.join(", "));
-        note("functions", self.functions.to_string());
+        // Of those that were not dumped nothing is said: a restore leaves them as they are.
+        if setup.functions {
+            note("functions", self.functions.to_string());
+        }
         note(LARGEST_VALUE, self.largest.to_string());
         note(MEANT, meant);
         for (name, globs) in [("include", &setup.include), ("exclude", &setup.exclude)] {

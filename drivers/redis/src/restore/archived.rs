@@ -69,6 +69,11 @@ impl Archived {
         newest.ok_or_else(|| Error::archive("the archive has no part of this node"))
     }
 
+    /// Whether functions were dumped, be there none.
+    pub(super) fn has_functions(node: &dyn ArchivedNode) -> bool {
+        node.facts().contains_key(fact::FUNCTIONS)
+    }
+
     /// When a node was dumped, in milliseconds since 1970, if it says so.
     pub(super) fn cut(node: &dyn ArchivedNode) -> Option<u64> {
         node.facts().get(CUT_AT)?.parse().ok()
@@ -82,6 +87,8 @@ mod fact {
     /// Which databases were meant: `all`, or a list.
     pub(super) const MEANT: &str = "databases";
     pub(super) const LARGEST_VALUE: &str = "largest_value_bytes";
+    /// How many libraries of functions there are, if they were dumped.
+    pub(super) const FUNCTIONS: &str = "functions";
 }
 
 /// The number before each colon, or each number.

@@ -121,6 +121,8 @@ pub(super) enum Standing {
     Staged(u64),
     /// New keys are live, and the old ones there.
     Committed(u64),
+    /// The old ones are there, and what is live is neither they nor the new ones.
+    Overtaken(u64),
     /// New keys are live, and the old ones nowhere.
     Lost,
     /// New keys are live, and the old ones kept there for good.
@@ -162,11 +164,13 @@ pub(super) fn standing(line: &mut Line, fields: &Fields, live: u64, candidates: 
     }
     Ok(match (found, marks.next().transpose()?.flatten()) {
         (Standing::Absent, Some(Mark::New)) => Standing::Lost,
+        (Standing::Committed(index), found) if found != Some(Mark::New) => Standing::Overtaken(index),
         (found, _) => found,
     })
 }
 
-/// Refuses a live database in which another restore is under way.
+/// Refuses a live database in which another restore has its staged or old keys. One that is committed, and only not finished, is
+/// not in the way.
 pub(super) fn refuse_others(line: &mut Line, live: u64, run: &str) -> Result<()> {
     line.select(live)?;
     let Reply::Array(replies) = line.ask(redis::cmd("HGETALL").arg(MARK))? else { return Ok(()) };
@@ -174,7 +178,8 @@ pub(super) fn refuse_others(line: &mut Line, live: u64, run: &str) -> Result<()>
     let other = texts.chunks_exact(2).find_map(|pair| {
         let [field, value] = pair else { return None };
         let ours = field.starts_with(format!("{run}:").as_bytes());
-        (!ours && Mark::parse(value).is_some()).then(|| field.escape_ascii().to_string())
+        let in_the_way = Mark::parse(value).is_some_and(|mark| mark != Mark::New);
+        (!ours && in_the_way).then(|| field.escape_ascii().to_string())
     });
     match other {
         None => Ok(()),

@@ -41,17 +41,12 @@ impl Restore {
         let Some(new) = self.new_functions(line, first)? else { return Ok(()) };
         let policy = self.policy();
         let own = functions::of_server(line)?;
-        let leaves_none = self.archived.is_some() && functions::is_empty(&new);
         match own {
-            Some(own) if own == new => return Ok(()),
+            Some(own) if own == new || functions::is_empty(&new) && policy == Policy::Replace => return Ok(()),
             None if functions::is_empty(&new) => return Ok(()),
             Some(own) if self.entry.extras == Extras::Fail && !functions::is_empty(&own) => {
                 return Err(Error::environment("the server has functions that are not those of the archive")
                     .with_hint("restore with `--extras keep` or `--extras remove`"));
-            }
-            Some(_) if leaves_none => {
-                self.tell(LedgerEntry::note("functions", "the archive has none: those of the server stay"));
-                return Ok(());
             }
             None => {
                 return Err(Error::unsupported("the archive has functions, which the server does not know, or the login may not load")
@@ -68,7 +63,7 @@ impl Restore {
     /// `None`: those of the server stay as they are.
     fn new_functions(&self, line: &mut Line, first: &Pair) -> Result<Option<Vec<u8>>> {
         match (&self.archived, self.kept_by()) {
-            (Some(node), _) if self.setup.functions && self.entry.whole => {
+            (Some(node), _) if self.setup.functions && self.entry.whole && Archived::has_functions(&**node) => {
                 let version = Archived::version(&**node)?;
                 functions::payload(&self.loaded().functions, version).map(Some)
             }

@@ -37,12 +37,23 @@ impl Restore {
     /// If they are neither live nor where they were staged.
     fn is_swapped(&self, line: &mut Line) -> Result<bool> {
         let standings = self.standings(line)?;
-        let is_live = |standing| matches!(standing, Standing::Committed(_) | Standing::Kept(_) | Standing::Lost);
+        let is_live = |standing| {
+            matches!(
+                standing,
+                Standing::Committed(_) | Standing::Overtaken(_) | Standing::Kept(_) | Standing::Lost
+            )
+        };
         if standings.iter().all(|(_, standing)| is_live(*standing)) {
             return Ok(true);
         }
-        if self.origin == Origin::Resumed && standings.iter().all(|(_, standing)| *standing == Standing::Absent) {
-            return self.is_over().map(|()| true);
+        if self.origin == Origin::Resumed {
+            if standings.iter().all(|(_, standing)| *standing == Standing::Absent) {
+                return self.is_over().map(|()| true);
+            }
+            // The swap is of all or none: those that say nothing any more were finished.
+            if standings.iter().all(|(_, standing)| is_live(*standing) || *standing == Standing::Absent) {
+                return Ok(true);
+            }
         }
         for (pair, standing) in &standings {
             expect(*standing, pair, |standing| matches!(standing, Standing::Staged(_)))?;

@@ -15,11 +15,11 @@ impl Restore {
         let mut kept = Vec::new();
         for (pair, standing) in self.standings(&mut line)? {
             match (standing, old) {
-                (Standing::Committed(spare) | Standing::Kept(spare), OldState::Keep) => {
+                (Standing::Committed(spare) | Standing::Overtaken(spare) | Standing::Kept(spare), OldState::Keep) => {
                     line.ask_all(&[select(spare), self.fields(&pair).set(Mark::Kept)])?;
                     kept.push(Pair { spare: Some(spare), ..pair });
                 }
-                (Standing::Committed(spare), OldState::Drop) => self.drop_old(&mut line, &pair, spare, Mark::Old)?,
+                (Standing::Committed(spare) | Standing::Overtaken(spare), OldState::Drop) => self.drop_old(&mut line, &pair, spare, Mark::Old)?,
                 (Standing::Kept(spare), OldState::Drop) => self.drop_old(&mut line, &pair, spare, Mark::Kept)?,
                 (Standing::Lost | Standing::Absent, _) => {}
                 (Standing::Claimed(_) | Standing::Staged(_), _) => {

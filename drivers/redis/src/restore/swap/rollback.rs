@@ -108,6 +108,14 @@ impl Restore {
                     "somebody has emptied the database in which the old keys were kept: they can be had from a backup only; \
                      `dumprestore recover` asks again",
                 )),
+            (Standing::Overtaken(spare), _) => Err(Error::stuck("what is live is no more what this restore has made")
+                .with_context("database", pair.live)
+                .with_context("old keys in", spare)
+                .with_hint(format!(
+                    "another restore, or somebody's `FLUSHDB` or `SWAPDB`, has come after it; to have the old keys back all the same: \
+                     `SWAPDB {} {spare}`",
+                    pair.live
+                ))),
             (Standing::Absent | Standing::Committed(_) | Standing::Kept(_), _) => Ok(()),
         }
     }

@@ -1,0 +1,164 @@
+//! What is refused, and leaves everything as it was.
+
+use dumprestore_driver::{ArchivedNode, Driver, Error, ErrorKind, StageContext};
+use dumprestore_testkit::{RedisOptions, RedisVersion, Seed};
+use serde_json::json;
+
+use crate::archive::{Dump, Made, driver, driver_of, dump, prepared, run, stage};
+use crate::restore_support::{LIVE, Source};
+
+async fn ground(options: &RedisOptions) -> (Source, std::sync::Arc<dyn Driver>, Dump, String) {
+    let source = Source::with(options);
+    source.seed(Seed::Ordinary);
+    let driver = driver_of(&source);
+    let dump = dump(&*driver).await;
+    source.seed(Seed::Hostile);
+    let before = source.fingerprint();
+    (source, driver, dump, before)
+}
+
+/// The error of a restore that is refused before anything is changed.
+async fn refused(driver: &dyn Driver, dump: &Dump) -> Error {
+    stage(driver, dump.node.clone()).await.err().expect("a refusal")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_newer_server_has_dumped_is_refused_before_anything_changes() {
+    for (from, to) in [
+        (RedisVersion::Redis8_0, RedisVersion::Redis7_0),
+        (RedisVersion::Redis7_0, RedisVersion::Redis6_0),
+        (RedisVersion::Valkey9, RedisVersion::Redis8_0),
+        (RedisVersion::Redis8_0, RedisVersion::Valkey9),
+    ] {
+        let (old, new) = (Source::with(&RedisOptions::new(from)), Source::with(&RedisOptions::new(to)));
+        old.seed(Seed::Ordinary);
+        new.seed(Seed::Hostile);
+        let before = new.fingerprint();
+        let dump = dump(&*driver_of(&old)).await;
+        let error = refused(&*driver_of(&new), &dump).await;
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
+        assert!(driver_of(&new).changes(dump.node.clone(), &StageContext::new(run())).await.is_err());
+        assert_eq!(new.fingerprint(), before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_may_not_swap_is_refused_before_anything_changes() {
+    for missing in ["swapdb", "flushdb", "restore", "hset", "multi"] {
+        let options = RedisOptions::new(RedisVersion::Redis7_0)
+            .user("limited", &format!("on >secret ~* &* +@all -{missing}"));
+        let (source, _, dump, before) = ground(&options).await;
+        let url = format!("redis://limited:secret@127.0.0.1:{}", source.server.port());
+        let error = refused(&*driver(json!({ "url": url, "databases": LIVE })), &dump).await;
+        assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
+        assert!(error.to_string().contains("NOPERM"), "{error:?}");
+        assert_eq!(source.fingerprint(), before);
+        assert!(source.beside().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swap_that_the_server_refuses_leaves_the_old_keys() {
+    for (undo, refusing) in [
+        (["ACL", "SETUSER", "limited", "+swapdb"].as_slice(), ["ACL", "SETUSER", "limited", "-swapdb"].as_slice()),
+        (&["REPLICAOF", "NO", "ONE"], &["REPLICAOF", "127.0.0.1", "1"]),
+        (&["CONFIG", "SET", "min-replicas-to-write", "0"], &["CONFIG", "SET", "min-replicas-to-write", "1"]),
+        (&["CONFIG", "SET", "maxmemory", "0"], &["CONFIG", "SET", "maxmemory", "1"]),
+    ] {
+        let options = RedisOptions::new(RedisVersion::Redis7_0).user("limited", "on >secret ~* &* +@all");
+        let (source, _, dump, before) = ground(&options).await;
+        let url = format!("redis://limited:secret@127.0.0.1:{}", source.server.port());
+        let driver = driver(json!({ "url": url, "databases": LIVE }));
+        let mut staging = prepared(&*driver, dump.node.clone()).await.unwrap();
+        source.run(0, refusing);
+        let error = staging.commit().await.unwrap_err();
+        assert!(error.hint().is_some(), "{error:?}");
+        assert_eq!(source.fingerprint(), before, "{refusing:?}");
+        source.run(0, undo);
+        staging.rollback().await.unwrap();
+        assert_eq!(source.fingerprint(), before);
+        assert!(source.beside().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_is_refused() {
+    let (source, _, dump, _) = ground(&RedisOptions::new(RedisVersion::Redis7_0)).await;
+    let replica = Source::with(&RedisOptions::new(RedisVersion::Redis7_0).replica_of(&source.server));
+    let error = refused(&*driver_of(&replica), &dump).await;
+    assert!(error.message().contains("replica"), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_live_key_goes_where_both_have_no_room() {
+    for policy in ["allkeys-lru", "noeviction"] {
+        let options = RedisOptions::new(RedisVersion::Redis7_0).setting("maxmemory-policy", policy);
+        let source = Source::with(&options);
+        source.seed(Seed::Large);
+        let driver = driver_of(&source);
+        let dump = dump(&*driver).await;
+        let used: u64 = source.server.info("used_memory").parse().unwrap();
+        source.run(0, &["CONFIG", "SET", "maxmemory", &(used + (3 << 20)).to_string()]);
+        let before = source.fingerprint();
+        let mut staging = stage(&*driver, dump.node.clone()).await.unwrap();
+        staging.begin().await.unwrap();
+        let error = crate::archive::load(&*staging, &*dump.node).await.unwrap_err();
+        assert!(error.hint().unwrap().contains("maxmemory"), "{error:?}");
+        assert_eq!(source.server.info("evicted_keys"), "0");
+        staging.rollback().await.unwrap();
+        assert_eq!(source.fingerprint(), before);
+        assert!(source.beside().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_an_empty_database_is_refused() {
+    let source = Source::with(&RedisOptions::new(RedisVersion::Redis7_0).setting("databases", "4"));
+    source.seed(Seed::Ordinary);
+    let driver = driver_of(&source);
+    let dump = dump(&*driver).await;
+    source.run(1, &["SET", "mine", "1"]);
+    let error = refused(&*driver, &dump).await;
+    assert!(error.message().contains("no empty database"), "{error:?}");
+    assert_eq!(source.ask::<String>(1, &["GET", "mine"]), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_the_server_takes_not_at_once_is_refused() {
+    let (source, driver, dump, before) = ground(&RedisOptions::new(RedisVersion::Redis7_0)).await;
+    source.seed(Seed::Hostile);
+    let large = crate::archive::dump(&*driver).await;
+    source.run(0, &["CONFIG", "SET", "proto-max-bulk-len", "1048576"]);
+    let error = refused(&*driver, &large).await;
+    assert!(error.hint().unwrap().contains("proto-max-bulk-len"), "{error:?}");
+    prepared(&*driver, dump.node.clone()).await.unwrap().rollback().await.unwrap();
+    assert_eq!(source.fingerprint(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_is_cut_off_or_altered_is_refused() {
+    let (source, driver, dump, before) = ground(&RedisOptions::new(RedisVersion::Redis7_0)).await;
+    let part = dump.node.parts().next().unwrap();
+    let mut content = Vec::new();
+    std::io::Read::read_to_end(&mut dump.node.read(&part.name).unwrap(), &mut content).unwrap();
+    let mut altered = content.clone();
+    let middle = altered.len() / 2;
+    altered[middle] ^= 1;
+    let mut longer = content.clone();
+    longer.push(0);
+    for wrong in [content[..content.len() - 1].to_vec(), content[..middle].to_vec(), altered, longer] {
+        let node = Made::new(wrong);
+        let error = match stage(&*driver, node.clone()).await {
+            Err(error) => error,
+            Ok(mut staging) => {
+                staging.begin().await.unwrap();
+                let error = crate::archive::load(&*staging, &*node).await.unwrap_err();
+                staging.rollback().await.unwrap();
+                error
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::Archive, "{error:?}");
+        assert_eq!(source.fingerprint(), before);
+        assert!(source.beside().is_empty());
+    }
+}
