@@ -108,6 +108,9 @@ fn introduce(wire: &mut Wire, transfer: Transfer) -> Result<()> {
     // No changes that come after: the server need not keep them for us.
     wire.command(&[b"REPLCONF", b"rdb-only", b"1"])?;
     wire.reply()?;
+    // Valkey sends an older format to who does not say so, and ends if it can't: that one knows no fields that expire.
+    wire.command(&[b"REPLCONF", b"version", b"9.0.0"])?;
+    wire.reply()?;
     if let Transfer::Stream { .. } = transfer {
         wire.ask(&[b"REPLCONF", b"capa", b"eof"])?;
     }
