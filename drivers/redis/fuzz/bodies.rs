@@ -5,10 +5,10 @@ use dumprestore_driver::{ErrorKind, Result};
 use dumprestore_redis::{look_into_payload, look_into_rdb, rewrite_rdb};
 
 /// As a file, and as what is in one that is whole otherwise.
-pub fn rdb(data: &[u8]) {
+pub(crate) fn rdb(data: &[u8]) {
     file(data);
     if let Some((_, content)) = data.split_at_checked(9) {
-        for magic in [b"REDIS0012", b"VALKEY080"] {
+        for magic in [b"REDIS0014", b"VALKEY080"] {
             file(&[magic, content].concat());
             file(&[magic, content, &[0xff], &[0; 8]].concat());
         }
@@ -25,9 +25,9 @@ fn file(data: &[u8]) {
 }
 
 /// As a payload of `DUMP`, and as the value in one.
-pub fn payload(data: &[u8]) {
+pub(crate) fn payload(data: &[u8]) {
     no_defect(look_into_payload(data));
-    for version in [11u16, 12, 80] {
+    for version in [11u16, 14, 80] {
         let mut closed = [data, &version.to_le_bytes()].concat();
         let sum = checksum(CrcAlgorithm::Crc64Redis, &closed);
         closed.extend_from_slice(&sum.to_le_bytes());

@@ -22,7 +22,8 @@ pub(crate) enum Element<'a> {
 /// Who is given the elements.
 pub(super) type Each<'e> = &'e mut dyn FnMut(Element<'_>) -> Result<()>;
 
-/// Gives each element of a value as it stands in a file or payload. Streams give none.
+/// Gives each element of a value as it stands in a file or payload. Streams, arrays and what
+/// modules make give none.
 ///
 /// # Errors
 ///
@@ -74,7 +75,13 @@ pub(super) fn walk_elements<S: Source>(kind: Kind, source: &mut S, each: Each<'_
             source.skip(8, "the time of the next expiry")?;
             strings.packed(source, each, Shape::Expiring, listpack)
         }
-        Kind::Stream | Kind::Stream2 | Kind::Stream3 => walk(kind, source),
+        Kind::Stream
+        | Kind::Stream2
+        | Kind::Stream3
+        | Kind::Stream4
+        | Kind::Stream5
+        | Kind::Array
+        | Kind::Module => walk(kind, source),
     }
 }
 

@@ -38,12 +38,20 @@ pub(crate) enum Kind {
     /// Fields that expire, of Redis 7.4.
     HashExpiring,
     HashListpackExpiring,
+    /// Redis 8.6: producers that may say a thing twice.
+    Stream4,
+    /// Redis 8.8: entries that were given back.
+    Stream5,
+    /// Redis 8.8.
+    Array,
+    /// Of a type that a module has made: it can be gone past, and no more.
+    Module,
     /// Fields that expire, of Valkey 9.
     HashExpiringValkey,
 }
 
-/// Each with its type byte, and what the command `TYPE` calls it. The byte 22 means one thing to Redis and another to Valkey.
-const KINDS: [(Kind, u8, &str); 24] = [
+/// Each with its type byte, and what the command `TYPE` calls it (of modules' types: what they are). The byte 22 means one thing to Redis and another to Valkey.
+const KINDS: [(Kind, u8, &str); 28] = [
     (Kind::String, 0, "string"),
     (Kind::List, 1, "list"),
     (Kind::Set, 2, "set"),
@@ -67,6 +75,10 @@ const KINDS: [(Kind, u8, &str); 24] = [
     (Kind::HashListpackExpiringDraft, 23, "hash"),
     (Kind::HashExpiring, 24, "hash"),
     (Kind::HashListpackExpiring, 25, "hash"),
+    (Kind::Stream4, 26, "stream"),
+    (Kind::Stream5, 27, "stream"),
+    (Kind::Array, 28, "array"),
+    (Kind::Module, 7, "module"),
     (Kind::HashExpiringValkey, 22, "hash"),
 ];
 
@@ -74,12 +86,12 @@ const KINDS: [(Kind, u8, &str); 24] = [
 const PARTED: u8 = 22;
 
 impl Kind {
-    /// What a type byte means in that version.
+    /// What a type byte means in that version. None if it is not known, or a module's.
     pub(crate) fn of(byte: u8, version: Version) -> Option<Self> {
         if version.valkey && byte >= PARTED {
             return (byte == PARTED).then_some(Self::HashExpiringValkey);
         }
-        KINDS.iter().find(|(_, known, _)| *known == byte).map(|(kind, ..)| *kind)
+        KINDS.iter().find(|(kind, known, _)| *known == byte && *kind != Self::Module).map(|(kind, ..)| *kind)
     }
 
     /// The type byte.
@@ -137,13 +149,13 @@ mod tests {
 
     #[test]
     fn a_type_byte_means_what_its_server_says() {
-        let redis = Version { valkey: false, number: 12 };
+        let redis = Version { valkey: false, number: 14 };
         let valkey = Version { valkey: true, number: 80 };
-        for kind in all() {
+        for kind in all().filter(|kind| *kind != Kind::Module) {
             let version = if kind == Kind::HashExpiringValkey { valkey } else { redis };
             assert_eq!(Kind::of(kind.byte(), version), Some(kind));
         }
-        for byte in [6, 7, 8, 26, 200, 244] {
+        for byte in [6, 7, 8, 29, 200, 244] {
             assert_eq!(Kind::of(byte, redis), None);
         }
         assert_eq!(Kind::of(24, valkey), None);

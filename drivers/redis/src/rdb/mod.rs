@@ -12,6 +12,7 @@ mod checksum;
 mod elements;
 mod fuzzed;
 mod input;
+mod item;
 mod kind;
 mod lzf;
 mod module;
@@ -26,8 +27,9 @@ mod writer;
 
 pub(crate) use elements::{Element, elements};
 pub use fuzzed::{look_into_payload, look_into_rdb, rewrite_rdb};
+pub(crate) use item::{Entry, Item};
 pub(crate) use kind::Kind;
-pub(crate) use reader::{Entry, Item, Reader};
+pub(crate) use reader::Reader;
 pub(crate) use version::Version;
 pub(crate) use writer::Writer;
 

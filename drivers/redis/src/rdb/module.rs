@@ -23,8 +23,13 @@ pub(super) fn beside(id: u64) -> Error {
 
 /// Modules keep data with a key.
 pub(super) fn with_a_key() -> Error {
-    Error::unsupported("a module keeps data of its own with a key")
-        .with_hint("with `mode: scan` the keys are dumped without the data of modules")
+    Error::unsupported("a module keeps data of its own with a key").with_hint("such keys can't be dumped")
+}
+
+/// A payload of `DUMP` holds a value that only a module understands.
+pub(super) fn payload() -> Error {
+    Error::unsupported("the value is of a module's type")
+        .with_hint("types of modules can't be dumped: leave such keys out with `exclude`")
 }
 
 #[cfg(test)]

@@ -5,10 +5,15 @@ use dumprestore_driver::{Error, Result};
 use super::checksum::Checksum;
 use super::slice::Slice;
 use super::walk::walk;
-use super::{Kind, Version};
+use super::{Kind, Version, module};
 
 /// How long what follows the value is: two bytes of version, eight of checksum.
 pub(crate) const FOOTER: usize = 10;
+
+/// Type bytes of what modules make.
+const MODULE_DRAFT: u8 = 6;
+const MODULE: u8 = 7;
+const KEY_META: u8 = 0xf3;
 
 /// What follows a value, for those that have it in one piece.
 pub(crate) fn footer(version: Version, kind: Kind, value: &[u8]) -> [u8; FOOTER] {
@@ -61,7 +66,12 @@ pub(crate) fn open(payload: &[u8]) -> Result<(Kind, &[u8], Version)> {
         ));
     }
     let version = Version::of(u16::from_le_bytes([*low, *high]))?;
-    let kind = Kind::of(*byte, version).ok_or_else(|| foreign(*byte, version))?;
+    let kind = match (byte, Kind::of(*byte, version)) {
+        (&MODULE_DRAFT | &MODULE, _) => return Err(module::payload()),
+        (&KEY_META, None) if !version.valkey => return Err(module::with_a_key()),
+        (_, Some(kind)) => kind,
+        (_, None) => return Err(foreign(*byte, version)),
+    };
     let mut source = Slice::new(value);
     walk(kind, &mut source)?;
     source.end()?;
@@ -73,10 +83,5 @@ fn cut_off() -> Error {
 }
 
 fn foreign(byte: u8, version: Version) -> Error {
-    match byte {
-        6 | 7 => Error::unsupported("the value is of a module's type")
-            .with_hint("types of modules can't be dumped: leave such keys out with `exclude`"),
-        _ => Error::unsupported(format!("the type {byte} of a value is not known"))
-            .with_context("version", version),
-    }
+    Error::unsupported(format!("the type {byte} of a value is not known")).with_context("version", version)
 }

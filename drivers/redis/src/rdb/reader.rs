@@ -9,7 +9,7 @@ use super::input::Input;
 use super::source::Source;
 use super::version::{MAGIC, Version};
 use super::walk::walk;
-use super::{Kind, module};
+use super::{Entry, Item, Kind, module};
 
 /// A file that is being read. Takes 256 KiB, whatever is in the file, and what the item at hand holds.
 pub(crate) struct Reader<R: Read> {
@@ -26,6 +26,8 @@ enum State {
     Between,
     /// The value of the key that was given comes next.
     Value(Kind),
+    /// The same, of a module's type: nobody but a module understands it.
+    Module(Vec<u8>),
     /// All was read, and the checksum is right.
     End,
 }
@@ -35,35 +37,6 @@ struct Coming {
     expires: Option<u64>,
     idle: Option<u64>,
     freq: Option<u8>,
-}
-
-/// What a file consists of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Item {
-    /// Something said of the file.
-    Aux { name: Vec<u8>, value: Vec<u8> },
-    /// The keys that follow are in that database.
-    Select(u64),
-    /// The source code of a library of functions.
-    Function(Vec<u8>),
-    /// A key. Its value comes next.
-    Key(Entry),
-    /// What only helps a server to load faster.
-    Other,
-}
-
-/// A key, with all but its value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) database: u64,
-    pub(crate) kind: Kind,
-    pub(crate) key: Vec<u8>,
-    /// When it expires, in milliseconds since 1970.
-    pub(crate) expires: Option<u64>,
-    /// For how many seconds nobody had used it.
-    pub(crate) idle: Option<u64>,
-    /// How often it was used, by the logarithmic counter of servers that evict what is least used.
-    pub(crate) freq: Option<u8>,
 }
 
 const SLOT_IMPORT_OR_KEY_META: u8 = 0xf3;
@@ -79,8 +52,8 @@ const EXPIRES_MS: u8 = 0xfc;
 const EXPIRES: u8 = 0xfd;
 const SELECT: u8 = 0xfe;
 const END: u8 = 0xff;
-/// A type byte: the value is a module's.
-const MODULES: [u8; 2] = [6, 7];
+/// A type byte: the value is of a module of a release candidate of Redis 4.0, and there is no telling where it ends.
+const MODULE_DRAFT: u8 = 6;
 
 impl<R: Read> Reader<R> {
     /// Reads the first bytes of a file.
@@ -104,15 +77,18 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     ///
-    /// If the file is cut off or damaged, or holds what can't be dumped: data of modules, a cluster's slot that is on the move.
+    /// If the file is cut off or damaged, or holds what can't be dumped: what modules keep beside the values, a cluster's slot that
+    /// is on the move.
     pub(crate) fn next(&mut self) -> Result<Option<Item>> {
-        match self.state {
+        let kind = match &self.state {
             State::End => return Ok(None),
-            State::Value(kind) => {
-                walk(kind, &mut self.input.passing())?;
-                self.state = State::Between;
-            }
-            State::Between => {}
+            State::Between => None,
+            State::Value(kind) => Some(*kind),
+            State::Module(_) => Some(Kind::Module),
+        };
+        if let Some(kind) = kind {
+            walk(kind, &mut self.input.passing())?;
+            self.state = State::Between;
         }
         loop {
             let mut input = self.input.passing();
@@ -141,9 +117,9 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     ///
-    /// If the file is cut off or damaged, or the value can't be written.
+    /// If the file is cut off or damaged, the value is of a module's type, or can't be written.
     pub(crate) fn copy_value(&mut self, out: &mut dyn Write) -> Result<u64> {
-        let Some(kind) = self.take_value() else { return Ok(0) };
+        let Some(kind) = self.take_value()? else { return Ok(0) };
         let mut input = self.input.copying(out);
         walk(kind, &mut input)?;
         input.finish()
@@ -156,7 +132,7 @@ impl<R: Read> Reader<R> {
         out: &mut dyn Write,
         each: &mut dyn FnMut(Element<'_>) -> Result<()>,
     ) -> Result<u64> {
-        let Some(kind) = self.take_value() else { return Ok(0) };
+        let Some(kind) = self.take_value()? else { return Ok(0) };
         let mut input = self.input.copying(out);
         walk_elements(kind, &mut input, each)?;
         input.finish()
@@ -166,7 +142,7 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     ///
-    /// If the file is cut off or damaged, or the value is longer than `most` bytes.
+    /// If the file is cut off or damaged, or the value is of a module's type, or longer than `most` bytes.
     pub(crate) fn read_value(&mut self, into: &mut Vec<u8>, most: u64) -> Result<()> {
         self.copy_value(&mut Within { into, left: most, most }).map(drop)
     }
@@ -176,10 +152,15 @@ impl<R: Read> Reader<R> {
         self.input.into_inner()
     }
 
-    fn take_value(&mut self) -> Option<Kind> {
-        let State::Value(kind) = self.state else { return None };
-        self.state = State::Between;
-        Some(kind)
+    fn take_value(&mut self) -> Result<Option<Kind>> {
+        match std::mem::replace(&mut self.state, State::Between) {
+            State::Value(kind) => Ok(Some(kind)),
+            State::Module(key) => Err(module::value(self.input.passing().length("a module")?, &key)),
+            other => {
+                self.state = other;
+                Ok(None)
+            }
+        }
     }
 
     fn item(&mut self, offset: u64, opcode: u8) -> Result<Item> {
@@ -215,22 +196,30 @@ impl<R: Read> Reader<R> {
                 ));
             }
             SLOT_IMPORT_OR_KEY_META if self.version.valkey => return Err(importing()),
+            SLOT_IMPORT_OR_KEY_META => return Err(module::with_a_key()),
             _ => return self.key(offset, opcode),
         }
         Ok(Item::Other)
     }
 
     fn key(&mut self, offset: u64, byte: u8) -> Result<Item> {
-        let kind = Kind::of(byte, self.version);
         let mut input = self.input.passing();
-        if kind.is_none() && !MODULES.contains(&byte) {
-            let what = input.damaged(offset, "an opcode or a type");
-            return Err(what.with_context("instead", byte).with_context("version", self.version));
-        }
+        let kind =
+            if byte == Kind::Module.byte() { Some(Kind::Module) } else { Kind::of(byte, self.version) };
         let mut key = Vec::new();
-        input.string(&mut key, "a key")?;
-        let Some(kind) = kind else { return Err(module::value(input.length("a module")?, &key)) };
-        self.state = State::Value(kind);
+        if kind.is_some() || byte == MODULE_DRAFT {
+            input.string(&mut key, "a key")?;
+        }
+        let Some(kind) = kind else {
+            return Err(match byte {
+                MODULE_DRAFT => module::value(input.length("a module")?, &key),
+                _ => input
+                    .damaged(offset, "an opcode or a type")
+                    .with_context("instead", byte)
+                    .with_context("version", self.version),
+            });
+        };
+        self.state = if kind == Kind::Module { State::Module(key.clone()) } else { State::Value(kind) };
         let Coming { expires, idle, freq } = std::mem::take(&mut self.coming);
         Ok(Item::Key(Entry { database: self.database, kind, key, expires, idle, freq }))
     }

@@ -16,8 +16,9 @@ pub(crate) struct Version {
 
 /// The first number that Valkey uses; those below are left to Redis.
 const VALKEYS: u16 = 80;
-/// Redis 8.0 to 8.4, and Valkey 9.
-const NEWEST_REDIS: u16 = 12;
+/// Redis 8.8. What 8.10 writes can't be taken apart: its hashes refer to lists of field names elsewhere in the file.
+const NEWEST_REDIS: u16 = 14;
+/// Valkey 9.
 const NEWEST_VALKEY: u16 = 80;
 /// The first version that ends in a checksum.
 const CHECKED: u16 = 5;

@@ -28,6 +28,13 @@ pub(super) fn walk<S: Source>(kind: Kind, source: &mut S) -> Result<()> {
         Kind::Stream => stream(source, 1),
         Kind::Stream2 => stream(source, 2),
         Kind::Stream3 => stream(source, 3),
+        Kind::Stream4 => stream(source, 4),
+        Kind::Stream5 => stream(source, 5),
+        Kind::Array => array(source),
+        Kind::Module => {
+            source.length("a module")?;
+            module(source)
+        }
         Kind::HashListpack
         | Kind::HashListpackExpiringDraft
         | Kind::ZsetListpack
@@ -122,7 +129,7 @@ fn stream<S: Source>(source: &mut S, version: u8) -> Result<()> {
     for _ in 0..source.length("a number of consumer groups")? {
         group(source, version)?;
     }
-    Ok(())
+    if version >= 4 { producers(source) } else { Ok(()) }
 }
 
 fn group<S: Source>(source: &mut S, version: u8) -> Result<()> {
@@ -142,5 +149,60 @@ fn group<S: Source>(source: &mut S, version: u8) -> Result<()> {
             source.skip(RAW_ID, "the id of a pending entry")?;
         }
     }
+    if version >= 5 {
+        for _ in 0..source.length("a number of entries given back")? {
+            source.skip(RAW_ID, "the id of an entry given back")?;
+        }
+    }
     Ok(())
+}
+
+/// What producers are known to have said, so that they may say it twice.
+fn producers<S: Source>(source: &mut S) -> Result<()> {
+    source.length("for how long producers are remembered")?;
+    source.length("how much of producers is remembered")?;
+    for _ in 0..source.length("a number of producers")? {
+        source.skip_string("the name of a producer")?;
+        for _ in 0..source.length("a number of entries of a producer")? {
+            source.skip_string("a producer's name of an entry")?;
+            id(source, "the id of an entry of a producer")?;
+        }
+    }
+    source.length("a number of entries of producers")?;
+    source.length("a number of entries said twice").map(drop)
+}
+
+fn array<S: Source>(source: &mut S) -> Result<()> {
+    let count = source.length("a number of elements")?;
+    let offset = source.offset();
+    match source.length("whether an array was inserted into")? {
+        0 => {}
+        1 => source.length("where an array was inserted into").map(drop)?,
+        _ => return Err(source.damaged(offset, "whether an array was inserted into")),
+    }
+    for _ in 0..count {
+        source.length("the place of an element")?;
+        let offset = source.offset();
+        match source.length("what an element is")? {
+            0 | 3 => source.skip_string("an element")?,
+            1 | 2 => source.skip(8, "an element")?,
+            _ => return Err(source.damaged(offset, "what an element is")),
+        }
+    }
+    Ok(())
+}
+
+/// Modules write whatever they like, but each piece says what it is.
+fn module<S: Source>(source: &mut S) -> Result<()> {
+    loop {
+        let offset = source.offset();
+        match source.length("a piece of a module's value")? {
+            0 => return Ok(()),
+            1 | 2 => source.length("a number of a module").map(drop)?,
+            3 => source.skip(4, "a number of a module")?,
+            4 => source.skip(8, "a number of a module")?,
+            5 => source.skip_string("a string of a module")?,
+            _ => return Err(source.damaged(offset, "a piece of a module's value")),
+        }
+    }
 }

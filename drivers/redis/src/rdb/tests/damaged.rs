@@ -145,18 +145,46 @@ fn packed_lists_that_are_damaged_are_refused() {
     }
 }
 
+/// `ReJSON-RL`, version 3.
+const MODULE: &[u8] = b"\x81\x45\xe2\x52\x38\xdf\x91\x2c\x03";
+/// A piece of each sort.
+const PIECES: &[u8] = b"\x01\x05\x02\x05\x03four\x04four and\x05\x03abc\x00";
+
 #[test]
 fn what_modules_keep_is_refused_by_name() {
-    // `ReJSON-RL`, version 3.
-    let id = b"\x81\x45\xe2\x52\x38\xdf\x91\x2c\x03";
     for (content, said) in [
-        (&b"\x07\x03doc"[..], "the key `doc` holds a `ReJSON-RL`, a type of a module"),
+        (&b"\x06\x03doc"[..], "the key `doc` holds a `ReJSON-RL`, a type of a module"),
+        (b"\x07\x03doc", "the key `doc` holds a `ReJSON-RL`, a type of a module"),
         (b"\xf7", "the module of `ReJSON-RL` keeps data beside the keys"),
+        (b"\xf3", "a module keeps data of its own with a key"),
     ] {
-        let error = read(&with(&[content, id].concat())[..]).unwrap_err();
+        let error = read(&with(&[content, MODULE, PIECES].concat())[..]).unwrap_err();
         assert_eq!(error.message(), said);
         assert!(error.hint().is_some());
     }
+    for (byte, said) in [
+        (6, "the value is of a module's type"),
+        (7, "the value is of a module's type"),
+        (0xf3, "a module keeps data of its own with a key"),
+        (8, "the type 8 of a value is not known"),
+    ] {
+        let mut payload = [&[byte], MODULE, PIECES, &[11, 0]].concat();
+        let mut sum = checksum::Checksum::new();
+        sum.update(&payload);
+        payload.extend_from_slice(&sum.value().to_le_bytes());
+        assert_eq!(payload::open(&payload).unwrap_err().message(), said);
+    }
+}
+
+#[test]
+fn a_key_of_a_modules_type_can_be_left_out() {
+    let file = with(&[b"\x07\x03doc", MODULE, PIECES, b"\x00\x01k\x01v"].concat());
+    let mut reader = Reader::begin(&file[..]).unwrap();
+    for kind in [Kind::Module, Kind::String] {
+        let Some(Item::Key(entry)) = reader.next().unwrap() else { panic!("no key") };
+        assert_eq!(entry.kind, kind);
+    }
+    assert!(reader.next().unwrap().is_none());
 }
 
 #[test]

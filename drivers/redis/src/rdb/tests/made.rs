@@ -57,7 +57,10 @@ fn made(kind: Kind, parts: &[(Text, Text, u64)]) -> Value {
         }
         Kind::ListQuicklist | Kind::ListQuicklist2 => quicklist(kind, &mut bytes, parts),
         Kind::SetIntset => return intset(parts),
-        Kind::Stream | Kind::Stream2 | Kind::Stream3 => stream(kind, &mut bytes, parts),
+        Kind::Stream | Kind::Stream2 | Kind::Stream3 | Kind::Stream4 | Kind::Stream5 => {
+            stream(kind, &mut bytes, parts)
+        }
+        Kind::Array => array(&mut bytes, parts),
         Kind::HashListpackExpiring => {
             bytes.extend_from_slice(&4_102_444_800_000u64.to_le_bytes());
             blob(&mut bytes, packed(kind, parts), parts);
@@ -72,7 +75,7 @@ fn expected(kind: Kind, parts: &[(Text, Text, u64)]) -> Vec<Owned> {
     match kind.name() {
         "string" => vec![Owned::Value(parts[0].0.bytes.clone())],
         "hash" => all.map(|(name, value, _)| Owned::Field(name.bytes.clone(), value.bytes.clone())).collect(),
-        "stream" => Vec::new(),
+        "stream" | "array" => Vec::new(),
         _ => all.map(|(member, ..)| Owned::Member(member.bytes.clone())).collect(),
     }
 }
@@ -333,18 +336,44 @@ fn listpack(strings: &[Vec<u8>], valkeys: bool) -> Vec<u8> {
     out
 }
 
+fn array(out: &mut Vec<u8>, parts: &[(Text, Text, u64)]) {
+    append_length(out, parts.len() as u64);
+    append_length(out, parts[0].2 % 2);
+    if parts[0].2 % 2 == 1 {
+        append_length(out, parts[0].2);
+    }
+    for (text, _, number) in parts {
+        append_length(out, *number);
+        append_length(out, number % 4);
+        match number % 4 {
+            0 | 3 => string(out, text),
+            _ => out.extend_from_slice(&number.to_le_bytes()),
+        }
+    }
+}
+
+/// Which of the encodings of streams it is.
+fn generation(kind: Kind) -> usize {
+    [Kind::Stream, Kind::Stream2, Kind::Stream3, Kind::Stream4, Kind::Stream5]
+        .iter()
+        .position(|known| *known == kind)
+        .unwrap()
+        + 1
+}
+
 fn stream(kind: Kind, out: &mut Vec<u8>, parts: &[(Text, Text, u64)]) {
+    let generation = generation(kind);
     append_length(out, parts.len() as u64);
     for (text, ..) in parts {
         string(out, &Text { bytes: vec![7; 16], compressed: text.compressed });
         string(out, text);
     }
-    let numbers = if kind == Kind::Stream { 3 } else { 8 };
+    let numbers = if generation == 1 { 3 } else { 8 };
     (0..numbers).for_each(|at| append_length(out, parts[0].2 >> (at * 7)));
     append_length(out, parts.len() as u64);
     for (name, consumer, number) in parts {
         string(out, name);
-        (0..if kind == Kind::Stream { 2 } else { 3 }).for_each(|_| append_length(out, *number));
+        (0..if generation == 1 { 2 } else { 3 }).for_each(|_| append_length(out, *number));
         let pending = number % 3;
         append_length(out, pending);
         for _ in 0..pending {
@@ -353,8 +382,23 @@ fn stream(kind: Kind, out: &mut Vec<u8>, parts: &[(Text, Text, u64)]) {
         }
         append_length(out, 1);
         string(out, consumer);
-        out.extend_from_slice(&[0; 16][..if kind == Kind::Stream3 { 16 } else { 8 }]);
+        out.extend_from_slice(&[0; 16][..if generation >= 3 { 16 } else { 8 }]);
         append_length(out, pending);
         (0..pending).for_each(|_| out.extend_from_slice(&[9; 16]));
+        if generation == 5 {
+            append_length(out, pending);
+            (0..pending).for_each(|_| out.extend_from_slice(&[8; 16]));
+        }
+    }
+    if generation >= 4 {
+        (0..2).for_each(|at| append_length(out, parts[0].2 >> (at * 9)));
+        append_length(out, parts.len() as u64);
+        for (name, entry, number) in parts {
+            string(out, name);
+            append_length(out, 1);
+            string(out, entry);
+            (0..2).for_each(|at| append_length(out, number >> (at * 5)));
+        }
+        (0..2).for_each(|at| append_length(out, parts[0].2 >> (at * 3)));
     }
 }

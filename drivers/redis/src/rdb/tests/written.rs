@@ -6,7 +6,7 @@ use super::made::{Value, value};
 use super::*;
 
 fn versions() -> impl Strategy<Value = Version> {
-    prop_oneof![(5u16..=12), Just(80)].prop_map(|number| Version::of(number).unwrap())
+    prop_oneof![(5u16..=14), Just(80)].prop_map(|number| Version::of(number).unwrap())
 }
 
 fn bytes(most: usize) -> impl Strategy<Value = Vec<u8>> {
