@@ -27,7 +27,7 @@ pub enum Compression {
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Coherence {
-    /// How many cuts are tried while writers go on. At least 1.
+    /// How many cuts are tried while writers go on, and as many again where writers then wait. At least 1.
     pub max_cuts: NonZeroU32,
     /// How many capture passes are made before the first cut, at the most. At least 1.
     pub max_passes: NonZeroU32,
@@ -46,7 +46,7 @@ impl Default for Coherence {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum IfUncertified {
-    /// One more cut is made under a lock: writers wait for milliseconds.
+    /// Cuts are made under a lock, `max_cuts` at the most: at each, writers wait for milliseconds.
     #[default]
     Lock,
     /// The dump fails.

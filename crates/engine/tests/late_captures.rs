@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails ends the test")]
 
+mod dump_only;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
+use dump_only::DumpOnly;
 use dumprestore::driver::{
-    ArchivedNode, Capabilities, CaptureId, Changes, CutContext, Driver, Dumped, Edge, Error, Formats,
-    Inspection, KeySink, Lanes, Linked, Links, OpenContext, Part, PartName, PartStream, PartWriter,
-    Reference, Result, Source, StageContext, Staging, Token, Unresolved, View, Why, async_trait, part_stream,
+    CaptureId, CutContext, Dumped, Edge, KeySink, Links, Part, PartName, PartStream, PartWriter, Reference,
+    Result, Source, Unresolved, View, Why, async_trait, part_stream,
 };
 use dumprestore::{
     BackupSet, Coherence, Destination, DumpOptions, DumpOutcome, DumpReport, IfUncertified, NodeBuilder,
@@ -32,57 +34,6 @@ fn late(count: usize) -> Vec<String> {
 fn gone(count: usize) -> Vec<String> {
     (0..count).map(|at| format!("gone/{at:020}")).collect()
 }
-
-macro_rules! driver {
-    ($driver:ty, $kind:literal, $view:expr) => {
-        #[async_trait]
-        impl Driver for $driver {
-            fn kind(&self) -> &'static str {
-                $kind
-            }
-
-            fn formats(&self) -> Formats {
-                Formats::only(1)
-            }
-
-            fn capabilities(&self) -> Capabilities {
-                let linked = Linked { referrer: true, referent: true };
-                Capabilities::streamed().with_view($view).with_lanes(Lanes::Many).with_linked(linked)
-            }
-
-            fn target(&self) -> String {
-                $kind.to_owned()
-            }
-
-            fn check_keys(&self, _keys: &serde_json::Value) -> Result<()> {
-                Ok(())
-            }
-
-            async fn inspect(&self) -> Result<Inspection> {
-                Ok(Inspection::default())
-            }
-
-            async fn open(&self, _cx: OpenContext) -> Result<Box<dyn Source>> {
-                Ok(Box::new(self.clone()))
-            }
-
-            async fn changes(&self, _: Arc<dyn ArchivedNode>, _: &StageContext) -> Result<Changes> {
-                Err(Error::unsupported("it is only dumped"))
-            }
-
-            async fn stage(&self, _: Arc<dyn ArchivedNode>, _: StageContext) -> Result<Box<dyn Staging>> {
-                Err(Error::unsupported("it is only dumped"))
-            }
-
-            async fn resume(&self, _: &Token, _: StageContext) -> Result<Box<dyn Staging>> {
-                Err(Error::unsupported("it is only dumped"))
-            }
-        }
-    };
-}
-
-driver!(Rows, "rows", View::Pinned);
-driver!(Folder, "folder", View::Captured);
 
 #[async_trait]
 impl Links for Rows {
@@ -165,13 +116,14 @@ impl Source for Folder {
 async fn dump(references: &[(&'static str, Vec<String>)]) -> Result<DumpReport> {
     let folder = tempfile::tempdir().unwrap();
     let rows = Rows(references.iter().cloned().collect());
-    let mut node = NodeBuilder::new("rows").driver(Arc::new(rows));
+    let mut node = NodeBuilder::new("rows").driver(DumpOnly::new("rows", View::Pinned, rows));
     let mut coherence = Coherence::default();
     coherence.if_uncertified = IfUncertified::Fail;
     let mut set = BackupSet::builder("late").base(folder.path()).coherence(coherence);
     for (to, _) in references {
         node = node.refers_to(*to, *to, None);
-        set = set.node(NodeBuilder::new(*to).driver(Arc::new(Folder::default())));
+        let folder = DumpOnly::new("folder", View::Captured, Folder::default());
+        set = set.node(NodeBuilder::new(*to).driver(folder));
     }
     let set = set.node(node).build().unwrap();
     let destination = Destination::new_file(folder.path().join("late.zip"));

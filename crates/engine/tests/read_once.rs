@@ -2,14 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails ends the test")]
 
+mod dump_only;
+
 use std::io::{Write as _, read_to_string};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+use dump_only::DumpOnly;
 use dumprestore::driver::{
-    ArchivedNode, Capabilities, CaptureId, Changes, CutContext, Driver, Dumped, Edge, Error, Formats,
-    Inspection, KeySink, Linked, Links, OpenContext, Part, PartName, PartStream, PartWriter, Reference,
-    Result, Source, StageContext, Staging, Token, Unresolved, View, Why, async_trait, part_stream,
+    CaptureId, CutContext, Dumped, Edge, Error, KeySink, Links, Part, PartName, PartStream, PartWriter,
+    Reference, Result, Source, Unresolved, View, Why, async_trait, part_stream,
 };
 use dumprestore::{BackupSet, Destination, DumpOptions, DumpReport, NodeBuilder, OpenArchive};
 
@@ -30,57 +32,6 @@ struct Rows {
     calls: Calls,
     pins: Arc<AtomicU32>,
 }
-
-macro_rules! driver {
-    ($driver:ty, $kind:literal, $view:expr) => {
-        #[async_trait]
-        impl Driver for $driver {
-            fn kind(&self) -> &'static str {
-                $kind
-            }
-
-            fn formats(&self) -> Formats {
-                Formats::only(1)
-            }
-
-            fn capabilities(&self) -> Capabilities {
-                let linked = Linked { referrer: true, referent: true };
-                Capabilities::streamed().with_view($view).with_linked(linked)
-            }
-
-            fn target(&self) -> String {
-                $kind.to_owned()
-            }
-
-            fn check_keys(&self, _keys: &serde_json::Value) -> Result<()> {
-                Ok(())
-            }
-
-            async fn inspect(&self) -> Result<Inspection> {
-                Ok(Inspection::default())
-            }
-
-            async fn open(&self, _cx: OpenContext) -> Result<Box<dyn Source>> {
-                Ok(Box::new(self.clone()))
-            }
-
-            async fn changes(&self, _: Arc<dyn ArchivedNode>, _: &StageContext) -> Result<Changes> {
-                Err(Error::unsupported("it is only dumped"))
-            }
-
-            async fn stage(&self, _: Arc<dyn ArchivedNode>, _: StageContext) -> Result<Box<dyn Staging>> {
-                Err(Error::unsupported("it is only dumped"))
-            }
-
-            async fn resume(&self, _: &Token, _: StageContext) -> Result<Box<dyn Staging>> {
-                Err(Error::unsupported("it is only dumped"))
-            }
-        }
-    };
-}
-
-driver!(Queue, "queue", View::Once);
-driver!(Rows, "rows", View::Pinned);
 
 fn part() -> Part {
     Part::new(PartName::new("queue").unwrap())
@@ -168,11 +119,12 @@ async fn dump(certify: bool) -> (Vec<&'static str>, DumpReport, Vec<(String, Opt
     let folder = tempfile::tempdir().unwrap();
     let queue = Queue::default();
     let rows = Rows { calls: queue.calls.clone(), ..Rows::default() };
-    let referrer = NodeBuilder::new("queue").driver(Arc::new(queue.clone())).refers_to("rows", "id", None);
+    let driver = DumpOnly::new("queue", View::Once, queue.clone());
+    let referrer = NodeBuilder::new("queue").driver(driver).refers_to("rows", "id", None);
     let set = BackupSet::builder("once")
         .base(folder.path())
         .node(referrer)
-        .node(NodeBuilder::new("rows").driver(Arc::new(rows)))
+        .node(NodeBuilder::new("rows").driver(DumpOnly::new("rows", View::Pinned, rows)))
         .build()
         .unwrap();
     let file = folder.path().join("once.zip");

@@ -70,6 +70,8 @@ pub(super) async fn cut(run: &mut DumpRun<'_>) -> Result<Cutting> {
     let mut known = Known::default();
     let mut tries = Vec::new();
     let mut mode = CutMode::Open;
+    // How many cuts were made in this mode.
+    let mut tried = 0;
     loop {
         run.phase("cut");
         let begun = Instant::now();
@@ -85,7 +87,8 @@ pub(super) async fn cut(run: &mut DumpRun<'_>) -> Result<Cutting> {
             capture_late(run, &mut checks, &mut all, &mut room).await?;
         }
         let attempt = tries.len() as u32 + 1;
-        let verdict = judge(run, &checks, &mut known, attempt, mode);
+        tried += 1;
+        let verdict = judge(run, &checks, &mut known, tried, mode);
         let outcome = match verdict {
             Verdict::Take(outcome) => outcome,
             Verdict::Again(_) | Verdict::Lock => "again",
@@ -107,13 +110,14 @@ pub(super) async fn cut(run: &mut DumpRun<'_>) -> Result<Cutting> {
             Verdict::Again(after) => again(run, after).await?,
             Verdict::Lock => {
                 mode = CutMode::Locked;
+                tried = 0;
                 again(run, Duration::ZERO).await?;
             }
         }
     }
 }
 
-fn judge(run: &DumpRun<'_>, checks: &[EdgeCheck], known: &mut Known, attempt: u32, mode: CutMode) -> Verdict {
+fn judge(run: &DumpRun<'_>, checks: &[EdgeCheck], known: &mut Known, tried: u32, mode: CutMode) -> Verdict {
     if run.edges.is_empty() {
         return Verdict::Take("unchecked");
     }
@@ -121,13 +125,15 @@ fn judge(run: &DumpRun<'_>, checks: &[EdgeCheck], known: &mut Known, attempt: u3
         return Verdict::Take(if mode == CutMode::Locked { "locked" } else { "certified" });
     }
     let bad = known.judge(checks, Instant::now());
-    let more_tries = mode == CutMode::Open && attempt < run.set.coherence().max_cuts.get();
+    // A lock catches writers between a file that they have overwritten and its row, which then waits for the lock: what
+    // the row still means can be gone. Once they went on, the next cut is as good as any.
+    let more_tries = tried < run.set.coherence().max_cuts.get();
     match bad {
         Bad::Own => return Verdict::Take("known"),
         Bad::OwnPerhaps(rest) if more_tries => return Verdict::Again(rest),
         // Nothing resolves sooner by waiting, unless it is waited for long enough to tell whose links they are.
         Bad::New if more_tries => {
-            return Verdict::Again(if attempt == 1 { Duration::ZERO } else { OWN_AFTER / 10 });
+            return Verdict::Again(if tried == 1 { Duration::ZERO } else { OWN_AFTER / 10 });
         }
         _ => {}
     }
