@@ -27,3 +27,5 @@ mod partial;
 mod rights;
 #[path = "restore/servers.rs"]
 mod servers;
+#[path = "restore/tampered.rs"]
+mod tampered;

@@ -114,6 +114,7 @@ fn hint_for(said: &Complaint) -> Option<&'static str> {
         1290 if said.message.contains("read-only") || said.message.contains("read_only") => READ_ONLY,
         1836 | 3100 | 1792 => READ_ONLY,
         1290 => "an option that the server was started with forbids it",
+        1461 => "raise `max_prepared_stmt_count` at the server",
         1317 => "somebody cancelled it on the server",
         1820 | 1862 => "the password of the user has expired: set a new one",
         3118 | 4151 => "the user is locked at the server",

@@ -92,7 +92,7 @@ impl Restore {
             make_sequence(session, sequence).await?;
         }
         for plan in &self.plans {
-            session.run(&plan.create).await.map_err(|error| {
+            session.run_single(&plan.create).await.map_err(|error| {
                 let hint = error.hint().map(str::to_owned);
                 let made = Error::new(error.kind(), "can't make a table")
                     .with_context("table", plan.name.escape_debug());
@@ -171,7 +171,7 @@ fn word(name: &str) -> Result<&str> {
 
 async fn make_sequence(session: &mut Session, sequence: &Sequence) -> Result<()> {
     let create = head::statement(Kind::Sequence, sequence.create.as_bytes(), Changed::default())?;
-    session.run(&create).await?;
+    session.run_single(&create).await?;
     let is_number = |text: &str| {
         let digits = text.strip_prefix('-').unwrap_or(text);
         !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())

@@ -134,7 +134,7 @@ pub(crate) async fn put(session: &mut Session, live: &str, keys: &[Key]) -> Resu
             None => {}
         }
         let table = quote::qualified(database, &key.table);
-        session.run(format!("ALTER TABLE {table} ADD {}", key.sql)).await?;
+        session.run_single(format!("ALTER TABLE {table} ADD {}", key.sql).as_bytes()).await?;
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ pub(super) async fn complete_table(lane: &mut Session, plan: &Plan) -> Result<()
     let fulltext = plan.later.iter().filter(is_fulltext).map(|add| add.to_vec());
     for adds in [others.join(&b", "[..])].into_iter().chain(fulltext).filter(|adds| !adds.is_empty()) {
         let alter = [format!("ALTER TABLE {name} ").as_bytes(), &adds].concat();
-        lane.run(&alter).await.map_err(|error| {
+        lane.run_single(&alter).await.map_err(|error| {
             Error::new(error.kind(), "can't make the indexes of a table")
                 .with_context("table", plan.name.escape_debug())
                 .with_source(error)
@@ -53,7 +53,7 @@ async fn refer(lane: &mut Session, plan: &Plan) -> Result<()> {
     }
     let name = quote::name(&plan.name);
     let alter = [format!("ALTER TABLE {name} ").as_bytes(), &plan.references.join(&b", "[..])].concat();
-    lane.run(&alter).await.map(drop).map_err(|error| {
+    lane.run_single(&alter).await.map(drop).map_err(|error| {
         Error::new(error.kind(), "can't make the foreign keys of a table")
             .with_context("table", plan.name.escape_debug())
             .with_source(error)

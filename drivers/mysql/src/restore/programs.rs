@@ -92,13 +92,10 @@ impl Program<'_> {
         changed: Changed<'_>,
     ) -> Result<()> {
         let statement = head::statement(self.kind, self.create, changed)?;
-        if self.kind == Kind::View {
-            head::refuse_more(self.create, &self.made.character_set_client)?;
-        }
         session.run(format!("USE {}", quote::name(database))).await?;
         let surroundings = self.surroundings(session.server());
         session.run(surroundings).await?;
-        let made = session.run(&statement).await.map_err(|error| self.explained(error));
+        let made = session.run_single(&statement).await.map_err(|error| self.explained(error));
         let reset = reset(session).await;
         made.map(drop).and(reset)
     }

@@ -1,6 +1,7 @@
 //! An open session.
 
 mod loading;
+mod single;
 mod statement;
 
 use std::time::Duration;
@@ -199,9 +200,18 @@ impl Session {
     pub(crate) async fn each(
         &mut self,
         sql: impl AsRef<[u8]>,
+        deal: impl FnMut(&RawRow<'_>) -> Result<()>,
+    ) -> Result<Done> {
+        self.each_told(sql.as_ref(), sql.as_ref(), deal).await
+    }
+
+    /// The same; `told` is the statement that errors tell of.
+    async fn each_told(
+        &mut self,
+        sql: &[u8],
+        told: &[u8],
         mut deal: impl FnMut(&RawRow<'_>) -> Result<()>,
     ) -> Result<Done> {
-        let sql = sql.as_ref();
         self.check(sql)?;
         let cancel = self.cancel.clone();
         let (target, id) = (self.target.clone(), self.id);
@@ -214,7 +224,7 @@ impl Session {
             if passed_over { Ok(()) } else { deal(row) }
         };
         let ended = unless_cancelled(&cancel, &target, id, ask(conn, sql, &mut deal)).await;
-        let done = self.conclude(ended, sql).await?;
+        let done = self.conclude(ended, told).await?;
         if passed_over { Err(Error::cancelled()) } else { Ok(done) }
     }
 
