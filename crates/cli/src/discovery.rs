@@ -1,11 +1,12 @@
 //! What is worth dumping below a folder: SQLite databases, and folders that people upload into; and databases of
-//! servers (PostgreSQL, MySQL, MariaDB) that the environment or the application's files name.
+//! servers (PostgreSQL, MySQL, MariaDB, Redis, Valkey) that the environment or the application's files name.
 
 mod compose;
 mod dotenv;
 mod mysql;
 mod postgres;
 mod rails;
+mod redis;
 mod server;
 mod template;
 mod yaml;

@@ -11,7 +11,7 @@ const NO_COLOR: &str = "NO_COLOR";
 const TERM: &str = "TERM";
 
 /// Variables in which applications are given the URL of their database: `init` looks for them.
-pub(crate) const DATABASE_URLS: [&str; 8] = [
+pub(crate) const DATABASE_URLS: [&str; 12] = [
     "DATABASE_URL",
     "POSTGRES_URL",
     "POSTGRESQL_URL",
@@ -20,6 +20,10 @@ pub(crate) const DATABASE_URLS: [&str; 8] = [
     "JAWSDB_URL",
     "JAWSDB_MARIA_URL",
     "CLEARDB_DATABASE_URL",
+    "REDIS_URL",
+    "VALKEY_URL",
+    "REDISCLOUD_URL",
+    "CELERY_BROKER_URL",
 ];
 /// Variables that every client of PostgreSQL heeds, and the parameters that they stand for: `init` looks for them.
 pub(crate) const LIBPQ: [(&str, &str); 5] = [

@@ -5,6 +5,7 @@ use dumprestore_command::CommandConfig;
 use dumprestore_filesystem::FilesystemConfig;
 use dumprestore_mysql::MysqlConfig;
 use dumprestore_postgres::PostgresConfig;
+use dumprestore_redis::RedisConfig;
 use dumprestore_sqlite::SqliteConfig;
 
 /// All drivers that come with dumprestore.
@@ -13,6 +14,7 @@ pub(crate) fn stock_drivers() -> Registry {
         .with::<SqliteConfig>()
         .with::<PostgresConfig>()
         .with::<MysqlConfig>()
+        .with::<RedisConfig>()
         .with::<FilesystemConfig>()
         .with::<CommandConfig>()
 }

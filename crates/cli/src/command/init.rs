@@ -19,7 +19,7 @@ Examples:
   cd /srv/shop && dumprestore init && dumprestore check
   dumprestore init -c config/dumprestore.yaml
 
-Looks below the folder of the configuration for SQLite databases and folders of uploads; and for PostgreSQL, MySQL and MariaDB databases in the environment (DATABASE_URL, PGDATABASE and their like), .env files, Compose files and config/database.yml. Passwords are referred to, and never copied. It never overwrites.";
+Looks below the folder of the configuration for SQLite databases and folders of uploads; and for PostgreSQL, MySQL, MariaDB, Redis and Valkey databases in the environment (DATABASE_URL, PGDATABASE, REDIS_URL and their like), .env files, Compose files and config/database.yml. Passwords are referred to, and never copied. It never overwrites.";
 
 /// Write a commented configuration from what is found here
 #[derive(Debug, Args)]
@@ -109,7 +109,7 @@ impl<'a> Draft<'a> {
         let folders: Vec<_> = self.found.folders.iter().map(|path| (self.name(path), path)).collect();
         let referent = folders.first().map(|(name, _)| name.as_str());
         for server in &self.found.servers {
-            let name = self.name(Path::new(server.name.as_deref().unwrap_or("db")));
+            let name = self.name(Path::new(server.node_name()));
             server_node(&mut text, &name, server, referent);
         }
         for database in &self.found.databases {
@@ -161,7 +161,7 @@ fn server_node(text: &mut String, name: &str, server: &ServerDatabase, referent:
     for (option, value) in &server.options {
         let _ = writeln!(text, "    {option}: {}", json!(value));
     }
-    if let Some(referent) = referent {
+    if let Some(referent) = referent.filter(|_| server.family.has_rows()) {
         *text += "    # If rows name files, say so: every dump then proves that none of them is missing.\n";
         *text += "    # references:\n";
         let _ = writeln!(

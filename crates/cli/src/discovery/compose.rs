@@ -6,7 +6,7 @@ use super::dotenv::DotEnv;
 use super::server::{Family, Parts, ServerDatabase};
 use super::template::Template;
 use super::yaml::Yaml;
-use super::{read_small, variable_of};
+use super::{read_small, redis, variable_of};
 
 /// In the order in which Compose looks for them; the first is it.
 const FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
@@ -28,7 +28,7 @@ struct Server {
     heeded: &'static str,
 }
 
-const SERVERS: [Server; 2] = [
+const SERVERS: [Server; 3] = [
     Server {
         family: Family::Postgres,
         images: &[
@@ -60,6 +60,17 @@ const SERVERS: [Server; 2] = [
         passwords: &["MYSQL_ROOT_PASSWORD", "MARIADB_ROOT_PASSWORD"],
         password: "MYSQL_ROOT_PASSWORD",
         heeded: "`MYSQL_PWD` and `my.cnf`",
+    },
+    Server {
+        family: Family::Redis,
+        images: &["redis", "redis-stack-server", "valkey", "valkey-bundle"],
+        port: "6379",
+        users: &[],
+        superuser: "",
+        databases: &[],
+        passwords: &["REDIS_PASSWORD", "VALKEY_PASSWORD"],
+        password: "REDIS_PASSWORD",
+        heeded: "",
     },
 ];
 
@@ -105,8 +116,9 @@ impl Service<'_> {
         let family = self.server.family;
         let user = self.variable(self.server.users);
         let user = user.unwrap_or_else(|| Template::literal(self.server.superuser));
+        let user = Some(user).filter(|_| family != Family::Redis);
         let mut remarks = vec![format!("From the service `{}` in `{}`.", self.name, self.file)];
-        let database = self.variable(self.server.databases).or_else(|| self.unnamed(&user, &mut remarks));
+        let database = self.variable(self.server.databases).or_else(|| self.unnamed(user.as_ref(), &mut remarks));
         let (host, port) = match self.published() {
             Some((host, port)) => (host, Some(port)),
             None => {
@@ -117,17 +129,25 @@ impl Service<'_> {
                 (Template::literal(self.name), None)
             }
         };
-        let parts = Parts { host: Some(host), port, user: Some(user), database, socket: None };
+        let parts = Parts { host: Some(host), port, user, database, socket: None };
         let mut options = vec![("url", family.url(&parts))];
         options.extend(self.password(&mut remarks).map(|password| ("password", password)));
-        let name = parts.database.and_then(|database| database.value(known));
+        let value = |part: &Option<Template>| part.as_ref().and_then(|part| part.value(known));
+        let name = match family {
+            Family::Redis => value(&parts.host).map(|host| {
+                redis::place_of(&host, value(&parts.port).as_deref().unwrap_or(self.server.port), "")
+            }),
+            Family::Postgres | Family::Mysql => value(&parts.database),
+        };
         ServerDatabase { family, options, remarks, name }
     }
 
     /// The database of a service that names none.
-    fn unnamed(&self, user: &Template, remarks: &mut Vec<String>) -> Option<Template> {
+    fn unnamed(&self, user: Option<&Template>, remarks: &mut Vec<String>) -> Option<Template> {
         match self.server.family {
-            Family::Postgres => Some(user.clone()),
+            Family::Postgres => user.cloned(),
+            // It has numbers, from 0.
+            Family::Redis => None,
             Family::Mysql => {
                 remarks.push("It names no database: write the name at the end of `url`.".to_owned());
                 None
@@ -168,7 +188,10 @@ impl Service<'_> {
         if let Some(path) = self.variable(&files).and_then(|path| self.secret_file(&path)) {
             return Some(format!("file:{}", path.replace("${", "$${")));
         }
-        let Some(value) = self.variable(values) else {
+        let Some(value) = self.variable(values).or_else(|| self.password_in_command()) else {
+            if self.server.family == Family::Redis {
+                return None;
+            }
             remarks.push(format!("It has no password there; {} are heeded.", self.server.heeded));
             return None;
         };
@@ -182,6 +205,17 @@ impl Service<'_> {
             variable
         });
         Some(format!("${{{variable}}}"))
+    }
+
+    /// Redis is often told by its command line alone.
+    fn password_in_command(&self) -> Option<Template> {
+        if self.server.family != Family::Redis {
+            return None;
+        }
+        match self.service.get("command")? {
+            Yaml::Text(text) => redis::password_in(&[text]),
+            list => redis::password_in(&list.elements().iter().filter_map(|word| word.text()).collect::<Vec<_>>()),
+        }
     }
 
     /// The file here that is a secret there.

@@ -8,7 +8,7 @@ use dumprestore::Environment;
 
 use super::dotenv::DotEnv;
 use super::template::Template;
-use super::{compose, mysql, postgres, rails};
+use super::{compose, mysql, postgres, rails, redis};
 use crate::env::DATABASE_URLS;
 
 /// Whose server it is.
@@ -17,6 +17,8 @@ pub(crate) enum Family {
     Postgres,
     /// Of MySQL or MariaDB.
     Mysql,
+    /// Of Redis or Valkey.
+    Redis,
 }
 
 /// A database, and how to reach it.
@@ -27,8 +29,19 @@ pub(crate) struct ServerDatabase {
     pub(crate) options: Vec<(&'static str, String)>,
     /// What people should know about it, a line each. The first says where it was found.
     pub(crate) remarks: Vec<String>,
-    /// How it is called, if that is known.
+    /// How it is called, if that is known. What tells a database of Redis from others is where it is.
     pub(crate) name: Option<String>,
+}
+
+impl ServerDatabase {
+    /// What a node for it may be called.
+    pub(crate) fn node_name(&self) -> &str {
+        match (self.family, &self.name) {
+            (Family::Redis, _) => "redis",
+            (_, Some(name)) => name,
+            (_, None) => "db",
+        }
+    }
 }
 
 /// The parts of a connection.
@@ -57,14 +70,20 @@ pub(super) struct Names {
 const KINDS: [&str; 4] = ["DB_CONNECTION", "DB_ADAPTER", "DB_ENGINE", "DB_DRIVER"];
 
 impl Family {
-    pub(super) const ALL: [Self; 2] = [Self::Postgres, Self::Mysql];
+    pub(super) const ALL: [Self; 3] = [Self::Postgres, Self::Mysql, Self::Redis];
 
     /// The driver of its nodes.
     pub(crate) fn driver(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
             Self::Mysql => "mysql",
+            Self::Redis => "redis",
         }
+    }
+
+    /// Whether its databases have rows, which SQL asks for.
+    pub(crate) fn has_rows(self) -> bool {
+        self != Self::Redis
     }
 
     /// That of a URL.
@@ -72,6 +91,7 @@ impl Family {
         match url.split_once("://")?.0 {
             "postgres" | "postgresql" => Some(Self::Postgres),
             "mysql" | "mariadb" | "mysql2" | "trilogy" => Some(Self::Mysql),
+            "redis" | "rediss" | "valkey" | "valkeys" | "redis-sentinel" | "redis+unix" => Some(Self::Redis),
             _ => None,
         }
     }
@@ -90,6 +110,7 @@ impl Family {
         match self {
             Self::Postgres => postgres::url(parts),
             Self::Mysql => mysql::url(parts),
+            Self::Redis => redis::url(parts),
         }
     }
 
@@ -97,6 +118,7 @@ impl Family {
         match self {
             Self::Postgres => &postgres::NAMES,
             Self::Mysql => &mysql::NAMES,
+            Self::Redis => &redis::NAMES,
         }
     }
 
@@ -104,6 +126,7 @@ impl Family {
         let words: &[&str] = match self {
             Self::Postgres => &["pgsql", "postg"],
             Self::Mysql => &["mysql", "mariadb"],
+            Self::Redis => &["redis", "valkey"],
         };
         words.iter().any(|word| kind.to_lowercase().contains(word))
     }
@@ -121,16 +144,19 @@ pub(super) fn look(
         let in_file = || files.iter().find_map(|file| file.get(name)).map(str::to_owned);
         environment.var(name).or_else(in_file)
     };
-    let mut found = of_process(environment);
-    found.extend(files.iter().flat_map(of_urls));
-    found.extend(compose::look(folder, &known, unread));
-    found.extend(
-        files.iter().flat_map(|file| Family::ALL.into_iter().filter_map(|family| of_parts(family, file))),
+    let mut places = vec![of_process(environment)];
+    places.extend(files.iter().map(of_urls));
+    places.push(compose::look(folder, &known, unread));
+    places.extend(
+        files
+            .iter()
+            .map(|file| Family::ALL.into_iter().filter_map(|family| of_parts(family, file)).collect()),
     );
     // Rails itself prefers the variable to its file.
     let replaced = known(DATABASE_URLS[0]).is_some_and(|url| Family::of_url(&url).is_some());
-    found.extend(rails::look(folder, &known, replaced, unread));
-    each_once(found)
+    places.push(rails::look(folder, &known, replaced, unread));
+    redis::keep_nearest(&mut places);
+    each_once(places.into_iter().flatten().collect())
 }
 
 /// A database of a name that was found before is most likely the same, by another way.
@@ -182,7 +208,10 @@ fn of_url(variable: &str, url: &str, place: &str, remark: Option<String>) -> Opt
         family: Family::of_url(url)?,
         options: vec![("url", format!("${{{variable}}}"))],
         remarks: std::iter::once(format!("From `{variable}` in {place}.")).chain(remark).collect(),
-        name: name_in(url),
+        name: match Family::of_url(url)? {
+            Family::Redis => redis::place_in(url),
+            Family::Postgres | Family::Mysql => name_in(url),
+        },
     })
 }
 
@@ -197,6 +226,9 @@ pub(super) fn name_in(url: &str) -> Option<String> {
 
 /// What a file says in variables for the parts of a connection.
 fn of_parts(family: Family, file: &DotEnv) -> Option<ServerDatabase> {
+    if family == Family::Redis {
+        return redis::of_parts(file);
+    }
     let names = family.names();
     let set = |names: &[&'static str]| names.iter().copied().find(|name| file.get(name).is_some());
     let is_meant = match KINDS.iter().find_map(|name| file.get(name)) {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use dumprestore_driver::{Error, ErrorKind};
+use dumprestore_driver::{Error, ErrorKind, Revealed};
 
 use super::target::{Login, Target};
 
@@ -21,11 +21,14 @@ struct Said {
 impl Said {
     fn new(text: &str) -> Self {
         let code: String = text.split_whitespace().next().unwrap_or_default().chars().take(30).collect();
-        // A server that does not know a command repeats what came with it: values, perhaps a password.
-        let harmless = text.split(", with args beginning with").next().unwrap_or_default();
-        let text: String = harmless.chars().take(SHOWN).collect();
+        let text: String = harmless(text).chars().take(SHOWN).collect();
         Self { code, text: text.trim().escape_debug().to_string() }
     }
+}
+
+/// A server that does not know a command repeats what came with it: values, perhaps a password.
+fn harmless(text: &str) -> &str {
+    text.split(", with args beginning with").next().unwrap_or_default()
 }
 
 impl fmt::Display for Said {
@@ -93,15 +96,10 @@ pub(super) fn of_login_reply(text: &str, target: &Target) -> Error {
 
 /// A user or a password is not taken.
 pub(super) fn of_password(text: &str, login: &Login, target: &Target) -> Error {
-    let repeats = |secret: &str| !secret.is_empty() && text.contains(secret);
-    let shown = match &login.password {
-        // Whatever answers may be no Redis at all.
-        Some(password) if repeats(password.expose()) => text.split_whitespace().next().unwrap_or_default(),
-        _ => text,
-    };
-    let shown =
-        if login.password.as_ref().is_some_and(|password| shown == password.expose()) { "?" } else { shown };
-    of_login_reply(shown, target)
+    let password = login.password.as_ref().map(Revealed::expose).filter(|password| !password.is_empty());
+    // Whatever answers may be no Redis at all.
+    let repeats = password.is_some_and(|password| harmless(text).contains(password));
+    of_login_reply(if repeats { "ERR" } else { text }, target)
 }
 
 /// Nobody was let in, for there was no way to the server.

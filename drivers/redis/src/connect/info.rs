@@ -50,11 +50,6 @@ impl Info {
     pub(crate) fn modules(&self) -> &[String] {
         &self.modules
     }
-
-    /// All lines, in the order of their names.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.lines.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
 }
 
 #[cfg(test)]

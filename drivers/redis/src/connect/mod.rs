@@ -25,7 +25,6 @@ mod wire;
 
 pub(crate) use fault::{code, is_refusal, is_refusal_text};
 pub(crate) use info::Info;
-pub(crate) use place::Place;
 pub(crate) use reply::Reply;
 pub(crate) use server::{Role, Server};
 pub(crate) use session::Session;

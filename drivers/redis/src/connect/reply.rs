@@ -23,16 +23,6 @@ pub(crate) enum Reply {
     Array(Vec<Reply>),
 }
 
-impl Reply {
-    /// The code of a refusal: `ERR`, `NOPERM`.
-    pub(crate) fn error_code(&self) -> Option<&str> {
-        match self {
-            Self::Error(text) => text.split_whitespace().next(),
-            _ => None,
-        }
-    }
-}
-
 /// As the `redis` crate has it, which knows how to make other types of it. An error within an array comes as its text.
 impl From<Reply> for redis::Value {
     fn from(reply: Reply) -> Self {

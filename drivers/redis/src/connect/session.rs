@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use dumprestore_driver::{Cancel, Error, Result};
-use redis::{Arg, Cmd, FromRedisValue, Pipeline, Value};
+use redis::{Arg, Cmd, FromRedisValue, Pipeline};
 
 use super::fault;
 use super::info::Info;
@@ -56,29 +56,6 @@ impl Session {
         }
     }
 
-    /// Asks many things at once. Of a transaction, the answers are those of its commands.
-    ///
-    /// # Errors
-    /// The first refusal, once all answers have come; or if the connection is lost.
-    pub(crate) fn pipeline(&mut self, pipeline: &Pipeline) -> Result<Vec<Value>> {
-        let names: Vec<String> = pipeline.cmd_iter().map(name_of).collect();
-        let mut values = Vec::with_capacity(names.len());
-        let mut failed = None;
-        for (at, reply) in self.replies(pipeline)?.into_iter().enumerate() {
-            match reply {
-                Reply::Error(text) if failed.is_none() => failed = Some((at, text)),
-                reply => values.push(reply.into()),
-            }
-        }
-        match failed {
-            Some((at, text)) => {
-                let name = names.get(at).map_or("EXEC", String::as_str);
-                Err(fault::of_command(&text, name, self.target()))
-            }
-            None => Ok(values),
-        }
-    }
-
     /// Asks many things at once, for all answers as they are, refusals as well. Of a transaction, they are those of its
     /// commands; if it was not executed, they are what kept it from that.
     ///
@@ -123,15 +100,6 @@ impl Session {
     /// If the login may not ask, or the connection is lost.
     pub(crate) fn info(&mut self) -> Result<Info> {
         let text: Vec<u8> = self.query(&redis::cmd("INFO"))?;
-        Ok(Info::parse(&String::from_utf8_lossy(&text)))
-    }
-
-    /// The same of one section.
-    ///
-    /// # Errors
-    /// As of [`info`](Self::info).
-    pub(crate) fn info_of(&mut self, section: &str) -> Result<Info> {
-        let text: Vec<u8> = self.query(redis::cmd("INFO").arg(section))?;
         Ok(Info::parse(&String::from_utf8_lossy(&text)))
     }
 

@@ -53,15 +53,6 @@ impl Stream {
         stream.set_write_timeout(Some(MOMENT))?;
         Ok(Self::Socket(stream))
     }
-
-    /// The address of this end, where it has one.
-    pub(super) fn local_address(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(stream) => stream.local_addr().ok(),
-            Self::Tls(stream) => stream.get_ref().local_addr().ok(),
-            Self::Socket(_) => None,
-        }
-    }
 }
 
 fn connect(address: &SocketAddr, deadline: Option<Instant>) -> io::Result<TcpStream> {

@@ -87,11 +87,6 @@ impl Target {
         Self { place: Place::Tcp(Address { host: host.to_owned(), port }), ..self.clone() }
     }
 
-    /// The same server, whose connections are in another database to begin with.
-    pub(crate) fn with_index(&self, index: u64) -> Self {
-        Self { index: Some(index), ..self.clone() }
-    }
-
     /// The canonical name of a database: what two nodes that are restored into it share. `server`: what the server calls
     /// itself, if it was asked.
     pub(crate) fn claim(&self, server: Option<&str>, index: u64) -> String {
@@ -100,17 +95,6 @@ impl Target {
             None => self.place.url_parts(false, true).1,
         };
         format!("redis://{place}/{index}")
-    }
-
-    /// A URL with the password in it, and without the names of files.
-    pub(crate) fn url(&self, index: u64) -> Revealed {
-        let user = self.login.user.as_deref().map(encode).unwrap_or_default();
-        let password = self.login.password.as_ref().map(|password| encode(password.expose()));
-        let login = match password {
-            Some(password) => format!("{user}:{password}@"),
-            None => String::new(),
-        };
-        Revealed::new(self.written(&login, Some(index)))
     }
 
     fn written(&self, login: &str, index: Option<u64>) -> String {

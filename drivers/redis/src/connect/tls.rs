@@ -10,6 +10,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::url::Url;
@@ -78,22 +79,25 @@ impl Protection {
     /// # Errors
     /// If a file with certificates or a key is missing, or is none.
     pub(super) fn connection(&self, host: &str) -> Result<ClientConnection> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = Verifier { check: self.check, roots: self.roots()?, provider: Arc::clone(&provider) };
-        let builder = ClientConfig::builder_with_provider(provider)
+        let ring = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = Verifier { check: self.check, roots: self.roots()?, provider: Arc::clone(&ring) };
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&ring))
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::defect("TLS can't be had").with_source(error))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
         let config = match &self.identity {
             None => builder.with_no_client_auth(),
-            Some((certificate, key)) => builder
-                .with_client_auth_cert(certificates(certificate)?, read_key(key)?)
-                .map_err(|error| {
-                    Error::config("a certificate or its key is of no use")
-                        .with_context("file", certificate.display())
-                        .with_source(error)
-                })?,
+            Some((certificate, key)) => {
+                let chain = certificates(certificate)?;
+                let signer = ring.key_provider.load_private_key(read_key(key)?).map_err(|error| {
+                    Error::config("a key is of no use").with_context("file", key.display()).with_source(error)
+                })?;
+                // Not the way that parses the certificate: that refuses those of the first version of X.509, which
+                // are what `openssl` makes, and the server will say itself whether it likes it.
+                let shown = CertifiedKey::new(chain, signer);
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown)))
+            }
         };
         let name = ServerName::try_from(host.to_owned()).map_err(|error| {
             Error::config("the host in `url` has no name that a certificate could have").with_source(error)

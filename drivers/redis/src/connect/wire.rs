@@ -1,7 +1,6 @@
 //! A connection as it is: bytes out, answers and bytes in.
 
 use std::io::{self, BufRead, Read, Write};
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use dumprestore_driver::{Cancel, Error, Result};
@@ -48,11 +47,6 @@ impl Wire {
     /// Where it leads: of sentinels, the server that they named.
     pub(crate) fn target(&self) -> &Target {
         &self.target
-    }
-
-    /// The address of this end, where it has one.
-    pub(crate) fn local_address(&self) -> Option<SocketAddr> {
-        self.stream.local_address()
     }
 
     pub(super) fn is_in(&mut self) {

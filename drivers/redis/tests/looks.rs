@@ -1,0 +1,291 @@
+//! What is found out by looking, before a run.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what a test can't go on without ends it"
+)]
+
+mod look_support;
+
+use dumprestore_driver::{Claim, Severity};
+use dumprestore_redis::{All, Databases, Mode, RedisConfig};
+use dumprestore_testkit::{RedisCluster, RedisOptions, RedisServer, RedisVersion, soon};
+use look_support::{about, driver, look, look_at, serious};
+use redis::cmd;
+
+const V: RedisVersion = RedisVersion::Redis7_0;
+
+fn with(url: &str, change: impl FnOnce(&mut RedisConfig)) -> RedisConfig {
+    let mut config = RedisConfig::new(url);
+    change(&mut config);
+    config
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ordinary_server_has_no_problems_and_tells_its_size() {
+    for version in RedisVersion::ALL {
+        let server = RedisServer::start(version);
+        server.run(0, cmd("SET").arg("key").arg(vec![b'x'; 100_000]));
+        for mode in [Mode::Replication, Mode::Scan] {
+            let inspection = look(with(&server.url(0), |config| config.mode = mode)).await;
+            assert!(serious(&inspection).is_empty(), "{version:?}: {:?}", inspection.problems);
+            assert!(inspection.size.unwrap() > 50_000, "{:?}", inspection.size);
+            assert_eq!(inspection.parts, Some(1));
+            assert!(!inspection.absent);
+            assert_eq!(inspection.facts["keys"], "1");
+            assert_eq!(inspection.facts["role"], "primary");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_leaves_no_trace_in_the_keys() {
+    for version in RedisVersion::ALL {
+        let server = RedisServer::start(version);
+        server.run(0, cmd("SET").arg("key").arg("value"));
+        let before = (server.info("rdb_changes_since_last_save"), server.info("keyspace_hits"));
+        look(with(&server.url(0), |config| config.mode = Mode::Scan)).await;
+        look_at(&server.url(0)).await;
+        assert_eq!((server.info("rdb_changes_since_last_save"), server.info("keyspace_hits")), before);
+        assert_eq!(server.info("rdb_bgsave_in_progress"), "0");
+        assert_eq!(server.ask::<i64>(0, &cmd("DBSIZE")), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn databases_that_hold_keys_and_are_left_out_are_told_of() {
+    let server = RedisServer::start(V);
+    for index in [0, 4, 7] {
+        server.run(index, cmd("SET").arg("key").arg("value"));
+    }
+    let some = look(with(&server.url(0), |config| config.databases = Some(Databases::These(vec![4])))).await;
+    assert_eq!(about(&some, "not dumped: 0, 7").severity, Severity::Warning);
+    let all = look(with(&server.url(0), |config| config.databases = Some(Databases::All(All::All)))).await;
+    assert!(
+        serious(&all).is_empty()
+            && !all.problems.iter().any(|problem| problem.message.contains("not dumped"))
+    );
+    assert!(all.size.unwrap() >= some.size.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_claims_each_of_its_databases() {
+    let server = RedisServer::start(V);
+    let claims = |inspection: dumprestore_driver::Inspection| {
+        inspection.claims.into_iter().map(|claim| match claim {
+            Claim::Name(name) => name,
+            Claim::Path(path) => panic!("{path:?}"),
+        })
+    };
+    let two: Vec<_> = claims(
+        look(with(&server.url(0), |config| config.databases = Some(Databases::These(vec![7, 4])))).await,
+    )
+    .collect();
+    assert!(two[0].starts_with("redis://") && two[0].ends_with("/4") && two[1].ends_with("/7"), "{two:?}");
+    let all: Vec<_> =
+        claims(look(with(&server.url(0), |config| config.databases = Some(Databases::All(All::All)))).await)
+            .collect();
+    assert_eq!(all.len(), 16);
+    assert!(two.iter().all(|claim| all.contains(claim)));
+    let other = RedisServer::start(V);
+    let others: Vec<_> = claims(look_at(&other.url(4)).await).collect();
+    assert!(!all.contains(&others[0]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_not_there_is_an_error() {
+    let server = RedisServer::start(V);
+    let of_url = look_at(&server.url(16)).await;
+    assert_eq!(about(&of_url, "out of range").severity, Severity::Error);
+    let listed =
+        look(with(&server.url(0), |config| config.databases = Some(Databases::These(vec![1, 99])))).await;
+    assert_eq!(about(&listed, "there is no database 99").severity, Severity::Error);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_may_not_do_something_is_told_what() {
+    for version in RedisVersion::ALL {
+        let server = RedisServer::start(version);
+        let user = |name: &str, rights: &[&str]| {
+            server.run(0, cmd("ACL").arg("SETUSER").arg(name).arg("on").arg(">pw").arg(rights));
+            server.url(0).replace("://", &format!("://{name}:pw@"))
+        };
+        let all = look_at(&user("all", &["~*", "+@all"])).await;
+        assert!(serious(&all).is_empty(), "{version:?}: {:?}", all.problems);
+        // Who may not replicate.
+        let url = user("nosync", &["~*", "+@all", "-sync", "-psync", "-replconf"]);
+        let inspection = look_at(&url).await;
+        assert_eq!(about(&inspection, "mode: scan").severity, Severity::NoDump, "{version:?}");
+        assert_eq!(serious(&inspection).len(), 1);
+        let scan = look(with(&url, |config| config.mode = Mode::Scan)).await;
+        assert!(serious(&scan).is_empty(), "{version:?}: {:?}", scan.problems);
+        // Who may only read.
+        let url = user(
+            "reader",
+            &[
+                "~*",
+                "+@read",
+                "+@connection",
+                "+info",
+                "+time",
+                "+config|get",
+                "+sync",
+                "+multi",
+                "+discard",
+                "+acl|whoami",
+            ],
+        );
+        let inspection = look_at(&url).await;
+        let severities: Vec<_> = serious(&inspection).iter().map(|problem| problem.severity).collect();
+        assert!(severities.contains(&Severity::NoRestore), "{version:?}: {:?}", inspection.problems);
+        assert!(!severities.contains(&Severity::Error), "{version:?}: {:?}", inspection.problems);
+        // Who may do everything with some keys.
+        let url = user("some", &["~mine:*", "+@all"]);
+        let scan = look(with(&url, |config| config.mode = Mode::Scan)).await;
+        assert!(
+            serious(&scan).iter().any(|problem| problem.severity == Severity::NoDump),
+            "{version:?}: {:?}",
+            scan.problems
+        );
+        // Who may not even ask.
+        let inspection = look_at(&user("nothing", &["~*", "+ping"])).await;
+        assert_eq!(about(&inspection, "NOPERM").severity, Severity::Error);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_on_which_commands_are_switched_off_is_told_from_one_that_forbids_them() {
+    let server =
+        RedisOptions::new(V).line("rename-command SYNC \"\"").line("rename-command CONFIG \"\"").start();
+    let inspection = look_at(&server.url(0)).await;
+    let problem = about(&inspection, "unknown command");
+    assert_eq!(problem.severity, Severity::NoDump);
+    assert!(problem.hint.as_ref().unwrap().contains("mode: scan"));
+    assert!(serious(&look(with(&server.url(0), |config| config.mode = Mode::Scan)).await).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_can_be_dumped_and_not_restored_into() {
+    let primary = RedisOptions::new(V).setting("repl-diskless-sync-delay", "0").start();
+    let replica = RedisOptions::new(V).replica_of(&primary).start();
+    soon("a link", || replica.info("master_link_status") == "up");
+    let inspection = look_at(&replica.url(0)).await;
+    assert_eq!(about(&inspection, "takes no writes").severity, Severity::NoRestore);
+    assert_eq!(serious(&inspection).len(), 1);
+    drop(primary);
+    soon("a lost link", || replica.info("master_link_status") == "down");
+    let inspection = look_at(&replica.url(0)).await;
+    assert_eq!(about(&inspection, "has lost its primary").severity, Severity::NoDump);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_needs_an_empty_database_for_each_of_the_node() {
+    let server = RedisOptions::new(V).setting("databases", "4").start();
+    for index in [0, 1] {
+        server.run(index, cmd("SET").arg("key").arg("value"));
+    }
+    let of = |databases: Databases| look(with(&server.url(0), |config| config.databases = Some(databases)));
+    assert!(serious(&of(Databases::These(vec![0, 1])).await).is_empty());
+    server.run(2, cmd("SET").arg("key").arg("value"));
+    let inspection = of(Databases::These(vec![0, 1])).await;
+    assert_eq!(about(&inspection, "it needs 2, and there are 1").severity, Severity::NoRestore);
+    let inspection = of(Databases::All(All::All)).await;
+    assert_eq!(about(&inspection, "it needs 3, and there are 1").severity, Severity::NoRestore);
+    assert!(serious(&of(Databases::These(vec![0])).await).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_that_does_not_hold_the_data_twice_is_told_of() {
+    let server = RedisServer::start(V);
+    server.run(0, cmd("CONFIG").arg("SET").arg("maxmemory").arg("40mb"));
+    assert!(
+        look_at(&server.url(0)).await.problems.iter().all(|problem| !problem.message.contains("maxmemory"))
+    );
+    server.run(0, cmd("SET").arg("key").arg(vec![b'x'; 15 << 20]));
+    server.run(0, cmd("CONFIG").arg("SET").arg("maxmemory").arg("20mb"));
+    let inspection = look_at(&server.url(0)).await;
+    assert_eq!(about(&inspection, "maxmemory").severity, Severity::Warning);
+    server.run(0, cmd("CONFIG").arg("SET").arg("maxmemory-policy").arg("allkeys-lru"));
+    let inspection = look_at(&server.url(0)).await;
+    assert!(about(&inspection, "allkeys-lru").message.contains("live keys"));
+    assert_eq!(inspection.facts["maxmemory_policy"], "allkeys-lru");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_can_not_save_takes_no_restore() {
+    let server = RedisOptions::new(V).line("save 3600 1").start();
+    server.run(0, cmd("SET").arg("key").arg("value"));
+    let data = server.folder().join("data");
+    std::fs::remove_dir(&data).unwrap();
+    server.run(0, &cmd("BGSAVE"));
+    soon("a save that failed", || server.info("rdb_last_bgsave_status") == "err");
+    let inspection = look_at(&server.url(0)).await;
+    assert_eq!(about(&inspection, "could not save").severity, Severity::NoRestore);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_of_a_cluster_can_be_neither_dumped_nor_restored_into() {
+    let cluster = RedisCluster::start(V);
+    let inspection = look_at(&cluster.url()).await;
+    assert_eq!(about(&inspection, "a cluster of 3 primaries").severity, Severity::NoDump);
+    assert_eq!(about(&inspection, "a node of a cluster").severity, Severity::NoRestore);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_and_scans_are_warned_of() {
+    let server = RedisServer::start(V);
+    let inspection = look(with(&server.url(0), |config| config.exclude = vec!["tmp:*".to_owned()])).await;
+    assert_eq!(about(&inspection, "replaces whole databases").severity, Severity::NoRestore);
+    let inspection = look(with(&server.url(0), |config| config.mode = Mode::Scan)).await;
+    assert_eq!(about(&inspection, "not of one instant").severity, Severity::Warning);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_keeps_the_cut_waiting_is_told_of() {
+    let server = RedisServer::start(V);
+    server.run(0, cmd("CONFIG").arg("SET").arg("repl-diskless-sync-delay").arg(5));
+    let inspection = look_at(&server.url(0)).await;
+    assert_eq!(about(&inspection, "waits 5 s").severity, Severity::Warning);
+    server.run(0, cmd("CONFIG").arg("SET").arg("repl-diskless-sync-delay").arg(0));
+    assert_eq!(look_at(&server.url(0)).await.problems, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_earlier_restores_have_left_is_told_of() {
+    let server = RedisServer::start(V);
+    server.run(9, cmd("HSET").arg("dumprestore:restore").arg("RUN:0").arg("old"));
+    assert_eq!(
+        about(&look_at(&server.url(0)).await, "left something in databases: 9").severity,
+        Severity::Warning
+    );
+}
+
+#[test]
+fn options_that_contradict_themselves_are_refused() {
+    let url = "redis://localhost";
+    let refused = |config: RedisConfig, said: &str| {
+        let error = driver(config).err().unwrap();
+        assert!(error.to_string().contains(said), "{error}");
+    };
+    refused(
+        with(url, |config| config.databases = Some(Databases::These(Vec::new()))),
+        "`databases` is empty",
+    );
+    refused(with(url, |config| config.databases = Some(Databases::These(vec![1, 2, 1]))), "twice");
+    refused(with(url, |config| config.include = vec![String::new()]), "`include` has an empty pattern");
+    refused(with(url, |config| config.user = Some("u".to_owned())), "a user and no password");
+    refused(with(url, |config| config.sentinel_user = Some("u".to_owned())), "sentinel_password");
+}
+
+#[test]
+fn databases_are_a_list_or_all() {
+    let parsed = |yaml: serde_json::Value| serde_json::from_value::<RedisConfig>(yaml);
+    let config = parsed(serde_json::json!({ "url": "redis://h", "databases": "all" })).unwrap();
+    assert_eq!(config.databases, Some(Databases::All(All::All)));
+    let config = parsed(serde_json::json!({ "url": "redis://h", "databases": [0, 3] })).unwrap();
+    assert_eq!(config.databases, Some(Databases::These(vec![0, 3])));
+    assert!(parsed(serde_json::json!({ "url": "redis://h", "databases": "some" })).is_err());
+    assert!(parsed(serde_json::json!({ "url": "redis://h", "database": 1 })).is_err());
+}
