@@ -118,7 +118,8 @@ impl Service<'_> {
         let user = user.unwrap_or_else(|| Template::literal(self.server.superuser));
         let user = Some(user).filter(|_| family != Family::Redis);
         let mut remarks = vec![format!("From the service `{}` in `{}`.", self.name, self.file)];
-        let database = self.variable(self.server.databases).or_else(|| self.unnamed(user.as_ref(), &mut remarks));
+        let database =
+            self.variable(self.server.databases).or_else(|| self.unnamed(user.as_ref(), &mut remarks));
         let (host, port) = match self.published() {
             Some((host, port)) => (host, Some(port)),
             None => {
@@ -214,7 +215,9 @@ impl Service<'_> {
         }
         match self.service.get("command")? {
             Yaml::Text(text) => redis::password_in(&[text]),
-            list => redis::password_in(&list.elements().iter().filter_map(|word| word.text()).collect::<Vec<_>>()),
+            list => {
+                redis::password_in(&list.elements().iter().filter_map(|word| word.text()).collect::<Vec<_>>())
+            }
         }
     }
 

@@ -59,11 +59,8 @@ pub(super) fn of_parts(file: &DotEnv) -> Option<ServerDatabase> {
     let value = |names: &[&'static str], default: &str| {
         set(names).and_then(|name| file.get(name)).unwrap_or(default).to_owned()
     };
-    let place = place_of(
-        file.get(host).unwrap_or_default(),
-        &value(NAMES.port, "6379"),
-        &value(NAMES.database, "0"),
-    );
+    let place =
+        place_of(file.get(host).unwrap_or_default(), &value(NAMES.port, "6379"), &value(NAMES.database, "0"));
     let mut options = vec![("url", url(&parts))];
     for (option, names) in [("user", NAMES.user), ("password", NAMES.password)] {
         options.extend(set(names).map(|name| (option, format!("${{{name}}}"))));
@@ -102,11 +99,9 @@ mod tests {
     #[test]
     fn ways_to_the_same_database_are_the_same() {
         let same = "127.0.0.1:6379/0";
-        for url in [
-            "redis://localhost",
-            "redis://:p%40w@127.0.0.1:6379/0?x=y",
-            "valkey://u:p@w@LOCALHOST:6379/",
-        ] {
+        for url in
+            ["redis://localhost", "redis://:p%40w@127.0.0.1:6379/0?x=y", "valkey://u:p@w@LOCALHOST:6379/"]
+        {
             assert_eq!(place_in(&url.to_lowercase()).as_deref(), Some(same), "{url}");
         }
         assert_ne!(place_in("redis://localhost/1").as_deref(), Some(same));
