@@ -1,5 +1,7 @@
 //! What is done with each input: whatever it is, there is no panic, and what is accepted keeps its promises.
 
+#![allow(dead_code, reason = "each target uses one")]
+
 use crc_fast::{CrcAlgorithm, checksum};
 use dumprestore_driver::{ErrorKind, Result};
 use dumprestore_redis::{look_into_payload, look_into_rdb, rewrite_rdb};
