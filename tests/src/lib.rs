@@ -3,13 +3,13 @@
 //! # From the top
 //!
 //! - [`Shop`] is an application: two databases and two folders that refer to each other. [`Market`] is another, with two
-//!   PostgreSQL databases, and [`Bazaar`] one with two of MariaDB. What tests need of any is [`Application`].
+//!   PostgreSQL databases, [`Bazaar`] one with two of MariaDB, and [`Kiosk`] one with two of Redis. What tests need of any is [`Application`].
 //! - [`watch`] puts a driver under the eyes of a [`Faulty`](dumprestore_testkit::Faulty), which counts every call and
 //!   lets something happen at one of them.
 //! - A [`Scene`] disturbs restores of an application, [`Dumps`] its dumps, at one moment after another. A [`Blackout`]
 //!   kills its server, a [`Crowd`] comes back at once whenever it
 //!   is thrown out, and [`Readers`] are there all the time.
-//! - [`Traffic`] works on a shop while it is dumped, [`Trade`] on a market or a bazaar, and both keep their own record of
+//! - [`Traffic`] works on a shop while it is dumped, [`Trade`] on a market or a bazaar, [`Visits`] on a kiosk; each knows
 //!   what must hold.
 
 #![allow(
@@ -25,6 +25,7 @@ mod client;
 mod coherent;
 mod crowd;
 mod goods;
+mod kiosk;
 mod market;
 mod outage;
 mod readers;
@@ -33,14 +34,16 @@ mod shop;
 mod stock;
 mod trade;
 mod traffic;
+mod visits;
 mod wares;
 mod watched;
 
 pub use bazaar::Bazaar;
 pub use blackouts::{black_out_dumps, black_out_restores};
 pub use client::{Client, Value};
-pub use coherent::{prove_coherent, show_incoherent};
+pub use coherent::{Lively, prove_coherent, show_incoherent};
 pub use crowd::Crowd;
+pub use kiosk::Kiosk;
 pub use market::Market;
 pub use outage::{Blackout, Mortal, Outage};
 pub use readers::Readers;
@@ -48,4 +51,5 @@ pub use scene::{Application, Dumps, Scene, at_once, later};
 pub use shop::{Shop, State};
 pub use trade::{Trade, Traded, faults};
 pub use traffic::{Traffic, TrafficReport};
+pub use visits::Visits;
 pub use watched::{degrade, watch};

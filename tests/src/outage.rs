@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use dumprestore_testkit::{Faulty, MysqlServer, PostgresServer};
+use dumprestore_testkit::{Faulty, MysqlServer, PostgresServer, RedisServer};
 
 /// A server that can be killed.
 pub trait Mortal: Send + Sync + 'static {
@@ -26,6 +26,16 @@ impl Mortal for PostgresServer {
 }
 
 impl Mortal for MysqlServer {
+    fn kill(&self) {
+        Self::kill(self);
+    }
+
+    fn restart(&self) {
+        Self::restart(self);
+    }
+}
+
+impl Mortal for RedisServer {
     fn kill(&self) {
         Self::kill(self);
     }

@@ -80,7 +80,7 @@ impl Driver for RedisDriver {
 
     async fn open(&self, cx: OpenContext) -> Result<Box<dyn Source>> {
         let declared = self.declared().clone();
-        Ok(Box::new(Snapshot::new(self.setup.clone(), cx, declared)?))
+        Ok(Box::new(Snapshot::open(self.setup.clone(), cx, declared).await?))
     }
 
     async fn changes(&self, archived: Arc<dyn ArchivedNode>, cx: &StageContext) -> Result<Changes> {

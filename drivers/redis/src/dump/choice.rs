@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::config::Setup;
-use crate::restore::MARK;
+use crate::restore::{MARK, OURS};
 
 /// What the configuration means, of what there is.
 pub(super) struct Choice<'a> {
@@ -18,6 +18,7 @@ impl Choice<'_> {
         self.setup.databases.has(database)
             && !self.spare.contains(&database)
             && key != MARK.as_bytes()
+            && !key.starts_with(OURS.as_bytes())
             && self.setup.has_key(key)
     }
 }

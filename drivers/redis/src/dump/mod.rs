@@ -13,6 +13,7 @@ mod copy;
 mod hold;
 mod moment;
 mod names;
+mod neighbours;
 mod pin;
 mod scan;
 mod snapshot;

@@ -57,10 +57,17 @@ impl Moment {
 
     /// Whether since then a replica was taken, and a save was begun: both can't be told by every server.
     pub(super) fn has_begun_since(&self, then: &Self) -> bool {
-        let more = |now: Option<u64>, then: Option<u64>| now.zip(then).map(|(now, then)| now > then);
-        more(self.full_syncs, then.full_syncs) == Some(true)
-            && more(self.forks, then.forks).unwrap_or(self.saving)
+        self.has_taken_since(then) && more(self.forks, then.forks).unwrap_or(self.saving)
     }
+
+    /// Whether since then a replica was taken.
+    pub(super) fn has_taken_since(&self, then: &Self) -> bool {
+        more(self.full_syncs, then.full_syncs) == Some(true)
+    }
+}
+
+fn more(now: Option<u64>, then: Option<u64>) -> Option<bool> {
+    now.zip(then).map(|(now, then)| now > then)
 }
 
 #[cfg(test)]

@@ -7,11 +7,12 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, Write};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use dumprestore_driver::{Cancel, Error, Result};
 
 use super::moment::Moment;
+use super::neighbours::Neighbour;
 use super::spare::spare;
 use super::transfer::{Settings, Transfer};
 use crate::config::Setup;
@@ -39,11 +40,19 @@ pub(super) struct Asked {
     pub(super) without_file: Option<Transfer>,
 }
 
-/// Has the server begin a save, by the way it is to be, or by that of its settings.
+/// How a save is asked for.
+pub(super) struct Asking {
+    /// The way it is to be sent; by the server's settings, if there is none.
+    pub(super) way: Option<Transfer>,
+    /// The cut that it is for; none if that has gone by.
+    pub(super) cut: Option<SystemTime>,
+}
+
+/// Has the server begin a save.
 ///
 /// # Errors
 /// If the server can't be reached, refuses, is busy for too long, or the run is to stop.
-pub(super) fn ask(setup: &Setup, way: Option<Transfer>, cancel: &Cancel) -> Result<Asked> {
+pub(super) fn ask(setup: &Setup, asking: &Asking, neighbour: &Neighbour, cancel: &Cancel) -> Result<Asked> {
     let mut wire = Wire::open(&setup.target, cancel)?;
     let mut session = Session::open_for(wire.target(), cancel)?;
     let server = Server::of(&mut session)?;
@@ -52,13 +61,28 @@ pub(super) fn ask(setup: &Setup, way: Option<Transfer>, cancel: &Cancel) -> Resu
     refuse_several_primaries(&mut session, &server)?;
     let settings = Settings::of(&mut session)?;
     let spare = spare(&mut session, setup, &server.info)?;
-    let transfer = way.unwrap_or_else(|| settings.transfer());
+    let transfer = match asking.way {
+        Some(way) => way,
+        None if neighbour.has_others() => settings.file(&mut session)?,
+        None => settings.transfer(),
+    };
     introduce(&mut wire, transfer)?;
-    let before = wait_until_idle(&mut session, cancel)?;
+    let others = asking.cut.and_then(|cut| neighbour.before(cut));
+    let (before, asked_at) = match others {
+        Some(before) => (before, Moment::of(&mut session)?),
+        None => {
+            let before = wait_until_idle(&mut session, cancel)?;
+            if let Some(cut) = asking.cut {
+                neighbour.is_first(cut, &before);
+            }
+            (before.clone(), before)
+        }
+    };
     let cut_at = now(&mut session)?;
     wire.command(&[b"SYNC"])?;
     wire.flush().map_err(|error| wire.lost(error))?;
-    let after = wait_until_begun(&mut session, &mut wire, &before, transfer, cancel)?;
+    let has_begun = |now: &Moment| now.has_begun_since(&before) && now.has_taken_since(&asked_at);
+    let after = wait_until_begun(&mut session, &mut wire, has_begun, transfer, cancel)?;
     Ok(Asked { server, spare, wire, before, after, cut_at, transfer, without_file: settings.stream() })
 }
 
@@ -146,7 +170,7 @@ fn now(session: &mut Session) -> Result<u64> {
 fn wait_until_begun(
     session: &mut Session,
     wire: &mut Wire,
-    before: &Moment,
+    has_begun: impl Fn(&Moment) -> bool,
     transfer: Transfer,
     cancel: &Cancel,
 ) -> Result<Moment> {
@@ -156,7 +180,7 @@ fn wait_until_begun(
     loop {
         cancel.check()?;
         let moment = Moment::of(session)?;
-        if moment.has_begun_since(before) {
+        if has_begun(&moment) {
             return Ok(moment);
         }
         // What can't be told by its counters, its answer tells.

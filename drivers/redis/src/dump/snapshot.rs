@@ -1,7 +1,8 @@
 //! A server that is being dumped.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use dumprestore_driver::{
     CutContext, CutMode, Dumped, Edge, Error, Facts, KeySink, LedgerEntry, Links, OpenContext, Part,
@@ -14,11 +15,13 @@ use super::choice::Choice;
 use super::collect::{self, Collected, Collecting};
 use super::copy::copy;
 use super::hold::Hold;
-use super::pin::{Asked, ask};
+use super::neighbours::Neighbour;
+use super::pin::{Asked, Asking, ask};
 use super::scan::{self, Scanned};
 use super::told::{CUT_AT, PART, Tally};
 use super::transfer::Transfer;
 use crate::config::{Mode, Setup};
+use crate::connect::{Server, Session};
 use crate::links::Declared;
 
 /// How often a save may be one of another instant, or fail.
@@ -29,6 +32,8 @@ pub(crate) struct Snapshot {
     setup: Setup,
     declared: Declared,
     cx: OpenContext,
+    /// Not in `mode: scan`.
+    neighbour: Option<Arc<Neighbour>>,
     stage: Mutex<Stage>,
     /// Keeps writers waiting.
     hold: Option<Hold>,
@@ -49,17 +54,22 @@ enum Stage {
 }
 
 impl Snapshot {
-    /// Checks what can be checked offline. Connects to nothing yet. What references are declared must be known by now: the
-    /// data go by only once.
+    /// Asks the server who it is. What references are declared must be known by now: the data go by only once.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](dumprestore_driver::ErrorKind::Config) if a reference is about what is not dumped.
-    pub(crate) fn new(setup: Setup, cx: OpenContext, declared: Declared) -> Result<Self> {
+    /// [`ErrorKind::Config`](dumprestore_driver::ErrorKind::Config) if a reference is about what is not dumped; what the
+    /// server says, if it can't be reached.
+    pub(crate) async fn open(setup: Setup, cx: OpenContext, declared: Declared) -> Result<Self> {
         collect::check(&setup, &declared)?;
+        let neighbour = match setup.mode {
+            Mode::Scan => None,
+            Mode::Replication => Some(Arc::new(neighbour(&setup, &cx).await?)),
+        };
         Ok(Self {
             setup,
             declared,
             cx,
+            neighbour,
             stage: Mutex::new(Stage::Idle),
             hold: None,
             facts: Mutex::default(),
@@ -80,9 +90,12 @@ impl Snapshot {
     }
 
     /// Has the server begin a save, on a thread that may block.
-    async fn ask(&self, way: Option<Transfer>) -> Result<Asked> {
+    async fn ask(&self, way: Option<Transfer>, cut: Option<SystemTime>) -> Result<Asked> {
+        let Some(neighbour) = self.neighbour.clone() else {
+            return Err(Error::defect("a save is asked for that nobody needs"));
+        };
         let (setup, cancel) = (self.setup.clone(), self.cx.cancel.clone());
-        blocking(move || ask(&setup, way, &cancel)).await
+        blocking(move || ask(&setup, &Asking { way, cut }, &neighbour, &cancel)).await
     }
 
     /// Waits until what was asked for arrives. What is of another instant is asked for again.
@@ -105,7 +118,7 @@ impl Snapshot {
             if again + 1 == TRIES {
                 return Err(error);
             }
-            asked = self.ask(way).await?;
+            asked = self.ask(way, None).await?;
         }
         Err(Error::defect("a save is asked for without end"))
     }
@@ -139,6 +152,15 @@ impl Snapshot {
             _ => Err(Error::defect("references of a `redis` source are asked for before it was read")),
         }
     }
+}
+
+async fn neighbour(setup: &Setup, cx: &OpenContext) -> Result<Neighbour> {
+    let (target, cancel, run) = (setup.target.clone(), cx.cancel.clone(), cx.run.clone());
+    blocking(move || {
+        let server = Server::of(&mut Session::open_for(&target, &cancel)?)?;
+        Ok(Neighbour::enter(&run, &server.run_id))
+    })
+    .await
 }
 
 /// On a thread that may block.
@@ -215,7 +237,7 @@ impl Source for Snapshot {
             self.hold = Some(blocking(move || Hold::begin(&target, &cancel)).await?);
         }
         if self.setup.mode == Mode::Replication {
-            *self.stage() = Stage::Pinned(Box::new(self.ask(None).await?));
+            *self.stage() = Stage::Pinned(Box::new(self.ask(None, Some(cut.not_before)).await?));
         }
         Ok(())
     }

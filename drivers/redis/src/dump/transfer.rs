@@ -51,6 +51,24 @@ impl Settings {
         }
     }
 
+    /// The way that waits for nobody who reads. A server that is to keep nothing is told to remove the file.
+    ///
+    /// # Errors
+    /// If it can't be told.
+    pub(super) fn file(&self, session: &mut Session) -> Result<Transfer> {
+        if self.keeps_nothing == Some(true) {
+            // It is the default of no server, and changes nothing else where nothing is kept: it may stay.
+            let set = redis::cmd("CONFIG").arg(&["SET", "rdb-del-sync-files", "yes"]).clone();
+            let () = session.query(&set).map_err(|error| {
+                error.with_hint(
+                    "several nodes are on this server, which is to keep no file: have one node with `databases` \
+                     instead, or set its `rdb-del-sync-files` to `yes`",
+                )
+            })?;
+        }
+        Ok(Transfer::File)
+    }
+
     /// The way that needs no file, if the server has it.
     pub(super) fn stream(&self) -> Option<Transfer> {
         let delay = Duration::from_secs(self.delay.unwrap_or_default());
