@@ -104,7 +104,8 @@ impl Fixture for Shop {
 
     async fn split(&self, selection: &Selection) -> (String, String) {
         let is_meant = |index: &u64| selection.things.contains(&index.to_string());
-        let content = |indexes: Vec<u64>| indexes.into_iter().map(|index| self.0.content(index)).collect::<String>();
+        let content =
+            |indexes: Vec<u64>| indexes.into_iter().map(|index| self.0.content(index)).collect::<String>();
         let (these, others): (Vec<u64>, Vec<u64>) = LIVE.iter().partition(|index| is_meant(index));
         (content(these), content(others) + &self.0.functions())
     }

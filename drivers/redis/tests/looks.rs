@@ -181,7 +181,7 @@ async fn a_replica_can_be_dumped_and_not_restored_into() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restore_needs_an_empty_database_for_each_of_the_node() {
+async fn a_swap_needs_an_empty_database_for_each_of_the_node() {
     let server = RedisOptions::new(V).setting("databases", "4").start();
     for index in [0, 1] {
         server.run(index, cmd("SET").arg("key").arg("value"));
@@ -190,9 +190,15 @@ async fn a_restore_needs_an_empty_database_for_each_of_the_node() {
     assert!(serious(&of(Databases::These(vec![0, 1])).await).is_empty());
     server.run(2, cmd("SET").arg("key").arg("value"));
     let inspection = of(Databases::These(vec![0, 1])).await;
-    assert_eq!(about(&inspection, "it needs 2, and there are 1").severity, Severity::NoRestore);
+    assert_eq!(
+        about(&inspection, "a restore needs 2 that are empty, and there are 1").severity,
+        Severity::Warning
+    );
     let inspection = of(Databases::All(All::All)).await;
-    assert_eq!(about(&inspection, "it needs 3, and there are 1").severity, Severity::NoRestore);
+    assert_eq!(
+        about(&inspection, "a restore needs 3 that are empty, and there are 1").severity,
+        Severity::Warning
+    );
     assert!(serious(&of(Databases::These(vec![0])).await).is_empty());
 }
 
@@ -237,7 +243,7 @@ async fn a_server_of_a_cluster_can_be_neither_dumped_nor_restored_into() {
 async fn filters_and_scans_are_warned_of() {
     let server = RedisServer::start(V);
     let inspection = look(with(&server.url(0), |config| config.exclude = vec!["tmp:*".to_owned()])).await;
-    assert_eq!(about(&inspection, "replaces whole databases").severity, Severity::NoRestore);
+    assert_eq!(about(&inspection, "renames keys one after the other").severity, Severity::Warning);
     let inspection = look(with(&server.url(0), |config| config.mode = Mode::Scan)).await;
     assert_eq!(about(&inspection, "not of one instant").severity, Severity::Warning);
 }

@@ -18,5 +18,7 @@ mod crashes;
 mod keys;
 #[path = "restore/others.rs"]
 mod others;
+#[path = "restore/patterns.rs"]
+mod patterns;
 #[path = "restore/refusals.rs"]
 mod refusals;

@@ -43,8 +43,10 @@ fn of_a_cluster(looking: &Looking<'_>) -> Option<Problem> {
 fn filters(looking: &Looking<'_>) -> Option<Problem> {
     let filtered = !looking.setup.include.is_empty() || !looking.setup.exclude.is_empty();
     filtered.then(|| {
-        Problem::no_restore("a restore replaces whole databases, and `include` and `exclude` leave keys out")
-            .with_hint("restore into a database of its own: leave the patterns out, and name it with `--map`")
+        Problem::warning(
+            "`include` and `exclude` leave keys out: a restore renames keys one after the other, and keeps no previous state",
+        )
+        .with_hint("without patterns, and with an empty database beside, all of a database is swapped at once")
     })
 }
 
@@ -60,8 +62,9 @@ fn no_room_beside(looking: &Looking<'_>) -> Option<Problem> {
         Meant::All => filled.len(),
     };
     (spare < needed).then(|| {
-        Problem::no_restore(format!(
-            "a restore makes new keys in databases that are empty: it needs {needed}, and there are {spare}"
+        Problem::warning(format!(
+            "to swap databases at once, a restore needs {needed} that are empty, and there are {spare}: it renames keys one after \
+             the other, and keeps no previous state"
         ))
         .with_hint("empty one, or raise `databases` in the server's configuration and start it again")
     })

@@ -19,7 +19,9 @@ impl Restore {
             self.cancel.check()?;
             pair.spare = Some(match &self.entry.staged {
                 Staged::Made => self.claim(&mut line, pair)?,
-                Staged::Kept { run } => take_up(&mut line, &self.fields(pair), &Fields::of(run, pair.live), pair)?,
+                Staged::Kept { run } => {
+                    take_up(&mut line, &self.fields(pair), &Fields::of(run, pair.live), pair)?
+                }
             });
         }
         self.entry.pairs = pairs;
@@ -49,9 +51,11 @@ impl Restore {
                 _ => return Err(Error::defect("a restore is begun that was begun before")),
             }
         }
-        Err(Error::environment("all databases that were empty when the restore was planned are in use by now")
-            .with_context("needed", self.entry.pairs.len())
-            .with_hint("run it again, or empty a database of this server"))
+        Err(Error::environment(
+            "all databases that were empty when the restore was planned are in use by now",
+        )
+        .with_context("needed", self.entry.pairs.len())
+        .with_hint("run it again, or empty a database of this server"))
     }
 }
 
@@ -69,20 +73,19 @@ fn take_up(line: &mut Line, fields: &Fields, kept: &Fields, pair: &Pair) -> Resu
     Ok(spare)
 }
 
-/// Where staged keys are.
-pub(super) fn spare_of(pair: &Pair) -> Result<u64> {
-    pair.spare.ok_or_else(|| Error::defect("a restore is loaded or prepared that has not begun"))
-}
-
 /// Refuses to go on where something is not as `wanted`.
 pub(super) fn expect(found: Standing, pair: &Pair, wanted: impl Fn(Standing) -> bool) -> Result<()> {
     match wanted(found) {
         true => Ok(()),
-        false => Err(Error::environment("the keys that were staged are not there any more")
-            .with_context("database", pair.live)
-            .with_hint(
-                "somebody has emptied the database that they were in, or the server was started again and had not saved it: \
-                 restore again",
-            )),
+        false => Err(gone(pair)),
     }
+}
+
+pub(super) fn gone(pair: &Pair) -> Error {
+    Error::environment("the keys that were staged are not there any more")
+        .with_context("database", pair.live)
+        .with_hint(
+            "somebody has emptied the database that they were in, or the server was started again and had not saved it: \
+             restore again",
+        )
 }

@@ -7,13 +7,13 @@ use dumprestore_driver::{ArchivedNode, Cancel, Changes, Extras, Result, StageCon
 
 use super::archived::{Archived, read_on};
 use super::aside;
-use super::entry::Pair;
+use super::entry::{Method, Pair};
 use super::extras::{command, each_step};
 use super::lifetime::{Fate, Lifetime};
 use super::line::Line;
+use super::permitted;
 use super::plan::{self, Places};
 use super::room::Room;
-use super::permitted;
 use crate::config::Setup;
 use crate::connect::{Reply, Server, Session};
 use crate::rdb::{Item, Reader};
@@ -24,13 +24,19 @@ const COMPARED: u64 = 200_000;
 const CANDIDATES: usize = 1000;
 
 /// Counts.
-pub(crate) async fn changes(setup: &Setup, node: Arc<dyn ArchivedNode>, cx: &StageContext) -> Result<Changes> {
+pub(crate) async fn changes(
+    setup: &Setup,
+    node: Arc<dyn ArchivedNode>,
+    cx: &StageContext,
+) -> Result<Changes> {
     let (setup, cx) = (setup.clone(), cx.clone());
     aside(move || Counting::begin(&setup, &*node, &cx)?.count(&*node, &cx)).await
 }
 
 /// What is compared.
 struct Counting {
+    setup: Setup,
+    method: Method,
     line: Line,
     archived: Archived,
     pairs: Vec<Pair>,
@@ -49,28 +55,54 @@ struct Tally {
     common: u64,
 }
 
+/// How many keys are meant, of those that there are.
+fn count_meant(line: &mut Line, setup: &Setup, live: u64) -> Result<u64> {
+    let mut count = 0;
+    each_step(line, live, b"*", |_, keys| {
+        count += keys.iter().filter(|key| setup.has_key(key)).count() as u64;
+        Ok(())
+    })?;
+    Ok(count)
+}
+
 impl Counting {
     fn begin(setup: &Setup, node: &dyn ArchivedNode, cx: &StageContext) -> Result<Self> {
         let archived = Archived::of(node)?;
         let server = Server::of(&mut Session::open_for(&setup.target, &cx.cancel)?)?;
         permitted::check_server(&server, &archived)?;
-        plan::refuse_filters(setup)?;
         let mut line = Line::open(&setup.target, &cx.cancel)?;
         let places = Places::of(&mut line, setup, &cx.cancel)?;
         let pairs = plan::pairs(setup, &archived, &cx.selection, &places)?;
+        let method = plan::method(setup, &pairs, &places.spares(setup, &pairs));
         let mut live = BTreeMap::new();
         for pair in &pairs {
             let marked = u64::from(places.is_marked(pair.live));
-            live.insert(pair.live, line.count(pair.live)?.all().saturating_sub(marked));
+            let keys = match setup.include.is_empty() && setup.exclude.is_empty() {
+                true => line.count(pair.live)?.all().saturating_sub(marked),
+                false => count_meant(&mut line, setup, pair.live)?,
+            };
+            live.insert(pair.live, keys);
         }
         let lifetime = Lifetime::begin(&mut line, setup.expiry, archived.cut)?;
         let room = Room::ask(&mut line)?;
-        Ok(Self { line, archived, pairs, live, lifetime, cancel: cx.cancel.clone(), room })
+        Ok(Self {
+            line,
+            setup: setup.clone(),
+            method,
+            archived,
+            pairs,
+            live,
+            lifetime,
+            cancel: cx.cancel.clone(),
+            room,
+        })
     }
 
     fn count(mut self, node: &dyn ArchivedNode, cx: &StageContext) -> Result<Changes> {
         let mut changes = Changes::of("keys");
-        let exact = cx.extras != Extras::Remove || self.archived.keys.is_none_or(|keys| keys <= COMPARED);
+        let filtered = !self.setup.include.is_empty() || !self.setup.exclude.is_empty();
+        let exact =
+            filtered || cx.extras != Extras::Remove || self.archived.keys.is_none_or(|keys| keys <= COMPARED);
         match exact {
             true => self.compare(node, &mut changes)?,
             false => self.estimate(&mut changes),
@@ -93,6 +125,9 @@ impl Counting {
             while let Some(item) = reader.next()? {
                 let Item::Key(entry) = item else { continue };
                 let Some(live) = self.live_of(entry.database) else { continue };
+                if !self.setup.has_key(&entry.key) {
+                    continue;
+                }
                 let tally = tallies.entry(live).or_default();
                 match self.lifetime.of(&entry) {
                     Fate::Expired => tally.expired += 1,
@@ -136,12 +171,14 @@ impl Counting {
     /// Some live keys.
     fn candidates(&mut self) -> Result<HashSet<(u64, Vec<u8>)>> {
         let mut candidates = HashSet::new();
+        let setup = &self.setup;
         for pair in &self.pairs {
             let live = pair.live;
             // Enough of them is no failure.
             let mut enough = false;
             let gathered = each_step(&mut self.line, live, b"*", |_, keys| {
-                candidates.extend(keys.iter().map(|key| (live, key.clone())));
+                let meant = keys.iter().filter(|key| setup.has_key(key));
+                candidates.extend(meant.map(|key| (live, key.clone())));
                 enough = candidates.len() >= CANDIDATES;
                 if enough { Err(dumprestore_driver::Error::cancelled()) } else { Ok(()) }
             });
@@ -184,12 +221,24 @@ impl Counting {
                     format!("database {archived} ({keys} keys) is replaced by what the archive has of it")
                 }
                 Some(archived) => {
-                    format!("database {} ({keys} keys) is replaced by database {archived} of the archive", pair.live)
+                    format!(
+                        "database {} ({keys} keys) is replaced by database {archived} of the archive",
+                        pair.live
+                    )
                 }
-                None => format!("database {} ({keys} keys) is emptied: the archive has no key of it", pair.live),
+                None => {
+                    format!("database {} ({keys} keys) is emptied: the archive has no key of it", pair.live)
+                }
             });
         }
-        if cx.extras == Extras::Keep {
+        if self.method == Method::Rename {
+            changes.notes.push(
+                "keys are made in the live database under other names, and renamed one after the other: there is no empty database, or \
+                 patterns leave keys out; an application sees old and new keys for a moment, and no old state is kept"
+                    .to_owned(),
+            );
+        }
+        if cx.extras == Extras::Keep && self.method == Method::Swap {
             changes.notes.push(
                 "keys that the archive does not have are copied before the swap: what is written to them between is lost".to_owned(),
             );

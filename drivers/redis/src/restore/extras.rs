@@ -2,11 +2,11 @@
 
 use dumprestore_driver::{Error, Extras, LedgerEntry, Result};
 
-use super::begin::spare_of;
-use super::entry::Pair;
+use super::Restore;
+use super::entry::{Method, Pair};
 use super::line::{Line, bytes, integer, not_understood, select};
 use super::mark::{Fields, MARK};
-use super::Restore;
+use super::place::{self, spare_of};
 use crate::connect::Reply;
 
 /// As many keys as one step of a `SCAN` looks at.
@@ -14,26 +14,31 @@ const STEP: u64 = 500;
 
 impl Restore {
     pub(super) fn see_to_extras(&self, line: &mut Line, pair: &Pair) -> Result<()> {
-        match self.entry.extras {
-            Extras::Remove => Ok(()),
-            Extras::Fail => self.refuse_extras(line, pair),
-            Extras::Keep => self.copy_extras(line, pair),
+        match (self.entry.extras, self.entry.method) {
+            (Extras::Remove, _) | (Extras::Keep, Method::Rename) => Ok(()),
+            (Extras::Fail, _) => self.refuse_extras(line, pair),
+            (Extras::Keep, Method::Swap) => self.copy_extras(line, pair),
         }
     }
 
     fn refuse_extras(&self, line: &mut Line, pair: &Pair) -> Result<()> {
-        let spare = spare_of(pair)?;
+        let place = self.place(pair)?;
         each_step(line, pair.live, b"*", |line, keys| {
             self.cancel.check()?;
-            line.select(spare)?;
-            let there: Vec<redis::Cmd> = keys.iter().map(|key| command("EXISTS", key)).collect();
+            line.select(place.index)?;
+            let is_meant =
+                |key: &&Vec<u8>| !key.starts_with(place::OURS.as_bytes()) && self.setup.has_key(key);
+            let keys: Vec<&Vec<u8>> = keys.iter().filter(is_meant).collect();
+            let there: Vec<redis::Cmd> = keys.iter().map(|key| command("EXISTS", &place.name(key))).collect();
             let there = line.ask_all(&there)?;
             match keys.iter().zip(there).find(|(_, there)| *there == Reply::Integer(0)) {
                 None => Ok(()),
-                Some((extra, _)) => Err(Error::environment("the target has keys that the archive does not have")
-                    .with_context("database", pair.live)
-                    .with_context("key", extra.escape_ascii())
-                    .with_hint("restore with `--extras keep` or `--extras remove`")),
+                Some((extra, _)) => {
+                    Err(Error::environment("the target has keys that the archive does not have")
+                        .with_context("database", pair.live)
+                        .with_context("key", extra.escape_ascii())
+                        .with_hint("restore with `--extras keep` or `--extras remove`"))
+                }
             }
         })
     }
@@ -64,7 +69,8 @@ impl Restore {
             Fields::put(&fields.expiring(), count.expiring),
         ])?;
         if copied > 0 {
-            let why = format!("{copied} keys that the archive does not have stay, as they were before the swap");
+            let why =
+                format!("{copied} keys that the archive does not have stay, as they were before the swap");
             self.tell(LedgerEntry::note(format!("database {live}"), why));
         }
         Ok(())
@@ -85,7 +91,9 @@ fn copy(line: &mut Line, keys: &[Vec<u8>], live: u64, spare: u64) -> Result<u64>
     for (reply, cmd) in line.replies(&copies)?.into_iter().zip(&copies) {
         match line.accept(reply, cmd) {
             Ok(reply) => copied += integer(&reply).ok_or_else(not_understood)?,
-            Err(error) if crate::connect::is_refusal(&error) => return copy_by_value(line, keys, live, spare),
+            Err(error) if crate::connect::is_refusal(&error) => {
+                return copy_by_value(line, keys, live, spare);
+            }
             Err(error) => return Err(error),
         }
     }

@@ -1,6 +1,6 @@
 //! When keys expire that are restored.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use dumprestore_driver::Result;
 
@@ -37,10 +37,13 @@ impl Lifetime {
     /// If the server does not tell its time.
     pub(super) fn begin(line: &mut Line, expiry: Expiry, cut: Option<u64>) -> Result<Self> {
         let Reply::Array(parts) = line.ask(&redis::cmd("TIME"))? else { return Err(not_understood()) };
-        let mut parts = parts.into_iter().filter_map(bytes).filter_map(|digits| {
-            String::from_utf8(digits).ok()?.parse::<u64>().ok()
-        });
-        let (Some(seconds), Some(micros)) = (parts.next(), parts.next()) else { return Err(not_understood()) };
+        let mut parts = parts
+            .into_iter()
+            .filter_map(bytes)
+            .filter_map(|digits| String::from_utf8(digits).ok()?.parse::<u64>().ok());
+        let (Some(seconds), Some(micros)) = (parts.next(), parts.next()) else {
+            return Err(not_understood());
+        };
         let now = seconds.saturating_mul(1000) + micros / 1000;
         let shift = match (expiry, cut) {
             (Expiry::Relative, Some(cut)) => now.saturating_sub(cut),
@@ -58,9 +61,4 @@ impl Lifetime {
             expires => Fate::Expires(expires.min(i64::MAX as u64)),
         }
     }
-}
-
-/// A time as facts have it, in milliseconds since 1970.
-pub(super) fn milliseconds(time: SystemTime) -> Option<u64> {
-    u64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()
 }

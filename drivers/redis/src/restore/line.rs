@@ -190,7 +190,9 @@ mod tests {
 
     #[test]
     fn keys_are_counted_by_whether_they_expire() {
-        let info = Info::parse("# Keyspace\r\ndb1:keys=7,expires=2,avg_ttl=0,subexpiry=0\r\ndb11:keys=9,expires=9\r\n");
+        let info = Info::parse(
+            "# Keyspace\r\ndb1:keys=7,expires=2,avg_ttl=0,subexpiry=0\r\ndb11:keys=9,expires=9\r\n",
+        );
         assert_eq!(Count::of(&info, 1), Count { lasting: 5, expiring: 2 });
         assert_eq!(Count::of(&info, 11), Count { lasting: 0, expiring: 9 });
         assert_eq!(Count::of(&info, 2).all(), 0);

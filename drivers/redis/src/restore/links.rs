@@ -3,9 +3,9 @@
 use dumprestore_driver::{Edge, Error, KeySink, Reference, Result, Unresolved, Why};
 
 use super::Restore;
-use super::begin::spare_of;
 use super::extras::{command, each_step};
 use super::line::{Line, bytes};
+use super::place::{self, Place};
 use crate::config::Meant;
 use crate::connect::Reply;
 use crate::links::{Found, Keys, Within};
@@ -18,25 +18,34 @@ impl Restore {
     pub(super) fn find_references(&self, edge: &Edge, found: &mut KeySink<'_>) -> Result<()> {
         let keys = Keys::of(&edge.keys)?;
         let mut line = self.line()?;
-        let spare = self.spare_for(keys.database)?;
-        let pattern = keys.pattern.text().to_owned();
-        each_step(&mut line, spare, pattern.as_bytes(), |line, names| {
+        let place = self.place_for(keys.database)?;
+        let all = place::pattern(&place.before);
+        let before = all.strip_suffix(b"*").unwrap_or_default();
+        let pattern = [before, keys.pattern.text().as_bytes()].concat();
+        each_step(&mut line, place.index, &pattern, |line, names| {
             for names in names.chunks(VALUES) {
                 self.cancel.check()?;
-                look(line, &keys, names, found)?;
+                look(line, &keys, &place, names, found)?;
             }
             Ok(())
         })
     }
 
-    pub(super) fn unresolved(&self, within: Option<&str>, references: &[Reference]) -> Result<Vec<Unresolved>> {
+    pub(super) fn unresolved(
+        &self,
+        within: Option<&str>,
+        references: &[Reference],
+    ) -> Result<Vec<Unresolved>> {
         let within = Within::of(within)?;
         let mut line = self.line()?;
-        line.select(self.spare_for(within.database)?)?;
+        let place = self.place_for(within.database)?;
+        line.select(place.index)?;
         let mut unresolved = Vec::new();
         for some in references.chunks(1000) {
-            let asked: Vec<redis::Cmd> =
-                some.iter().map(|reference| command("EXISTS", &within.key(reference.key.as_bytes()))).collect();
+            let asked: Vec<redis::Cmd> = some
+                .iter()
+                .map(|reference| command("EXISTS", &place.name(&within.key(reference.key.as_bytes()))))
+                .collect();
             let there = line.ask_all(&asked)?;
             let missing = some.iter().zip(there).filter(|(_, there)| *there == Reply::Integer(0));
             unresolved.extend(missing.map(|(reference, _)| Unresolved::new(reference.clone(), Why::Missing)));
@@ -45,7 +54,7 @@ impl Restore {
     }
 
     /// Where the keys are staged that a declaration is about.
-    fn spare_for(&self, database: Option<u64>) -> Result<u64> {
+    fn place_for(&self, database: Option<u64>) -> Result<Place> {
         let first = match &self.setup.databases {
             Meant::All => 0,
             Meant::These(list) => list.first().copied().unwrap_or_default(),
@@ -60,12 +69,18 @@ impl Restore {
                 .with_context("database", wanted)
                 .with_hint("restore the whole node, or leave the reference out")
         })?;
-        spare_of(pair)
+        self.place(pair)
     }
 }
 
 /// Looks into some keys.
-fn look(line: &mut Line, keys: &Keys, names: &[Vec<u8>], found: &mut KeySink<'_>) -> Result<()> {
+fn look(
+    line: &mut Line,
+    keys: &Keys,
+    place: &Place,
+    names: &[Vec<u8>],
+    found: &mut KeySink<'_>,
+) -> Result<()> {
     let dumps: Vec<redis::Cmd> = names.iter().map(|name| command("DUMP", name)).collect();
     for (name, dumped) in names.iter().zip(line.ask_all(&dumps)?) {
         // It has expired meanwhile.
@@ -75,7 +90,8 @@ fn look(line: &mut Line, keys: &Keys, names: &[Vec<u8>], found: &mut KeySink<'_>
             Found::Reference(reference) => found.push(reference),
             Found::Malformed(key, what) => found.push_malformed(key, what),
         };
-        let mut look = keys.look(name, kind);
+        let key = name.get(place.before.len()..).unwrap_or_default();
+        let mut look = keys.look(key, kind);
         if look.needs_value() {
             elements(kind, value, &mut |element| look.see(element, &mut take))?;
         }

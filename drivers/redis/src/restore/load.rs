@@ -7,7 +7,6 @@ use std::sync::PoisonError;
 use dumprestore_driver::{ArchivedPart, Error, PartReader, Result};
 
 use super::archived::{Archived, read_on};
-use super::begin::spare_of;
 use super::lifetime::{Fate, Lifetime};
 use super::line::{Count, Line, not_understood};
 use super::mark::{Fields, MARK};
@@ -57,6 +56,7 @@ impl Restore {
             sum.fading += made.fading;
         }
         all.expired += loaded.expired;
+        all.left_out += loaded.left_out;
         all.functions.extend(loaded.functions);
     }
 }
@@ -112,8 +112,15 @@ impl<'a> Loader<'a> {
     fn key<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
         self.read += 1;
         let pairs = &self.restore.entry.pairs;
-        let Some(pair) = pairs.iter().find(|pair| pair.archived == Some(entry.database)) else { return Ok(()) };
-        let (live, spare) = (pair.live, spare_of(pair)?);
+        let Some(pair) = pairs.iter().find(|pair| pair.archived == Some(entry.database)) else {
+            return Ok(());
+        };
+        // What the patterns leave out is left as it is.
+        if !self.restore.setup.has_key(&entry.key) {
+            self.loaded.left_out += 1;
+            return Ok(());
+        }
+        let (live, place) = (pair.live, self.restore.place(pair)?);
         let fate = self.lifetime.of(entry);
         if fate == Fate::Expired {
             self.loaded.expired += 1;
@@ -123,7 +130,9 @@ impl<'a> Loader<'a> {
         let bytes = (self.payload.len() + entry.key.len()) as u64;
         self.guard.before(bytes)?;
         let full = |open: &Transaction| {
-            open.live != live || open.expiring.len() >= MOST_KEYS || open.bytes + bytes > self.guard.most(MOST_BYTES)
+            open.live != live
+                || open.expiring.len() >= MOST_KEYS
+                || open.bytes + bytes > self.guard.most(MOST_BYTES)
         };
         if self.open.as_ref().is_some_and(full) {
             self.end_transaction()?;
@@ -131,10 +140,16 @@ impl<'a> Loader<'a> {
         if self.open.is_none() {
             self.restore.cancel.check()?;
             self.line.wire.command(&[b"MULTI"])?;
-            self.line.wire.command(&[b"SELECT", spare.to_string().as_bytes()])?;
-            self.open = Some(Transaction { live, spare, expiring: Vec::new(), bytes: 0, made: Made::default() });
+            self.line.wire.command(&[b"SELECT", place.index.to_string().as_bytes()])?;
+            self.open = Some(Transaction {
+                live,
+                spare: place.index,
+                expiring: Vec::new(),
+                bytes: 0,
+                made: Made::default(),
+            });
         }
-        send(&mut self.line, entry, fate, &self.payload)?;
+        send(&mut self.line, &place.name(&entry.key), entry, fate, &self.payload)?;
         if let Some(open) = &mut self.open {
             open.count(entry.kind, fate, bytes);
         }
@@ -162,7 +177,9 @@ impl<'a> Loader<'a> {
         let Some(open) = self.open.take() else { return Ok(()) };
         let fields = Fields::of(&self.restore.entry.run, open.live);
         let wire = &mut self.line.wire;
-        for (field, number) in [(fields.lasting(), open.made.count.lasting), (fields.expiring(), open.made.count.expiring)] {
+        for (field, number) in
+            [(fields.lasting(), open.made.count.lasting), (fields.expiring(), open.made.count.expiring)]
+        {
             wire.command(&[b"HINCRBY", MARK.as_bytes(), field.as_bytes(), number.to_string().as_bytes()])?;
         }
         wire.command(&[b"EXEC"])?;
@@ -257,16 +274,20 @@ impl Transaction {
 fn has_fading_fields(kind: Kind) -> bool {
     matches!(
         kind,
-        Kind::HashExpiring | Kind::HashListpackExpiring | Kind::HashExpiringDraft | Kind::HashListpackExpiringDraft | Kind::HashExpiringValkey
+        Kind::HashExpiring
+            | Kind::HashListpackExpiring
+            | Kind::HashExpiringDraft
+            | Kind::HashListpackExpiringDraft
+            | Kind::HashExpiringValkey
     )
 }
 
-fn send(line: &mut Line, entry: &Entry, fate: Fate, payload: &[u8]) -> Result<()> {
+fn send(line: &mut Line, name: &[u8], entry: &Entry, fate: Fate, payload: &[u8]) -> Result<()> {
     let expires = match fate {
         Fate::Expires(at) => at.to_string(),
         _ => "0".to_owned(),
     };
-    let restore: [&[u8]; 5] = [b"RESTORE", &entry.key, expires.as_bytes(), payload, b"ABSTTL"];
+    let restore: [&[u8]; 5] = [b"RESTORE", name, expires.as_bytes(), payload, b"ABSTTL"];
     match (entry.idle, entry.freq) {
         (Some(idle), _) => {
             let idle = idle.to_string();

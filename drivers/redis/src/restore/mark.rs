@@ -25,14 +25,26 @@ pub(super) enum Mark {
     Old,
     /// The same, for good.
     Kept,
+    /// It was kept, and is live again by another restore, which is not finished.
+    Back,
+    /// It is live, and holds new keys under other names.
+    Loading,
+    /// It is live, and keys go aside that the archive does not have.
+    Moving,
+    /// It is live, and new keys take the place of old ones, one after the other.
+    Renaming,
 }
 
-const MARKS: [(Mark, &str); 5] = [
+const MARKS: [(Mark, &str); 9] = [
     (Mark::Claimed, "claimed"),
     (Mark::Staged, "staged"),
     (Mark::New, "new"),
     (Mark::Old, "old"),
     (Mark::Kept, "kept"),
+    (Mark::Back, "back"),
+    (Mark::Loading, "loading"),
+    (Mark::Moving, "moving"),
+    (Mark::Renaming, "renaming"),
 ];
 
 impl Mark {
@@ -40,7 +52,7 @@ impl Mark {
         MARKS.iter().find(|(mark, _)| *mark == self).map_or("", |(_, text)| text)
     }
 
-    fn parse(text: &[u8]) -> Option<Self> {
+    pub(super) fn parse(text: &[u8]) -> Option<Self> {
         MARKS.iter().find(|(_, known)| known.as_bytes() == text).map(|(mark, _)| *mark)
     }
 }
@@ -74,8 +86,13 @@ impl Fields {
         format!("{}:functions", self.0)
     }
 
-    fn all(&self) -> [String; 4] {
-        [self.0.clone(), self.lasting(), self.expiring(), self.functions()]
+    /// Those that the server had before.
+    pub(super) fn old_functions(&self) -> String {
+        format!("{}:old functions", self.0)
+    }
+
+    fn all(&self) -> [String; 5] {
+        [self.0.clone(), self.lasting(), self.expiring(), self.functions(), self.old_functions()]
     }
 
     /// Sets the mark, in the database that was entered.
@@ -145,7 +162,7 @@ pub(super) fn standing(line: &mut Line, fields: &Fields, live: u64, candidates: 
     let mut found = Standing::Absent;
     for index in candidates {
         let standing = match marks.next().transpose()?.flatten() {
-            None | Some(Mark::New) => continue,
+            None | Some(Mark::New | Mark::Back | Mark::Loading | Mark::Moving | Mark::Renaming) => continue,
             Some(Mark::Claimed) => Standing::Claimed(*index),
             Some(Mark::Staged) => Standing::Staged(*index),
             Some(Mark::Old) => Standing::Committed(*index),
@@ -178,7 +195,7 @@ pub(super) fn refuse_others(line: &mut Line, live: u64, run: &str) -> Result<()>
     let other = texts.chunks_exact(2).find_map(|pair| {
         let [field, value] = pair else { return None };
         let ours = field.starts_with(format!("{run}:").as_bytes());
-        let in_the_way = Mark::parse(value).is_some_and(|mark| mark != Mark::New);
+        let in_the_way = Mark::parse(value).is_some_and(|mark| !matches!(mark, Mark::New | Mark::Back));
         (!ours && in_the_way).then(|| field.escape_ascii().to_string())
     });
     match other {

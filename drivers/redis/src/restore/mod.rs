@@ -5,6 +5,7 @@
 //! - Before (`plan.rs`, `archived.rs`, `changes.rs`): which databases, and what would refuse them.
 //! - Method *swap* (`swap/`): new keys are made in databases that are empty, and `SWAPDB` has them and the live ones change places, all
 //!   pairs in one transaction, with the functions (`functions.rs`).
+//! - Method *rename* (`rename/`): new keys are made in the live database under other names (`place.rs`), and renamed one after the other.
 //! - Load (`load.rs`, `room.rs`): keys in transactions of some hundreds, each of which counts them in the mark. So what is ours can be
 //!   told from what somebody else has written there, whatever is cut off.
 //! - Links (`links.rs`): what is staged answers for itself.
@@ -21,8 +22,10 @@ mod links;
 mod load;
 mod mark;
 mod permitted;
+mod place;
 mod plan;
 mod prepare;
+mod rename;
 mod room;
 mod staging;
 mod swap;
@@ -36,6 +39,7 @@ use crate::config::Setup;
 
 pub(crate) use changes::changes;
 pub(crate) use mark::MARK;
+pub(crate) use place::OURS;
 
 use entry::{Entry, Kept, Pair, Staged};
 use line::{Count, Line};
@@ -76,6 +80,8 @@ struct Loaded {
     counts: BTreeMap<u64, Made>,
     /// Keys that are in the archive and had expired when it was their turn.
     expired: u64,
+    /// Keys that are in the archive, and that the node's patterns leave out.
+    left_out: u64,
     functions: Vec<Vec<u8>>,
 }
 

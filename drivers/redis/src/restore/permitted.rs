@@ -100,7 +100,8 @@ pub(super) fn check_commands(line: &mut Line, run: &str, live: u64, spare: u64) 
     ])
     .map_err(|error| match error.hint() {
         Some(_) => error,
-        None => error.with_hint("a restore needs `SELECT`, `RESTORE`, `SWAPDB`, `FLUSHDB` and hashes at the server"),
+        None => error
+            .with_hint("a restore needs `SELECT`, `RESTORE`, `SWAPDB`, `FLUSHDB` and hashes at the server"),
     })
 }
 
@@ -114,7 +115,9 @@ mod tests {
         let valkey = |number| Version { valkey: true, number };
         assert!(reads(redis(12), redis(9)) && reads(redis(10), redis(10)) && reads(valkey(80), redis(11)));
         assert!(reads(valkey(80), valkey(80)));
-        assert!(!reads(redis(10), redis(11)) && !reads(redis(12), valkey(80)) && !reads(valkey(80), redis(12)));
+        assert!(
+            !reads(redis(10), redis(11)) && !reads(redis(12), valkey(80)) && !reads(valkey(80), redis(12))
+        );
         // A Valkey 8 writes and reads what Redis 7.2 does.
         assert!(reads(redis(11), redis(11)) && !reads(redis(11), valkey(80)));
     }

@@ -9,7 +9,7 @@ use super::archived::Archived;
 use super::entry::{Entry, Kept, Method, Pair};
 use super::line::{Line, select};
 use super::permitted;
-use super::{Origin, Restore, aside};
+use super::{Origin, Restore, aside, rename};
 use crate::config::{Meant, Setup};
 use crate::connect::{Reply, Server, Session};
 
@@ -44,31 +44,31 @@ impl Restore {
         let archived = Archived::of(&*node)?;
         let server = Server::of(&mut Session::open_for(&setup.target, &cx.cancel)?)?;
         permitted::check_server(&server, &archived)?;
-        refuse_filters(setup)?;
         let mut line = Line::open(&setup.target, &cx.cancel)?;
         permitted::check_largest(&mut line, &archived)?;
         let places = Places::of(&mut line, setup, &cx.cancel)?;
         let pairs = pairs(setup, &archived, &cx.selection, &places)?;
-        let spares = places.spares(setup, &pairs)?;
-        for (pair, spare) in pairs.iter().zip(&spares) {
-            permitted::check_commands(&mut line, &cx.run, pair.live, *spare)?;
+        let spares = places.spares(setup, &pairs);
+        let method = method(setup, &pairs, &spares);
+        for (at, pair) in pairs.iter().enumerate() {
+            match (method, spares.get(at)) {
+                (Method::Swap, Some(spare)) => {
+                    permitted::check_commands(&mut line, &cx.run, pair.live, *spare)?
+                }
+                _ => rename::rehearse(&mut line, &cx.run, pair.live)?,
+            }
         }
-        let mut entry = Entry::new(&cx.run, &server.run_id, Method::Swap, pairs, spares);
+        let mut entry = Entry::new(&cx.run, &server.run_id, method, pairs, spares);
         entry.extras = cx.extras;
         entry.whole = cx.selection.is_whole();
         Ok(Self { archived: Some(node), ..Self::new(setup, entry, Origin::Planned, cx) })
     }
 }
 
-/// A swap changes whole databases: keys that the patterns leave out would go with the others.
-pub(super) fn refuse_filters(setup: &Setup) -> Result<()> {
+/// How new keys become live: at once, if whole databases are meant and there are empty ones.
+pub(super) fn method(setup: &Setup, pairs: &[Pair], spares: &[u64]) -> Method {
     let filtered = !setup.include.is_empty() || !setup.exclude.is_empty();
-    match filtered {
-        false => Ok(()),
-        true => Err(Error::unsupported("a node with `include` or `exclude` can't be restored into a server: its databases are \
-            replaced whole, and keys that are left out would be lost")
-        .with_hint("restore into a database of its own: leave the patterns out, and name it with `--map`")),
-    }
+    if filtered || spares.len() < pairs.len() { Method::Rename } else { Method::Swap }
 }
 
 /// The databases of a server.
@@ -88,7 +88,8 @@ impl Places {
             Some(count) => count,
             None => ask_for_count(line, cancel)?,
         };
-        let filled: BTreeSet<u64> = line.info("keyspace")?.keyspace().into_iter().map(|(index, _)| index).collect();
+        let filled: BTreeSet<u64> =
+            line.info("keyspace")?.keyspace().into_iter().map(|(index, _)| index).collect();
         let mut ours = BTreeSet::new();
         for index in &filled {
             line.select(*index)?;
@@ -106,19 +107,12 @@ impl Places {
     }
 
     /// Where new keys can be made, those first that applications use least.
-    fn spares(&self, setup: &Setup, pairs: &[Pair]) -> Result<Vec<u64>> {
+    pub(super) fn spares(&self, setup: &Setup, pairs: &[Pair]) -> Vec<u64> {
         let is_meant = |index: &u64| matches!(&setup.databases, Meant::These(list) if list.contains(index));
         let is_live = |index: &u64| pairs.iter().any(|pair| pair.live == *index);
         let free = (0..self.count).rev().filter(|index| !self.filled.contains(index));
         let free = free.filter(|index| !is_meant(index) && !is_live(index) && *index != 0);
-        let spares: Vec<u64> = free.take(pairs.len() + SPARE_PLACES).collect();
-        if spares.len() < pairs.len() {
-            return Err(Error::environment("the server has no empty database in which new keys can be made")
-                .with_context("needed", pairs.len())
-                .with_context("there are", spares.len())
-                .with_hint("empty one, or raise `databases` in the server's configuration and start it again"));
-        }
-        Ok(spares)
+        free.take(pairs.len() + SPARE_PLACES).collect()
     }
 }
 
@@ -169,7 +163,9 @@ pub(super) fn pairs(
         // Where it was does not matter if it is mapped.
         let mapped = pairs.iter().any(|pair| pair.archived != Some(pair.live));
         let others: Vec<u64> = match &setup.databases {
-            Meant::All => places.filled.difference(&places.ours).filter(|index| was_meant(index)).copied().collect(),
+            Meant::All => {
+                places.filled.difference(&places.ours).filter(|index| was_meant(index)).copied().collect()
+            }
             Meant::These(list) if list.len() == 1 && !mapped => list.clone(),
             Meant::These(list) => list.iter().filter(|index| was_meant(index)).copied().collect(),
         };

@@ -3,31 +3,45 @@
 use dumprestore_driver::{Error, Extras, LedgerEntry, Result};
 
 use super::archived::Archived;
-use super::begin::{expect, spare_of};
-use super::entry::{Pair, Step};
+use super::begin::expect;
+use super::entry::{Method, Pair, Step};
 use super::functions::{self, Policy};
 use super::line::{Count, Line};
 use super::mark::{Fields, Standing};
+use super::place::spare_of;
 use super::{Made, Restore};
 
 impl Restore {
     pub(super) fn prepare(&mut self) -> Result<()> {
         let mut line = self.line()?;
-        for (pair, standing) in self.standings(&mut line)? {
-            expect(standing, &pair, |standing| matches!(standing, Standing::Staged(_)))?;
+        if self.entry.method == Method::Swap {
+            for (pair, standing) in self.standings(&mut line)? {
+                expect(standing, &pair, |standing| matches!(standing, Standing::Staged(_)))?;
+            }
         }
         if self.archived.is_some() {
             let loaded = self.loaded();
             for pair in &self.entry.pairs {
                 let made = loaded.counts.get(&pair.live).copied().unwrap_or_default();
-                verify(&mut line, pair, made)?;
+                match self.entry.method {
+                    Method::Swap => verify(&mut line, pair, made)?,
+                    Method::Rename => self.verify_renamed(&mut line, pair, made)?,
+                }
                 self.cancel.check()?;
                 self.see_to_extras(&mut line, pair)?;
             }
             if loaded.expired > 0 {
-                let why = format!("{} had expired by the time of the restore, and are left out", loaded.expired);
+                let why =
+                    format!("{} had expired by the time of the restore, and are left out", loaded.expired);
                 self.tell(LedgerEntry::note("keys", why));
             }
+        }
+        if self.loaded().left_out > 0 {
+            let why = format!(
+                "{} of the archive are left out, as `include` and `exclude` say",
+                self.loaded().left_out
+            );
+            self.tell(LedgerEntry::note("keys", why));
         }
         self.prepare_functions(&mut line)?;
         self.entry.step = Step::Prepared;
@@ -42,20 +56,24 @@ impl Restore {
         let policy = self.policy();
         let own = functions::of_server(line)?;
         match own {
-            Some(own) if own == new || functions::is_empty(&new) && policy == Policy::Replace => return Ok(()),
+            Some(own) if own == new || functions::is_empty(&new) && policy == Policy::Replace => {
+                return Ok(());
+            }
             None if functions::is_empty(&new) => return Ok(()),
             Some(own) if self.entry.extras == Extras::Fail && !functions::is_empty(&own) => {
                 return Err(Error::environment("the server has functions that are not those of the archive")
                     .with_hint("restore with `--extras keep` or `--extras remove`"));
             }
             None => {
-                return Err(Error::unsupported("the archive has functions, which the server does not know, or the login may not load")
-                    .with_hint("restore into Redis 7.0 or newer, grant `FUNCTION`, or set `functions: false`"));
+                return Err(Error::unsupported(
+                    "the archive has functions, which the server does not know, or the login may not load",
+                )
+                .with_hint("restore into Redis 7.0 or newer, grant `FUNCTION`, or set `functions: false`"));
             }
             Some(_) => {}
         }
         functions::rehearse(line, &new, policy)?;
-        line.select(spare_of(first)?)?;
+        line.select(self.place(first)?.index)?;
         line.ask(&Fields::put(&self.fields(first).functions(), new))?;
         Ok(())
     }
@@ -63,7 +81,9 @@ impl Restore {
     /// `None`: those of the server stay as they are.
     fn new_functions(&self, line: &mut Line, first: &Pair) -> Result<Option<Vec<u8>>> {
         match (&self.archived, self.kept_by()) {
-            (Some(node), _) if self.setup.functions && self.entry.whole && Archived::has_functions(&**node) => {
+            (Some(node), _)
+                if self.setup.functions && self.entry.whole && Archived::has_functions(&**node) =>
+            {
                 let version = Archived::version(&**node)?;
                 functions::payload(&self.loaded().functions, version).map(Some)
             }
@@ -94,11 +114,15 @@ fn verify(line: &mut Line, pair: &Pair, made: Made) -> Result<()> {
         && count.expiring <= made.count.expiring;
     match whole {
         true => Ok(()),
-        false => Err(Error::environment("the database in which new keys were made has not as many as were made")
-            .with_context("database", spare)
-            .with_context("made", made.count.all())
-            .with_context("there are", count.all().saturating_sub(1))
-            .with_hint("somebody else writes there, or the server evicts keys: see its `maxmemory-policy`")),
+        false => {
+            Err(Error::environment("the database in which new keys were made has not as many as were made")
+                .with_context("database", spare)
+                .with_context("made", made.count.all())
+                .with_context("there are", count.all().saturating_sub(1))
+                .with_hint(
+                    "somebody else writes there, or the server evicts keys: see its `maxmemory-policy`",
+                ))
+        }
     }
 }
 

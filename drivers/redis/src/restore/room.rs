@@ -26,7 +26,10 @@ impl Room {
 
     fn of(info: &Info) -> Self {
         let number = |name| info.number(name).unwrap_or(0);
-        Self { limit: number("maxmemory"), used: number("used_memory").saturating_sub(number("mem_not_counted_for_evict")) }
+        Self {
+            limit: number("maxmemory"),
+            used: number("used_memory").saturating_sub(number("mem_not_counted_for_evict")),
+        }
     }
 
     /// Bytes that may still be taken. `None`: there is no limit.
@@ -70,11 +73,11 @@ impl Guard {
         self.left = Room::ask(&mut self.line)?.left();
         self.sent = bytes;
         match self.left {
-            Some(left) if bytes.saturating_mul(GROWTH) >= left => {
-                Err(Error::environment("the server has not enough room for the new keys beside the live ones")
-                    .with_context("bytes left below `maxmemory`", left)
-                    .with_hint("raise `maxmemory` for the time of the restore: `CONFIG SET maxmemory …`"))
-            }
+            Some(left) if bytes.saturating_mul(GROWTH) >= left => Err(Error::environment(
+                "the server has not enough room for the new keys beside the live ones",
+            )
+            .with_context("bytes left below `maxmemory`", left)
+            .with_hint("raise `maxmemory` for the time of the restore: `CONFIG SET maxmemory …`")),
             _ => Ok(()),
         }
     }

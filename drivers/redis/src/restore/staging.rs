@@ -7,7 +7,7 @@ use dumprestore_driver::{
     Unresolved, async_trait,
 };
 
-use super::entry::{Kept, Step};
+use super::entry::{Kept, Method, Step};
 use super::{Restore, aside};
 
 #[async_trait]
@@ -37,7 +37,11 @@ impl Staging for Restore {
     }
 
     async fn begin(&mut self) -> Result<()> {
-        self.step(Restore::begin).await
+        self.step(|restore| match restore.entry.method {
+            Method::Swap => restore.begin(),
+            Method::Rename => restore.begin_rename(),
+        })
+        .await
     }
 
     fn keeps_order(&self) -> bool {
@@ -53,7 +57,11 @@ impl Staging for Restore {
     }
 
     async fn commit(&mut self) -> Result<()> {
-        self.step(Restore::commit).await
+        self.step(|restore| match restore.entry.method {
+            Method::Swap => restore.commit(),
+            Method::Rename => restore.commit_rename(),
+        })
+        .await
     }
 
     fn ledger(&self) -> Vec<LedgerEntry> {
@@ -62,14 +70,22 @@ impl Staging for Restore {
 
     async fn rollback(&mut self) -> Result<()> {
         let restore = self.clone();
-        aside(move || restore.rollback()).await?;
+        aside(move || match restore.entry.method {
+            Method::Swap => restore.rollback(),
+            Method::Rename => restore.rollback_rename(),
+        })
+        .await?;
         self.entry.step = Step::Planned;
         Ok(())
     }
 
     async fn finish(&mut self, old: OldState) -> Result<Option<Token>> {
         let restore = self.clone();
-        let kept = aside(move || restore.finish(old)).await?;
+        let kept = aside(move || match restore.entry.method {
+            Method::Swap => restore.finish(old),
+            Method::Rename => restore.finish_rename(old),
+        })
+        .await?;
         Ok(kept.as_ref().map(Kept::token))
     }
 }

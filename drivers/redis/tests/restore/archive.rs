@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dumprestore_driver::{
-    ArchivedNode, ArchivedPart, BuildContext, CutMode, Digest, Driver, DriverConfig, Facts, NodePath, OpenContext,
-    PartName, PartReader, Result, StageContext, Staging,
+    ArchivedNode, ArchivedPart, BuildContext, CutMode, Digest, Driver, DriverConfig, Facts, NodePath,
+    OpenContext, PartName, PartReader, Result, StageContext, Staging,
 };
 use dumprestore_redis::RedisConfig;
 use dumprestore_testkit::{Dumping, Faulty, StoredNode, TempDir};

@@ -30,7 +30,10 @@ async fn keys_that_expired_are_counted_and_stay_gone() {
     source.clear();
     let counted = driver.changes(dump.node.clone(), &StageContext::new(run())).await.unwrap();
     assert_eq!((counted.create, counted.replace, counted.remove), (2, 0, 0), "{counted:?}");
-    assert!(counted.notes.iter().any(|note| note.contains("1 keys of the archive have expired")), "{counted:?}");
+    assert!(
+        counted.notes.iter().any(|note| note.contains("1 keys of the archive have expired")),
+        "{counted:?}"
+    );
     let told = restore(&*driver, &dump, StageContext::new(run())).await;
     assert!(told.iter().any(|told| told.contains("1 had expired")), "{told:?}");
     let mut keys: Vec<String> = source.ask(0, &["KEYS", "*"]);
@@ -155,7 +158,8 @@ async fn functions_follow_the_keys_and_come_back_with_them() {
     staging.rollback().await.unwrap();
     assert_eq!(source.functions(), before);
 
-    let left = crate::archive::driver(json!({ "url": source.server.url(0), "databases": LIVE, "functions": false }));
+    let left =
+        crate::archive::driver(json!({ "url": source.server.url(0), "databases": LIVE, "functions": false }));
     restore(&*left, &dump, StageContext::new(run())).await;
     assert_eq!(source.functions(), before);
 }
@@ -164,12 +168,18 @@ async fn functions_follow_the_keys_and_come_back_with_them() {
 async fn functions_that_the_server_does_not_take_are_found_before_the_swap() {
     let source = Source::new();
     source.run(0, &["SET", "a", "1"]);
-    source.run(0, &["FUNCTION", "LOAD", "#!lua name=good\nredis.register_function('f', function() return 1 end)"]);
+    source.run(
+        0,
+        &["FUNCTION", "LOAD", "#!lua name=good\nredis.register_function('f', function() return 1 end)"],
+    );
     let driver = driver_of(&source);
     let dump = dump(&*driver).await;
     source.run(0, &["FUNCTION", "FLUSH"]);
     // Of another library, yet of the same name: with `--extras keep` both can't be.
-    source.run(0, &["FUNCTION", "LOAD", "#!lua name=other\nredis.register_function('f', function() return 2 end)"]);
+    source.run(
+        0,
+        &["FUNCTION", "LOAD", "#!lua name=other\nredis.register_function('f', function() return 2 end)"],
+    );
     let before = source.fingerprint();
     let mut staging =
         driver.stage(dump.node.clone(), StageContext::new(run()).with_extras(Extras::Keep)).await.unwrap();

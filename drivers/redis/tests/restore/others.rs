@@ -47,7 +47,10 @@ async fn what_somebody_writes_among_staged_keys_is_neither_made_live_nor_lost() 
             Ok(()) => staging.prepare().await.unwrap_err(),
             Err(error) => error,
         };
-        assert!(error.hint().unwrap().contains("somebody else") || error.message().contains("somebody else"), "{error:?}");
+        assert!(
+            error.hint().unwrap().contains("somebody else") || error.message().contains("somebody else"),
+            "{error:?}"
+        );
         for _twice in 0..2 {
             let error = staging.rollback().await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Stuck, "{error:?}");
@@ -73,7 +76,10 @@ async fn what_somebody_writes_among_the_old_keys_is_not_lost() {
     staging.finish(OldState::Drop).await.unwrap();
     assert_eq!(source.ask::<String>(15, &["GET", "mine"]), "1");
     let told = staging.ledger();
-    assert!(told.iter().any(|entry| entry.what == "database 15" && entry.why.contains("was not emptied")), "{told:?}");
+    assert!(
+        told.iter().any(|entry| entry.what == "database 15" && entry.why.contains("was not emptied")),
+        "{told:?}"
+    );
     assert_eq!(source.beside(), ["database 15".to_owned()].into());
 }
 

@@ -60,7 +60,10 @@ async fn a_login_that_may_not_swap_is_refused_before_anything_changes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_swap_that_the_server_refuses_leaves_the_old_keys() {
     for (undo, refusing) in [
-        (["ACL", "SETUSER", "limited", "+swapdb"].as_slice(), ["ACL", "SETUSER", "limited", "-swapdb"].as_slice()),
+        (
+            ["ACL", "SETUSER", "limited", "+swapdb"].as_slice(),
+            ["ACL", "SETUSER", "limited", "-swapdb"].as_slice(),
+        ),
         (&["REPLICAOF", "NO", "ONE"], &["REPLICAOF", "127.0.0.1", "1"]),
         (&["CONFIG", "SET", "min-replicas-to-write", "0"], &["CONFIG", "SET", "min-replicas-to-write", "1"]),
         (&["CONFIG", "SET", "maxmemory", "0"], &["CONFIG", "SET", "maxmemory", "1"]),
@@ -109,18 +112,6 @@ async fn no_live_key_goes_where_both_have_no_room() {
         assert_eq!(source.fingerprint(), before);
         assert!(source.beside().is_empty());
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_without_an_empty_database_is_refused() {
-    let source = Source::with(&RedisOptions::new(RedisVersion::Redis7_0).setting("databases", "4"));
-    source.seed(Seed::Ordinary);
-    let driver = driver_of(&source);
-    let dump = dump(&*driver).await;
-    source.run(1, &["SET", "mine", "1"]);
-    let error = refused(&*driver, &dump).await;
-    assert!(error.message().contains("no empty database"), "{error:?}");
-    assert_eq!(source.ask::<String>(1, &["GET", "mine"]), "1");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -92,11 +92,15 @@ impl Source {
         let mut first = self.connection(0);
         let mut pipe = redis::pipe();
         for id in 1..=100 {
-            pipe.hset_multiple(format!("product:{id}"), &[("image", format!("img/{id}.png")), ("price", id.to_string())]);
+            pipe.hset_multiple(
+                format!("product:{id}"),
+                &[("image", format!("img/{id}.png")), ("price", id.to_string())],
+            );
             if id <= 10 {
                 pipe.hset(format!("product:{id}"), "sha256", format!("{id:064x}"));
             }
-            pipe.set(format!("sess:{id}"), format!("{}", id * 7)).pexpire_at(format!("sess:{id}"), LATER as i64);
+            pipe.set(format!("sess:{id}"), format!("{}", id * 7))
+                .pexpire_at(format!("sess:{id}"), LATER as i64);
         }
         pipe.exec(&mut first).unwrap();
         script(
@@ -119,7 +123,9 @@ impl Source {
 
     fn function(&self, name: &str, body: &str) {
         if self.has_functions() {
-            let code = format!("#!lua name={name}\nredis.register_function('{name}', function(keys, args) {body} end)");
+            let code = format!(
+                "#!lua name={name}\nredis.register_function('{name}', function(keys, args) {body} end)"
+            );
             self.run(0, &["FUNCTION", "LOAD", &code]);
         }
     }
@@ -139,7 +145,9 @@ impl Source {
         set(b"dumprestore", b"not of a restore");
         let mut pipe = redis::pipe();
         for at in 0..3000 {
-            pipe.hset("many", at, "x".repeat(at % 70)).zadd("ranks", at, f64::from(at as u32) / 4.0).rpush("list", at);
+            pipe.hset("many", at, "x".repeat(at % 70))
+                .zadd("ranks", at, f64::from(at as u32) / 4.0)
+                .rpush("list", at);
             pipe.sadd("numbers", at).sadd("words", format!("w{at}"));
         }
         pipe.exec(&mut connection).unwrap();
@@ -216,8 +224,10 @@ impl Source {
     /// What restores have left: databases that are not meant, and marks in those that are.
     pub fn beside(&self) -> BTreeSet<String> {
         let keyspace: String = self.ask(0, &["INFO", "keyspace"]);
-        let filled = keyspace.lines().filter_map(|line| line.split(':').next()?.strip_prefix("db")?.parse().ok());
-        let others = filled.filter(|index: &u64| !LIVE.contains(index)).map(|index| format!("database {index}"));
+        let filled =
+            keyspace.lines().filter_map(|line| line.split(':').next()?.strip_prefix("db")?.parse().ok());
+        let others =
+            filled.filter(|index: &u64| !LIVE.contains(index)).map(|index| format!("database {index}"));
         let marked = LIVE.iter().filter(|index| {
             let marks: Vec<String> = self.ask(**index, &["KEYS", "dumprestore:*"]);
             !marks.is_empty()

@@ -3,11 +3,12 @@
 use dumprestore_driver::{Error, Result};
 use redis::Cmd;
 
-use super::super::begin::{expect, spare_of};
+use super::super::begin::expect;
 use super::super::entry::{Pair, Step};
 use super::super::functions;
 use super::super::line::{Count, Executed, Line, bytes, not_understood, select};
 use super::super::mark::{Fields, Mark, Standing};
+use super::super::place::spare_of;
 use super::super::{Origin, Restore};
 use super::{swap, watch};
 use crate::connect::{Info, Reply, Server, Session};
@@ -62,7 +63,7 @@ impl Restore {
     }
 
     /// Nothing is there any more of a restore that was to go forward: it was finished, unless the server has forgotten it.
-    fn is_over(&self) -> Result<()> {
+    pub(in super::super) fn is_over(&self) -> Result<()> {
         let server = Server::of(&mut Session::open(&self.setup.target)?)?;
         match server.run_id == self.entry.server {
             true => Ok(()),
@@ -110,6 +111,7 @@ impl Restore {
             cmds.push(Fields::put(&fields.functions(), own));
         }
         cmds.extend([select(pair.live), fields.remove(), fields.set(Mark::New)]);
+        cmds.extend(self.kept_by().map(|run| Fields::of(run, pair.live).set(Mark::Back)));
         Ok(cmds)
     }
 

@@ -15,12 +15,19 @@ impl Restore {
         let mut kept = Vec::new();
         for (pair, standing) in self.standings(&mut line)? {
             match (standing, old) {
-                (Standing::Committed(spare) | Standing::Overtaken(spare) | Standing::Kept(spare), OldState::Keep) => {
+                (
+                    Standing::Committed(spare) | Standing::Overtaken(spare) | Standing::Kept(spare),
+                    OldState::Keep,
+                ) => {
                     line.ask_all(&[select(spare), self.fields(&pair).set(Mark::Kept)])?;
                     kept.push(Pair { spare: Some(spare), ..pair });
                 }
-                (Standing::Committed(spare) | Standing::Overtaken(spare), OldState::Drop) => self.drop_old(&mut line, &pair, spare, Mark::Old)?,
-                (Standing::Kept(spare), OldState::Drop) => self.drop_old(&mut line, &pair, spare, Mark::Kept)?,
+                (Standing::Committed(spare) | Standing::Overtaken(spare), OldState::Drop) => {
+                    self.drop_old(&mut line, &pair, spare, Mark::Old)?
+                }
+                (Standing::Kept(spare), OldState::Drop) => {
+                    self.drop_old(&mut line, &pair, spare, Mark::Kept)?
+                }
                 (Standing::Lost | Standing::Absent, _) => {}
                 (Standing::Claimed(_) | Standing::Staged(_), _) => {
                     return Err(Error::defect("a restore is finished that was not committed"));
@@ -62,9 +69,11 @@ pub(in super::super) fn discard(setup: &Setup, kept: &Kept) -> Result<()> {
         let candidates: Vec<u64> = pair.spare.into_iter().collect();
         let Standing::Kept(spare) = standing(&mut line, &fields, pair.live, &candidates)? else { continue };
         if empty(&mut line, spare, &fields, Mark::Kept)? == Emptied::Shared {
-            return Err(Error::environment("the database in which old keys were kept holds somebody else's, too: it is left as it is")
-                .with_context("database", spare)
-                .with_hint("save the keys in it that are yours, and empty it with `FLUSHDB`"));
+            return Err(Error::environment(
+                "the database in which old keys were kept holds somebody else's, too: it is left as it is",
+            )
+            .with_context("database", spare)
+            .with_hint("save the keys in it that are yours, and empty it with `FLUSHDB`"));
         }
     }
     Ok(())

@@ -38,11 +38,11 @@ fn empty(line: &mut Line, index: u64, fields: &Fields, mark: Mark) -> Result<Emp
         let lasting = Fields::number(line, &fields.lasting())?;
         let expiring = Fields::number(line, &fields.expiring())?;
         // They are not known where a crash came right after the swap.
-        if let Some((lasting, expiring)) = lasting.zip(expiring) {
-            if holds_more(line.count(index)?, Count { lasting, expiring }) {
-                line.ask(&redis::cmd("UNWATCH"))?;
-                return Ok(Emptied::Shared);
-            }
+        if let Some((lasting, expiring)) = lasting.zip(expiring)
+            && holds_more(line.count(index)?, Count { lasting, expiring })
+        {
+            line.ask(&redis::cmd("UNWATCH"))?;
+            return Ok(Emptied::Shared);
         }
         let mut flush = redis::cmd("FLUSHDB");
         flush.arg("ASYNC");

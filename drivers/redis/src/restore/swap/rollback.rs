@@ -66,14 +66,16 @@ impl Restore {
     fn exchange_back(&self, pair: &Pair, spare: u64) -> Vec<Cmd> {
         let fields = self.fields(pair);
         let mut cmds = vec![swap(pair.live, spare), select(pair.live), fields.remove(), select(spare)];
-        cmds.push(match &self.entry.staged {
+        match &self.entry.staged {
             Staged::Made => {
                 let mut flush = redis::cmd("FLUSHDB");
                 flush.arg("ASYNC");
-                flush
+                cmds.push(flush);
             }
-            Staged::Kept { .. } => fields.remove(),
-        });
+            Staged::Kept { run } => {
+                cmds.extend([fields.remove(), Fields::of(run, pair.live).set(Mark::Kept)])
+            }
+        }
         cmds
     }
 
