@@ -111,7 +111,11 @@ fn refuse_several_servers(wire: &mut Wire, server: &Server) -> Result<()> {
         .with_hint("let `url` name one of them"))
 }
 
-fn refuse_several_primaries(session: &mut Session, server: &Server) -> Result<()> {
+/// One primary of a cluster has some of its keys only.
+///
+/// # Errors
+/// If there are others.
+pub(super) fn refuse_several_primaries(session: &mut Session, server: &Server) -> Result<()> {
     if !server.cluster {
         return Ok(());
     }

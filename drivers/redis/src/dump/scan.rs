@@ -9,6 +9,7 @@ use redis::Value;
 use super::choice::Choice;
 use super::copy::begin;
 use super::names::Names;
+use super::pin::refuse_several_primaries;
 use super::spare::spare;
 use super::told::{CUT_AT, Tally};
 use crate::config::{Meant, Setup};
@@ -38,6 +39,7 @@ pub(super) fn dump(setup: &Setup, cx: &OpenContext, out: &mut (dyn Write + Send)
     let mut wire = Wire::open(&setup.target, cancel)?;
     let mut session = Session::open_for(wire.target(), cancel)?;
     let server = Server::of(&mut session)?;
+    refuse_several_primaries(&mut session, &server)?;
     let mut tally = Tally::default();
     let (seconds, micros): (u64, u64) = session.query(&redis::cmd("TIME"))?;
     let now = seconds * 1000 + micros / 1000;

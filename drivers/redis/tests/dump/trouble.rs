@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use dumprestore_driver::{Cancel, ErrorKind, PartName, PartWriter};
-use dumprestore_testkit::{RedisOptions, RedisServer, RedisVersion};
+use dumprestore_testkit::{RedisCluster, RedisOptions, RedisServer, RedisVersion};
 use futures_util::TryStreamExt;
 
 use crate::dump_support::{Sink, all, config, cut, dump, open_for, pinned, scanned, try_dump, write_part};
@@ -174,6 +174,17 @@ async fn a_replica_that_has_lost_its_primary_is_refused() {
     let error = try_dump(all(&replica)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Environment);
     assert!(error.hint().unwrap().contains("primary"), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_of_several_primaries_is_refused_and_not_dumped_in_part() {
+    let cluster = RedisCluster::start(RedisVersion::Redis7_0);
+    for node in cluster.nodes() {
+        for config in [config(&node.url(0)), scanned(config(&node.url(0)))] {
+            let error = try_dump(config).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
+        }
+    }
 }
 
 /// Passes bytes on, and flips one of them when a file goes by.
