@@ -19,12 +19,12 @@ demo:
 
 # A failure, an interrupt and a kill, of us or of a server, at every single moment of a dump and of a restore.
 faults:
-    DUMPRESTORE_FAULTS=all cargo test --release -p dumprestore-tests --test fault_matrix --test postgres_faults --test mysql_faults
+    DUMPRESTORE_FAULTS=all cargo test --release -p dumprestore-tests --test fault_matrix --test postgres_faults --test mysql_faults --test redis_faults
 
 # Dumps under a load of so many operations a second.
 load rate="600":
     DUMPRESTORE_LOAD={{rate}} DUMPRESTORE_DUMPS=20 cargo test --release -p dumprestore-tests \
-        --test coherence --test postgres_coherence --test mysql_coherence -- --nocapture --test-threads=1
+        --test coherence --test postgres_coherence --test mysql_coherence --test redis_coherence -- --nocapture --test-threads=1
 
 # The archive's limits at full length, and its writer alone.
 archive-limits:

@@ -132,7 +132,7 @@ impl Kiosk {
         for index in 1..databases(self.server()) {
             let keys: Vec<Vec<u8>> = self.server().connection(index).keys("*").unwrap();
             let is_taken = taken.contains(&((index - 1) / 2));
-            let foreign = keys.iter().filter(|key| !is_taken || key.starts_with(b"dumprestore"));
+            let foreign = keys.iter().filter(|key| !is_taken || is_ours(key));
             left.extend(foreign.take(5).map(|key| format!("{index}: {}", key.escape_ascii())));
         }
         left
@@ -159,15 +159,19 @@ fn databases(server: &RedisServer) -> u64 {
     count
 }
 
-/// All that a user would call a database's content.
+/// All that a user would call a database's content. What is ours counts as left over.
 fn read_keys(connection: &mut Connection, name: &str, state: &mut BTreeMap<String, String>) {
     let keys: Vec<Vec<u8>> = connection.keys("*").unwrap();
-    for key in keys {
+    for key in keys.into_iter().filter(|key| !is_ours(key)) {
         let dump: Option<Vec<u8>> = redis::cmd("DUMP").arg(&key).query(connection).unwrap();
         let expires: i64 = redis::cmd("PEXPIRETIME").arg(&key).query(connection).unwrap();
         let told = format!("{} {expires}", hex_of(&dump.unwrap_or_default()));
         state.insert(format!("{name}/{}", key.escape_ascii()), told);
     }
+}
+
+fn is_ours(key: &[u8]) -> bool {
+    key.starts_with(b"dumprestore")
 }
 
 fn copy_keys(from: &mut Connection, to: u64) {
