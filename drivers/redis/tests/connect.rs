@@ -235,6 +235,8 @@ async fn sentinels_lead_to_the_primary_and_have_a_login_of_their_own() {
     let through = look_at(&url(open.port(), "cache")).await;
     assert!(serious(&through).is_empty(), "{:?}", through.problems);
     assert_eq!(through.claims, look_at(&primary.url(3)).await.claims);
+    let itself = look_at(&open.url(0)).await;
+    assert!(about(&itself, "it is a sentinel").hint.as_ref().unwrap().contains("redis-sentinel://"));
     let unknown = look_at(&url(open.port(), "other")).await;
     assert_eq!(about(&unknown, "watches no primary of that name").severity, Severity::Error);
     let kept_out = look_at(&url(closed.port(), "cache")).await;
@@ -300,6 +302,8 @@ fn a_url_that_is_none_is_refused_and_nothing_of_it_repeated() {
         "redis-sentinel://:secret@h",
         "redis-sentinel://:sec/ret@h/name",
         "rediss://h?tls-key=secret",
+        "redis://:secret@h%0a/0",
+        "redis+unix:///run/%1b[2J",
         "postgres://u:secret@h/0",
     ] {
         let error = driver(RedisConfig::new(url)).err().unwrap_or_else(|| panic!("{url}"));

@@ -19,6 +19,8 @@ mod server;
 mod session;
 mod stream;
 mod target;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod url;
 mod wire;

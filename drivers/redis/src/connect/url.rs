@@ -128,6 +128,9 @@ fn sentinels(rest: &str, parameters: &mut Parameters) -> Result<Place> {
         return Err(bad("names no primary for the sentinels to find")
             .with_hint("write `redis-sentinel://HOST:PORT,HOST:PORT/NAME/INDEX`"));
     }
+    if primary.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(bad("has characters in the name of the primary that no such name has"));
+    }
     if primary.contains('@') {
         return Err(bad("has an `@` in the name of the primary, which may be the end of a password"));
     }
@@ -141,6 +144,9 @@ fn socket(rest: &str, base: &Path) -> Result<PathBuf> {
         return Err(
             bad("has no path of a socket").with_hint("write `redis+unix:///run/redis/redis.sock?db=0`")
         );
+    }
+    if path.chars().any(char::is_control) {
+        return Err(bad("has control characters in the path of its socket"));
     }
     // Of a password with a `/` in it the rest would pass for a path, and be shown as that.
     if path.contains('@') {
@@ -176,6 +182,9 @@ fn address(text: &str, default_port: u16) -> Result<Address> {
     };
     let host = match decode(host)? {
         host if host.is_empty() => "localhost".to_owned(),
+        host if host.chars().any(|c| c.is_control() || c.is_whitespace() || "/?#@".contains(c)) => {
+            return Err(bad("has a host with characters in it that no host has"));
+        }
         host => host,
     };
     let port = match port {

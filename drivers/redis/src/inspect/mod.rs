@@ -51,7 +51,8 @@ fn look(setup: &Setup, cancel: &Cancel) -> Result<Inspection> {
 fn see(setup: &Setup, session: &mut Session, server: &Server, inspection: &mut Inspection) -> Result<()> {
     let login = session.query::<String>(redis::cmd("ACL").arg("WHOAMI")).ok();
     let databases = session.setting("databases")?.and_then(|count| count.parse().ok());
-    inspection.claims = claims(setup, Some(&server.run_id), databases);
+    let run_id = Some(server.run_id.as_str()).filter(|id| !id.is_empty());
+    inspection.claims = claims(setup, run_id, databases);
     inspection.facts = facts(server, login.as_deref());
     inspection.size = Some(size(setup, server));
     inspection.parts = Some(1);
@@ -62,6 +63,12 @@ fn see(setup: &Setup, session: &mut Session, server: &Server, inspection: &mut I
             OLDEST.0,
             OLDEST.1
         )));
+        return Ok(());
+    }
+    if server.info.get("redis_mode") == Some("sentinel") {
+        inspection.problems.push(Problem::error("it is a sentinel, which has no data").with_hint(
+            "write `redis-sentinel://HOST:PORT/NAME`: it then leads to the server that it watches",
+        ));
         return Ok(());
     }
     let looking = Looking { setup, server, login: login.as_deref(), databases };

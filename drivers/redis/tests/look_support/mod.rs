@@ -7,25 +7,25 @@ use dumprestore_driver::{
 };
 use dumprestore_redis::RedisConfig;
 
-pub fn driver(config: RedisConfig) -> Result<Arc<dyn Driver>> {
+pub(crate) fn driver(config: RedisConfig) -> Result<Arc<dyn Driver>> {
     config.build(&BuildContext::new(NodePath::new("cache").unwrap(), "/base"))
 }
 
-pub async fn look(config: RedisConfig) -> Inspection {
+pub(crate) async fn look(config: RedisConfig) -> Inspection {
     driver(config).unwrap().inspect().await.unwrap()
 }
 
-pub async fn look_at(url: &str) -> Inspection {
+pub(crate) async fn look_at(url: &str) -> Inspection {
     look(RedisConfig::new(url)).await
 }
 
 /// The problems that are more than a warning.
-pub fn serious(inspection: &Inspection) -> Vec<&Problem> {
+pub(crate) fn serious(inspection: &Inspection) -> Vec<&Problem> {
     inspection.problems.iter().filter(|problem| problem.severity > Severity::Warning).collect()
 }
 
 /// The one problem whose message or hint has that in it.
-pub fn about<'a>(inspection: &'a Inspection, text: &str) -> &'a Problem {
+pub(crate) fn about<'a>(inspection: &'a Inspection, text: &str) -> &'a Problem {
     let has = |problem: &&Problem| {
         problem.message.contains(text) || problem.hint.as_ref().is_some_and(|hint| hint.contains(text))
     };

@@ -8,12 +8,8 @@ use super::RedisOptions;
 
 /// Many servers run beside each other, and nothing of them is to be kept. No other replica is waited for where one asks for
 /// all data.
-const FOR_SERVERS: &[(&str, &str)] = &[
-    ("save", ""),
-    ("repl-diskless-sync-delay", "0"),
-    ("io-threads", "1"),
-    ("cluster-node-timeout", "5000"),
-];
+const FOR_SERVERS: &[(&str, &str)] =
+    &[("save", ""), ("repl-diskless-sync-delay", "0"), ("io-threads", "1"), ("cluster-node-timeout", "5000")];
 
 /// Writes it for a server that lives in `folder`, once it is known which ports it has.
 pub(super) fn write(options: &RedisOptions, folder: &Path, port: u16, tls_port: Option<u16>) {
