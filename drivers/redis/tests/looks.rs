@@ -295,3 +295,64 @@ fn databases_are_a_list_or_all() {
     assert!(parsed(serde_json::json!({ "url": "redis://h", "databases": "some" })).is_err());
     assert!(parsed(serde_json::json!({ "url": "redis://h", "database": 1 })).is_err());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_queue_commands_has_none_of_them_executed() {
+    for version in RedisVersion::ALL {
+        let server = RedisServer::start(version);
+        for denied in ["-multi", "-discard", "-exec"] {
+            server.run(0, cmd("SET").arg("key").arg("value"));
+            server.run(1, cmd("SET").arg("other").arg("value"));
+            let rights = ["on", ">pw", "~*", "+@all", denied];
+            let user = denied.trim_start_matches('-');
+            server.run(0, cmd("ACL").arg("SETUSER").arg(user).arg(&rights));
+            let url = server.url(0).replace("://", &format!("://{user}:pw@"));
+            for mode in [Mode::Replication, Mode::Scan] {
+                let inspection = look(with(&url, |config| config.mode = mode)).await;
+                let no_restore =
+                    serious(&inspection).iter().any(|problem| problem.severity == Severity::NoRestore);
+                assert_eq!(no_restore, denied == "-multi", "{version:?} {denied}: {:?}", inspection.problems);
+            }
+            assert_eq!(server.ask::<i64>(0, cmd("EXISTS").arg("key")), 1, "{version:?} {denied}");
+            assert_eq!(server.ask::<i64>(1, cmd("EXISTS").arg("other")), 1, "{version:?} {denied}");
+            assert_eq!(server.ask::<i64>(0, &cmd("DBSIZE")), 1, "{version:?} {denied}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rights_that_the_documentation_names_are_enough() {
+    let reference = include_str!("../../../docs/configuration.md");
+    let (_, rest) = reference.split_once("A login for dumps needs `").unwrap();
+    let (dump, rest) = rest.split_once("`; one for restores `").unwrap();
+    let (restore, _) = rest.split_once('`').unwrap();
+    for version in RedisVersion::ALL {
+        // Older ones know no rights for parts of `CONFIG`.
+        let spelt = |rights: &str| match version {
+            RedisVersion::Redis6_0 => rights.replace("+config|get", "+config"),
+            _ => rights.to_owned(),
+        };
+        let server = RedisServer::start(version);
+        let login = |name: &str, rights: &str| {
+            let rights: Vec<String> = spelt(rights).split(' ').map(str::to_owned).collect();
+            server.run(0, cmd("ACL").arg("SETUSER").arg(name).arg(&["on", ">pw"]).arg(rights));
+            server.url(0).replace("://", &format!("://{name}:pw@"))
+        };
+        let severities = |inspection: &dumprestore_driver::Inspection| {
+            serious(inspection).iter().map(|problem| problem.severity).collect::<Vec<_>>()
+        };
+        let inspection = look_at(&login("dump", dump)).await;
+        assert_eq!(severities(&inspection), [Severity::NoRestore], "{version:?}: {:?}", inspection.problems);
+        let inspection = look_at(&login("restore", restore)).await;
+        assert!(
+            !severities(&inspection).contains(&Severity::NoRestore),
+            "{version:?}: {:?}",
+            inspection.problems
+        );
+        assert!(
+            !severities(&inspection).contains(&Severity::Error),
+            "{version:?}: {:?}",
+            inspection.problems
+        );
+    }
+}

@@ -21,14 +21,22 @@ struct Said {
 impl Said {
     fn new(text: &str) -> Self {
         let code: String = text.split_whitespace().next().unwrap_or_default().chars().take(30).collect();
-        let text: String = harmless(text).chars().take(SHOWN).collect();
-        Self { code, text: text.trim().escape_debug().to_string() }
+        Self { code, text: shown(harmless(text)) }
     }
 }
 
 /// A server that does not know a command repeats what came with it: values, perhaps a password.
 fn harmless(text: &str) -> &str {
     text.split(", with args beginning with").next().unwrap_or_default()
+}
+
+/// The beginning of what a server says, with nothing in it that a terminal would act on.
+pub(crate) fn shown(text: &str) -> String {
+    let escaped = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.trim().chars().take(SHOWN).map(escaped).collect()
 }
 
 impl fmt::Display for Said {
@@ -274,7 +282,7 @@ mod tests {
     #[test]
     fn what_came_with_an_unknown_command_is_not_shown() {
         let said = Said::new("ERR unknown command 'AUTH', with args beginning with: 'me' 'se''cret' ");
-        assert_eq!((said.code.as_str(), said.text.as_str()), ("ERR", "ERR unknown command \\'AUTH\\'"));
+        assert_eq!((said.code.as_str(), said.text.as_str()), ("ERR", "ERR unknown command 'AUTH'"));
         assert_eq!(name_of(&[b"set", b"key", b"value"]), "SET");
         assert_eq!(name_of(&[b"CONFIG", b"GET", b"requirepass"]), "CONFIG GET");
     }

@@ -25,7 +25,7 @@ mod tls;
 mod url;
 mod wire;
 
-pub(crate) use fault::{code, is_refusal, is_refusal_text};
+pub(crate) use fault::{code, is_refusal, is_refusal_text, shown};
 pub(crate) use info::Info;
 pub(crate) use reply::Reply;
 pub(crate) use server::{Role, Server};

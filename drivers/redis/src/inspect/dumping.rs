@@ -5,7 +5,7 @@ use redis::Cmd;
 
 use super::{Looking, not_permitted, problem, rights};
 use crate::config::{Meant, Mode};
-use crate::connect::{Role, Session};
+use crate::connect::{Role, Session, shown};
 use crate::rdb;
 
 pub(super) fn problems(looking: &Looking<'_>, session: &mut Session) -> Result<Vec<Problem>> {
@@ -87,7 +87,7 @@ fn replication(looking: &Looking<'_>, session: &mut Session) -> Result<Vec<Probl
     let user = looking.login.filter(|_| looking.server.is_since(7, 0));
     if let Some(said) = rights::refused_sync(session, user)? {
         problems.push(
-            Problem::no_dump(format!("the server takes no replica with this login: {}", said.escape_debug())).with_hint(
+            Problem::no_dump(format!("the server takes no replica with this login: {}", shown(&said))).with_hint(
                 "grant the login `SYNC` (`ACL SETUSER … +sync +replconf`), or set `mode: scan`, which has no state of one instant",
             ),
         );
@@ -96,7 +96,7 @@ fn replication(looking: &Looking<'_>, session: &mut Session) -> Result<Vec<Probl
     problems.extend(not_permitted(
         Problem::no_dump,
         "a dump is not permitted",
-        &rights::refused(session, &needed)?,
+        &rights::try_out(session, &needed)?.known(),
     ));
     problems.extend(delayed(session)?);
     Ok(problems)
@@ -136,7 +136,7 @@ fn scan(looking: &Looking<'_>, session: &mut Session) -> Result<Vec<Problem>> {
     problems.extend(not_permitted(
         Problem::no_dump,
         "a dump is not permitted",
-        &rights::refused(session, &needed)?,
+        &rights::try_out(session, &needed)?.known(),
     ));
     Ok(problems)
 }

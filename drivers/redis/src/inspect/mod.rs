@@ -10,7 +10,7 @@ mod rights;
 use dumprestore_driver::{Cancel, Claim, Error, Facts, Inspection, Problem, Result};
 
 use crate::config::{Meant, Setup};
-use crate::connect::{Role, Server, Session};
+use crate::connect::{Role, Server, Session, shown};
 
 /// The oldest server that every command of ours is made for: it has users, and copies keys with their time to live.
 const OLDEST: (u16, u16) = (6, 0);
@@ -157,7 +157,7 @@ fn problem(made: fn(String) -> Problem, error: &Error) -> Problem {
 fn not_permitted(made: fn(String) -> Problem, what: &str, said: &[String]) -> Option<Problem> {
     let first = said.first()?;
     Some(
-        made(format!("{what}: {}", first.escape_debug()))
+        made(format!("{what}: {}", shown(first)))
             .with_hint("grant the login what is named there (`ACL SETUSER`), or use another"),
     )
 }

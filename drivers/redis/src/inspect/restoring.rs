@@ -19,7 +19,7 @@ pub(super) fn problems(looking: &Looking<'_>, session: &mut Session) -> Result<V
     problems.extend(not_permitted(
         Problem::no_restore,
         "a restore is not permitted",
-        &rights::refused(session, &needed(looking))?,
+        &rights::try_out(session, &needed(looking))?.of_transactions(),
     ));
     problems.extend(left(session, looking)?);
     Ok(problems)
@@ -121,7 +121,7 @@ fn needed(looking: &Looking<'_>) -> Vec<Cmd> {
         cmd(&["DBSIZE"]),
     ];
     if !looking.server.cluster {
-        needed.extend([cmd(&["SWAPDB", "0", "1"]), cmd(&["FLUSHDB", "ASYNC"])]);
+        needed.extend([cmd(&["SWAPDB", "0", "0"]), cmd(&["FLUSHDB", "no such way"])]);
     }
     if looking.setup.functions && looking.server.is_since(7, 0) {
         needed.push(cmd(&["FUNCTION", "RESTORE", "a payload"]));

@@ -5,18 +5,51 @@ use redis::{Cmd, Pipeline};
 
 use crate::connect::{Reply, Session, is_refusal_text};
 
-/// The commands among these that the server would refuse to this login, with what it says. They are queued in a
-/// transaction, which is then given up: none is executed.
+/// What became of commands that were tried.
+pub(super) enum Tried {
+    /// These are refused to the login, with what the server says.
+    Refused(Vec<String>),
+    /// It is not to be known, since the login may queue nothing: what the server says.
+    Untried(String),
+}
+
+impl Tried {
+    /// The refusals that are known of.
+    pub(super) fn known(self) -> Vec<String> {
+        match self {
+            Self::Refused(refused) => refused,
+            Self::Untried(_) => Vec::new(),
+        }
+    }
+
+    /// The same, of who needs to queue.
+    pub(super) fn of_transactions(self) -> Vec<String> {
+        match self {
+            Self::Refused(refused) => refused,
+            Self::Untried(said) => vec![said],
+        }
+    }
+}
+
+/// Finds out which of these commands the server would refuse to this login. They are queued in a transaction that is never
+/// executed: it goes with a connection of its own.
 ///
 /// # Errors
-/// If the connection is lost.
-pub(super) fn refused(session: &mut Session, commands: &[Cmd]) -> Result<Vec<String>> {
-    let mut pipeline = Pipeline::with_capacity(commands.len() + 2);
-    pipeline.cmd("MULTI");
+/// If no further connection can be had, or it is lost.
+pub(super) fn try_out(session: &Session, commands: &[Cmd]) -> Result<Tried> {
+    let mut session = Session::open(session.target())?;
+    // Alone: if the server does not begin to queue, it would execute what follows.
+    let mut beginning = Pipeline::new();
+    beginning.cmd("MULTI");
+    match session.replies(&beginning)?.pop() {
+        Some(Reply::Simple(text)) if text == "OK" => {}
+        Some(Reply::Error(text)) => return Ok(Tried::Untried(text)),
+        _ => return Ok(Tried::Untried("the answer to `MULTI` is not understood".to_owned())),
+    }
+    let mut pipeline = Pipeline::with_capacity(commands.len());
     for command in commands {
         pipeline.add_command(command.clone());
     }
-    pipeline.cmd("DISCARD");
     let mut refused: Vec<String> = Vec::new();
     for reply in session.replies(&pipeline)? {
         if let Reply::Error(text) = reply
@@ -26,16 +59,16 @@ pub(super) fn refused(session: &mut Session, commands: &[Cmd]) -> Result<Vec<Str
             refused.push(text);
         }
     }
-    Ok(refused)
+    Ok(Tried::Refused(refused))
 }
 
 /// What the server would say to `SYNC`, which can't be queued. `None`: it would do it, as far as is to be known.
 ///
 /// # Errors
-/// If the connection is lost.
+/// As of [`try_out`].
 pub(super) fn refused_sync(session: &mut Session, user: Option<&str>) -> Result<Option<String>> {
     // Servers since 7.0 refuse to queue it, but only after they have found that they know it.
-    let mut queued = refused(session, &[redis::cmd("SYNC")])?;
+    let mut queued = try_out(session, &[redis::cmd("SYNC")])?.known();
     if !queued.is_empty() {
         return Ok(queued.pop());
     }
@@ -44,7 +77,9 @@ pub(super) fn refused_sync(session: &mut Session, user: Option<&str>) -> Result<
     pipeline.cmd("ACL").arg("DRYRUN").arg(user).arg("SYNC");
     Ok(match session.replies(&pipeline)?.pop() {
         Some(Reply::Bulk(text)) => Some(String::from_utf8_lossy(&text).into_owned()),
-        // `OK`, or who may not ask.
-        _ => refused(session, &[redis::cmd("REPLCONF").arg("ack").arg(0).clone()])?.pop(),
+        // Allowed.
+        Some(Reply::Simple(_)) => None,
+        // Who may not ask.
+        _ => try_out(session, &[redis::cmd("REPLCONF").arg("ack").arg(0).clone()])?.known().pop(),
     })
 }
