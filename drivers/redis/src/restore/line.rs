@@ -1,6 +1,6 @@
 //! A connection of a restore: one thing after the other, or some at once, or all or nothing.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, Write as _};
 
 use dumprestore_driver::{Cancel, Error, Result};
 use redis::{Arg, Cmd};
@@ -103,6 +103,19 @@ impl Line {
         let queued = self.replies(cmds)?;
         self.ask(&redis::cmd("DISCARD"))?;
         queued.into_iter().zip(cmds).try_for_each(|(reply, cmd)| self.accept(reply, cmd).map(drop))
+    }
+
+    /// Whether the next answer is this one. If not, it is still to be read.
+    pub(super) fn takes(&mut self, answer: &[u8]) -> Result<bool> {
+        // An answer that has not come whole is read the long way.
+        let is_so = match self.wire.fill_buf() {
+            Ok(there) => there.starts_with(answer),
+            Err(error) => return Err(self.wire.lost(error)),
+        };
+        if is_so {
+            self.wire.consume(answer.len());
+        }
+        Ok(is_so)
     }
 
     /// Turns a refusal into an error.

@@ -11,6 +11,7 @@ use super::lifetime::{Fate, Lifetime};
 use super::line::{Count, Line, not_understood};
 use super::mark::{Fields, MARK};
 use super::room::Guard;
+use super::send::send;
 use super::{Loaded, Made, Restore, permitted};
 use crate::connect::Reply;
 use crate::rdb::{Entry, Item, Kind, Reader, Version, payload};
@@ -70,6 +71,7 @@ struct Loader<'a> {
     most_per_value: u64,
     version: Option<Version>,
     payload: Vec<u8>,
+    scratch: Vec<u8>,
     /// The transaction that is being sent.
     open: Option<Transaction>,
     under_way: VecDeque<Transaction>,
@@ -102,6 +104,7 @@ impl<'a> Loader<'a> {
             line,
             version: None,
             payload: Vec::new(),
+            scratch: Vec::new(),
             open: None,
             under_way: VecDeque::new(),
             loaded: Loaded::default(),
@@ -149,7 +152,7 @@ impl<'a> Loader<'a> {
                 made: Made::default(),
             });
         }
-        send(&mut self.line, &place.name(&entry.key), entry, fate, &self.payload)?;
+        send(&mut self.line, &mut self.scratch, &place.before, entry, fate, &self.payload)?;
         if let Some(open) = &mut self.open {
             open.count(entry.kind, fate, bytes);
         }
@@ -203,39 +206,48 @@ impl<'a> Loader<'a> {
 
     /// Reads the answers of a transaction, all of them, and fails with the first refusal.
     fn answers(&mut self, sent: &Transaction) -> Result<()> {
+        let line = &mut self.line;
         let mut refused = None;
         // `MULTI`, `SELECT`, the keys, and their numbers.
         for _ in 0..sent.expiring.len() + 4 {
-            if let Reply::Error(text) = self.line.wire.reply()? {
+            if !line.takes(b"+QUEUED\r\n")?
+                && let Reply::Error(text) = line.wire.reply()?
+            {
                 refused.get_or_insert(text);
             }
         }
-        let executed = self.line.wire.reply()?;
+        let executed = line.wire.line()?;
         if let Some(text) = refused {
-            return Err(self.line.wire.refused(&text, "RESTORE"));
+            return Err(line.wire.refused(&text, "RESTORE"));
         }
-        match executed {
-            Reply::Array(replies) => self.executed(sent, &replies),
-            Reply::Error(text) => Err(self.line.wire.refused(&text, "EXEC")),
-            _ => Err(not_understood()),
+        if let Some(text) = executed.strip_prefix(b"-") {
+            return Err(line.wire.refused(&String::from_utf8_lossy(text), "EXEC"));
         }
+        if executed != format!("*{}", sent.expiring.len() + 3).as_bytes() {
+            return Err(not_understood());
+        }
+        let mut refusals = Vec::new();
+        for at in 0..sent.expiring.len() + 3 {
+            if !line.takes(b"+OK\r\n")?
+                && let Reply::Error(text) = line.wire.reply()?
+            {
+                refusals.push((at, text));
+            }
+        }
+        if refusals.is_empty() { Ok(()) } else { Err(self.refused(sent, &refusals)?) }
     }
 
-    fn executed(&self, sent: &Transaction, replies: &[Reply]) -> Result<()> {
-        let keys = replies.get(1..1 + sent.expiring.len()).ok_or_else(not_understood)?;
-        let (mut refused, mut lasting, mut expiring) = (None, 0i64, 0i64);
-        for (reply, expires) in keys.iter().zip(&sent.expiring) {
-            if let Reply::Error(text) = reply {
-                refused.get_or_insert(text);
-                *(if *expires { &mut expiring } else { &mut lasting }) -= 1;
+    /// What the refusal of some keys means. They are counted as ours no more.
+    fn refused(&self, sent: &Transaction, refusals: &[(usize, String)]) -> Result<Error> {
+        let (mut lasting, mut expiring) = (0i64, 0i64);
+        for (at, _) in refusals {
+            // The first answer is that of `SELECT`.
+            match at.checked_sub(1).and_then(|at| sent.expiring.get(at)) {
+                Some(true) => expiring -= 1,
+                Some(false) => lasting -= 1,
+                None => {}
             }
         }
-        let Some(text) = refused else {
-            return match replies.iter().find(|reply| matches!(reply, Reply::Error(_))) {
-                Some(Reply::Error(text)) => Err(self.line.wire.refused(text, "HINCRBY")),
-                _ => Ok(()),
-            };
-        };
         // These keys are not ours, if they are there at all.
         let fields = Fields::of(&self.restore.entry.run, sent.live);
         let correct = |field: String, by: i64| {
@@ -246,7 +258,8 @@ impl<'a> Loader<'a> {
         let mut line = self.restore.steadfast_line()?;
         line.select(sent.spare)?;
         line.ask_all(&[correct(fields.lasting(), lasting), correct(fields.expiring(), expiring)])?;
-        Err(match text.starts_with("BUSYKEY") {
+        let text = refusals.first().map(|(_, text)| text.as_str()).unwrap_or_default();
+        Ok(match text.starts_with("BUSYKEY") {
             true => Error::environment("somebody else writes into the database in which new keys are made")
                 .with_context("database", sent.spare)
                 .with_hint("find out who uses it, and restore again once it is empty"),
@@ -280,23 +293,4 @@ fn has_fading_fields(kind: Kind) -> bool {
             | Kind::HashListpackExpiringDraft
             | Kind::HashExpiringValkey
     )
-}
-
-fn send(line: &mut Line, name: &[u8], entry: &Entry, fate: Fate, payload: &[u8]) -> Result<()> {
-    let expires = match fate {
-        Fate::Expires(at) => at.to_string(),
-        _ => "0".to_owned(),
-    };
-    let restore: [&[u8]; 5] = [b"RESTORE", name, expires.as_bytes(), payload, b"ABSTTL"];
-    match (entry.idle, entry.freq) {
-        (Some(idle), _) => {
-            let idle = idle.to_string();
-            line.wire.command(&[restore.as_slice(), &[b"IDLETIME", idle.as_bytes()]].concat())
-        }
-        (None, Some(freq)) => {
-            let freq = freq.to_string();
-            line.wire.command(&[restore.as_slice(), &[b"FREQ", freq.as_bytes()]].concat())
-        }
-        (None, None) => line.wire.command(&restore),
-    }
 }

@@ -27,6 +27,7 @@ mod plan;
 mod prepare;
 mod rename;
 mod room;
+mod send;
 mod staging;
 mod swap;
 
