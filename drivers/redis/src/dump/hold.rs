@@ -17,6 +17,7 @@ pub(super) struct Hold {
     stop: Sender<()>,
     /// Gives whether they have waited all the time.
     thread: Option<JoinHandle<Result<()>>>,
+    begun: Instant,
 }
 
 impl Hold {
@@ -36,17 +37,19 @@ impl Hold {
         pause(&mut session)?;
         let (stop, stopped) = channel();
         let thread = std::thread::spawn(move || go_on(session, &stopped, begun));
-        Ok(Self { stop, thread: Some(thread) })
+        Ok(Self { stop, thread: Some(thread), begun })
     }
 
-    /// Lets them go on.
+    /// Lets them go on. Gives for how long they have waited.
     ///
     /// # Errors
     /// If they went on before.
-    pub(super) fn end(mut self) -> Result<()> {
+    pub(super) fn end(mut self) -> Result<Duration> {
         let _ = self.stop.send(());
-        let Some(thread) = self.thread.take() else { return Ok(()) };
-        thread.join().unwrap_or_else(|_| Err(Error::defect("a thread of a dump has ended")))
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap_or_else(|_| Err(Error::defect("a thread of a dump has ended")))?;
+        }
+        Ok(self.begun.elapsed())
     }
 }
 

@@ -243,10 +243,11 @@ impl Source for Snapshot {
     }
 
     async fn unlock(&mut self) -> Result<()> {
-        match self.hold.take() {
-            Some(hold) => blocking(move || hold.end()).await,
-            None => Ok(()),
+        if let Some(hold) = self.hold.take() {
+            let waited = blocking(move || hold.end()).await?;
+            self.note(Facts::from([("writers_waited_ms".to_owned(), waited.as_millis().to_string())]));
         }
+        Ok(())
     }
 
     async fn unpin(&mut self) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use dumprestore_redis::RedisConfig;
 use dumprestore_testkit::{RedisOptions, RedisServer, RedisVersion};
@@ -139,9 +140,12 @@ fn keys_that_are_there_all_the_time_are_there_once_however_the_table_grows_and_s
     let dumps: Vec<Dump> = thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                let script = "for i = 0, 200000 do redis.call(ARGV[1], 'more:' .. i, unpack(ARGV, 2)) end";
+                let script = "for i = 0, 30000 do redis.call(ARGV[1], 'more:' .. i, unpack(ARGV, 2)) end";
                 server.run(0, redis::cmd("EVAL").arg(script).arg(0).arg("SET").arg("x"));
+                // The server does nothing else meanwhile.
+                thread::sleep(Duration::from_millis(20));
                 server.run(0, redis::cmd("EVAL").arg(script).arg(0).arg("DEL"));
+                thread::sleep(Duration::from_millis(20));
             }
         });
         let _ends = Ends(&done);

@@ -166,5 +166,6 @@ async fn writers_wait_while_the_cut_is_locked_and_go_on_afterwards() {
         let dump = read_once(&mut *source).await.unwrap();
         source.release().await.unwrap();
         assert!(dump.has("before"));
+        assert!(dump.facts["writers_waited_ms"].parse::<u64>().unwrap() >= 4000);
     }
 }
