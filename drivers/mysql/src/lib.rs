@@ -11,5 +11,6 @@ mod inspect;
 mod links;
 mod quote;
 mod restore;
+mod scan;
 
 pub use config::{Definers, MysqlConfig, NonTransactional};

@@ -16,6 +16,8 @@ mod balancers;
 mod choice;
 #[path = "dump/content.rs"]
 mod content;
+#[path = "dump/definitions.rs"]
+mod definitions;
 #[path = "dump/links.rs"]
 mod links;
 #[path = "dump/locks.rs"]
@@ -30,3 +32,5 @@ mod racing;
 mod rights;
 #[path = "dump/versions.rs"]
 mod versions;
+#[path = "dump/waits.rs"]
+mod waits;

@@ -454,6 +454,7 @@ async fn views_that_only_the_dump_may_not_read_are_made_at_the_end() {
             "CREATE TABLE t (id int); CREATE TABLE gone (id int);
              CREATE SQL SECURITY INVOKER VIEW a_of_other AS SELECT id FROM `{}`.c;
              CREATE SQL SECURITY INVOKER VIEW a_upon AS SELECT id FROM a_of_other;
+             CREATE VIEW b AS SELECT id FROM a_of_other; CREATE VIEW b_upon AS SELECT b.id FROM t JOIN b;
              CREATE VIEW of_gone AS SELECT id FROM gone; CREATE VIEW upon_gone AS SELECT id FROM of_gone;
              CREATE VIEW z AS SELECT id FROM t; DROP TABLE gone;
              CREATE USER dump_{name}@'%'; GRANT ALL ON `{name}`.* TO dump_{name}@'%'",
@@ -469,7 +470,10 @@ async fn views_that_only_the_dump_may_not_read_are_made_at_the_end() {
         copy.load(TOLD, &file);
         let views = copy.server.rows(&copy.name, "SHOW FULL TABLES WHERE Table_type = 'VIEW'");
         let views: Vec<_> = views.iter().map(|row| row[0].as_deref().unwrap()).collect();
-        assert_eq!(views, ["a_of_other", "a_upon", "z"], "{version:?}");
+        assert_eq!(views, ["a_of_other", "a_upon", "b", "b_upon", "z"], "{version:?}");
         assert!(text.find("VIEW `z`") < text.find("VIEW `a_of_other`"));
+        for upon in ["b", "b_upon"] {
+            assert!(text.find("VIEW `a_of_other`") < text.find(&format!("VIEW `{upon}`")), "{version:?}");
+        }
     }
 }

@@ -29,3 +29,5 @@ mod rights;
 mod servers;
 #[path = "restore/tampered.rs"]
 mod tampered;
+#[path = "restore/views.rs"]
+mod views;

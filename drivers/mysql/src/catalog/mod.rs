@@ -7,14 +7,15 @@
 //! - [`columns`], [`leading_columns`], [`foreign_keys`], [`create_table`]: of tables.
 //! - [`sequence`](sequence()), [`view`](view()): one of them, whole.
 //! - [`triggers`], [`routines`], [`events`]: all that there are, whole. They, and views, are read on a session that has the
-//!   database for its default one, so that its name does not stand in them, and which was told
-//!   [`as_stored`], since a text is in the character set of who once sent it.
+//!   database for its default one, so that its name does not stand in them (of views, `own_names.rs` sees to that), and
+//!   which was told [`as_stored`], since a text is in the character set of who once sent it.
 
 mod column;
 mod database;
 mod definition;
 mod foreign_key;
 mod key;
+mod own_names;
 mod process;
 mod program;
 mod program_names;
@@ -35,11 +36,11 @@ pub(crate) use foreign_key::foreign_keys;
 pub(crate) use key::leading_columns;
 pub(crate) use process::{Process, processes};
 pub(crate) use program::{events, routines, triggers, triggers_of};
-pub(crate) use program_names::{event_names, routine_names};
+pub(crate) use program_names::{event_names, library_names, routine_names};
 pub(crate) use relation::{Kind, Relation, names, relations};
 pub(crate) use rights::Rights;
 pub(crate) use sequence::sequence;
-pub(crate) use view::{is_broken, view};
+pub(crate) use view::{is_broken, view, why_broken};
 
 /// Has a session answer with bytes as the server keeps them, in whatever character set.
 pub(crate) async fn as_stored(session: &mut Session) -> Result<()> {

@@ -32,6 +32,15 @@ impl Process {
         })
     }
 
+    /// Whether it runs a statement, or may: that of an event has another `command` than that of a client.
+    pub(crate) fn is_at_work(&self) -> bool {
+        const IDLE: [&str; 4] = ["Sleep", "Daemon", "Binlog Dump", "Binlog Dump GTID"];
+        // What a replica takes over is work, but not to wait for more of it.
+        let waits_for_work =
+            self.who.starts_with("system user") && self.state.contains("aiting for") && !self.waits();
+        !IDLE.contains(&self.command.as_str()) && !waits_for_work
+    }
+
     /// Whether it waits for a lock.
     pub(crate) fn waits(&self) -> bool {
         self.state.starts_with("Waiting for") && self.state.ends_with("lock")

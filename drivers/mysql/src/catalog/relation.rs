@@ -1,7 +1,5 @@
 //! Tables, views and sequences: they share their names.
 
-use std::collections::HashSet;
-
 use dumprestore_driver::Result;
 
 use super::is;
@@ -14,7 +12,7 @@ pub(crate) struct Relation {
     pub(crate) kind: Kind,
     /// Of a table. `None`: the server can't open it.
     pub(crate) engine: Option<String>,
-    /// Whether its engine has transactions.
+    /// Whether its engine shows it as it was when a transaction began.
     pub(crate) transactional: bool,
     /// About how many rows it has.
     pub(crate) rows: u64,
@@ -56,12 +54,14 @@ impl Relation {
     }
 }
 
+/// Whether `START TRANSACTION WITH CONSISTENT SNAPSHOT` holds for an engine. Some have transactions, and no such snapshots
+/// (NDB, ColumnStore); of one that is not known, nothing is taken for granted.
+fn keeps_snapshots(engine: &str) -> bool {
+    ["InnoDB", "ROCKSDB", "TokuDB"].iter().any(|known| known.eq_ignore_ascii_case(engine))
+}
+
 /// All of them, by name. Temporary tables are nobody's business.
 pub(crate) async fn relations(session: &mut Session, database: &str) -> Result<Vec<Relation>> {
-    let engines = "SELECT engine FROM information_schema.engines WHERE transactions = 'YES'";
-    let transactional = session.rows(engines).await?;
-    let transactional =
-        transactional.iter().map(|row| Ok(row.text(0)?.to_lowercase())).collect::<Result<HashSet<_>>>()?;
     let sql = format!(
         "SELECT table_name, table_type, engine, table_rows, data_length, table_collation, table_comment \
          FROM information_schema.tables WHERE {}",
@@ -80,9 +80,7 @@ pub(crate) async fn relations(session: &mut Session, database: &str) -> Result<V
         relations.push(Relation {
             name: row.text(0)?.to_owned(),
             kind,
-            transactional: engine
-                .as_ref()
-                .is_some_and(|engine| transactional.contains(&engine.to_lowercase())),
+            transactional: engine.as_deref().is_some_and(keeps_snapshots),
             engine,
             rows: row.number_or_null(3)?.unwrap_or(0),
             bytes: row.number_or_null(4)?.unwrap_or(0),
@@ -106,4 +104,17 @@ pub(crate) async fn names(session: &mut Session, database: &str) -> Result<Vec<S
     names.sort();
     names.dedup();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_with_transactions_may_have_no_snapshots() {
+        assert!(keeps_snapshots("InnoDB") && keeps_snapshots("rocksdb"));
+        for engine in ["ndbcluster", "Columnstore", "MyISAM", "Aria", "SEQUENCE", ""] {
+            assert!(!keeps_snapshots(engine), "{engine}");
+        }
+    }
 }

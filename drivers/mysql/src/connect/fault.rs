@@ -169,6 +169,8 @@ fn hint_for_tls(cause: &str) -> &'static str {
         "connect to a name that the server's certificate has"
     } else if cause.contains("UnknownIssuer") {
         "name the authority that signed the server's certificate with `ssl-ca`"
+    } else if cause.contains("ProtocolVersion") || cause.contains("ServerDoesNotSupportTls12Or13") {
+        "the server has no TLS of version 1.2 or newer: update it, or use `ssl-mode=disabled` where nobody listens between"
     } else {
         "check `ssl-mode`, `ssl-ca` and `ssl-cert`, and the server's certificate"
     }

@@ -7,8 +7,10 @@ use dumprestore_driver::{Error, Result, Revealed};
 use mysql_async::{Conn, DriverError, OptsBuilder};
 
 use super::fault;
+use super::identity;
 use super::offer::Offers;
-use super::target::{Place, Target};
+use super::row::RawRow;
+use super::target::{self, Target};
 use super::tls::Mode;
 
 /// A connection may be silent for long while a server builds an index: what lies between must not forget it.
@@ -74,13 +76,13 @@ async fn enter_in_time(
 
 fn options(target: &Target, database: Option<&str>, purpose: &str, offers: &Offers) -> Result<OptsBuilder> {
     let options = match &target.place {
-        Place::Socket(path) => {
+        target::Place::Socket(path) => {
             let path = path.to_str().ok_or_else(|| {
                 Error::config("the path of a socket must be UTF-8").with_context("socket", path.display())
             })?;
             OptsBuilder::default().socket(Some(path))
         }
-        Place::Tcp { host, port } => {
+        target::Place::Tcp { host, port } => {
             OptsBuilder::default().ip_or_hostname(host).tcp_port(*port).tcp_keepalive(Some(KEEPALIVE))
         }
     };
@@ -97,14 +99,28 @@ fn options(target: &Target, database: Option<&str>, purpose: &str, offers: &Offe
         .connect_attribute("dumprestore_purpose", purpose))
 }
 
+/// Where a session is.
+pub(super) struct Place {
+    pub(super) target: Target,
+    /// What its server tells of which one it is.
+    pub(super) identity: String,
+    /// Its number there.
+    pub(super) id: u64,
+}
+
 /// Has a server end the statement of another session, or that session, by a session of its own. Whether it did shows
-/// in that other session.
-pub(super) async fn kill(target: &Target, what: &str, id: u64) {
+/// in that other session. Where the same name leads to another server, nothing is ended: that number is somebody else's
+/// there.
+pub(super) async fn kill(place: &Place, what: &str) {
     use mysql_async::prelude::Queryable as _;
     let offers = Offers::default();
-    if let Ok(Entered { mut conn, .. }) = enter(target, None, "cancel", &offers).await {
-        // It may be over by now.
-        let _over = conn.query_drop(format!("KILL {what} {id}")).await;
+    if let Ok(Entered { mut conn, .. }) = enter(&place.target, None, "cancel", &offers).await {
+        let told = conn.query::<mysql_async::Row, _>(identity::ASKED).await;
+        let told = told.map(|rows| rows.iter().map(|row| RawRow::new(row).to_row()).collect::<Vec<_>>());
+        if told.is_ok_and(|rows| identity::of_rows(&rows) == place.identity) {
+            // It may be over by now.
+            let _over = conn.query_drop(format!("KILL {what} {}", place.id)).await;
+        }
         let _over = conn.disconnect().await;
     }
 }

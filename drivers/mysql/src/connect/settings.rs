@@ -31,7 +31,7 @@ pub(super) fn required(limits: Limits) -> Vec<String> {
              lock_wait_timeout = {lock}, innodb_lock_wait_timeout = {}, sql_quote_show_create = 1, \
              foreign_key_checks = 1, unique_checks = 1, sql_safe_updates = 0, sql_big_selects = 1, \
              sql_select_limit = 18446744073709551615, max_sort_length = 1048576, group_concat_max_len = 4294967295, \
-             sql_auto_is_null = 0",
+             sql_auto_is_null = 0, completion_type = NO_CHAIN",
             Charset::Utf8mb4.name(),
             lock.min(100_000_000)
         ),
@@ -56,6 +56,8 @@ pub(super) fn welcome(server: &Server, limits: Limits) -> Vec<String> {
     if server.is_mysql_since(8, 0, 30) {
         // A table without a primary key stays one.
         statements.push("SET SESSION sql_generate_invisible_primary_key = OFF".to_owned());
+        // One that a server has made is a column as any other.
+        statements.push("SET SESSION show_gipk_in_create_table_and_information_schema = ON".to_owned());
     }
     if server.is_mysql_since(8, 4, 0) {
         // A foreign key to columns that are not unique, from times when that was allowed, stays one.

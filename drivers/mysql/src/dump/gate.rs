@@ -1,5 +1,6 @@
 //! Keeping everybody from changing anything for the moment of the cut.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use dumprestore_driver::{Cancel, CutMode, Error, Result};
@@ -17,6 +18,11 @@ const LATE: u16 = 1205;
 /// Between two tries writers get on, at first for so long, and then for longer.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// In seconds; longer than any archive takes.
+const PATIENCE: u32 = 86_400;
+/// How often it is looked for a moment in which no statement runs, and how long between two looks.
+const LOOKS: u32 = 40;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
 
 /// By what means all sessions of a dump come to see the same moment; the best ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,6 +107,8 @@ pub(super) struct Gate {
     cut: Cut,
     /// When the try began that did it.
     since: Instant,
+    /// How long it was held, once it was let go.
+    held: OnceLock<Duration>,
 }
 
 impl Gate {
@@ -116,14 +124,17 @@ impl Gate {
         until: Instant,
     ) -> Result<Tried> {
         if cut == Cut::FlushTables
-            && let Some(why) = unwise_to_flush(&mut session).await?
+            && let Some(why) = unwise_to_flush(&mut session, cancel).await?
         {
             return Ok(Tried::Denied(session, Error::environment(why)));
         }
         // A flush that has given up is not tried again.
         let until = if cut == Cut::FlushTables { Instant::now() } else { until };
         let error = match insist(&mut session, &cut.shut(tables), cut.open(), until, cancel).await {
-            Ok(since) => return Ok(Tried::Held(Self { kept: Kept::new(session).await?, cut, since })),
+            Ok(since) => {
+                let kept = Kept::new(session).await?;
+                return Ok(Tried::Held(Self { kept, cut, since, held: OnceLock::new() }));
+            }
             Err(error) => error,
         };
         match code(&error) {
@@ -143,12 +154,15 @@ impl Gate {
         self.kept.session().await
     }
 
-    /// Lets everybody go on. Says how long the first of them may have had to wait, and gives the session back.
+    /// Lets everybody go on. Says how long the first of them may have had to wait.
     ///
     /// # Errors
     /// If the lock was lost before.
-    pub(super) async fn open(self) -> Result<(Duration, Session)> {
-        let mut session = self.kept.take().await.ok_or_else(|| Error::defect("a lock is let go twice"))?;
+    pub(super) async fn let_go(&self) -> Result<Duration> {
+        if let Some(held) = self.held.get() {
+            return Ok(*held);
+        }
+        let mut session = self.kept.session().await?;
         session.heed_nothing();
         if let Some(statement) = self.cut.open() {
             session.run(statement).await.map_err(|error| {
@@ -157,21 +171,38 @@ impl Gate {
                     .with_source(error)
             })?;
         }
-        Ok((self.since.elapsed(), session))
+        Ok(*self.held.get_or_init(|| self.since.elapsed()))
+    }
+
+    /// The same, unless everybody goes on already; and gives the session back, for whatever comes later.
+    ///
+    /// # Errors
+    /// As [`let_go`](Self::let_go).
+    pub(super) async fn open(self) -> Result<(Duration, Session)> {
+        let held = self.let_go().await?;
+        let mut session = self.kept.take().await.ok_or_else(|| Error::defect("a lock is let go twice"))?;
+        // It is silent while other nodes are certified and dumped.
+        session.run(format!("SET SESSION wait_timeout = {PATIENCE}")).await?;
+        Ok((held, session))
     }
 }
 
-/// Why not to flush tables: it waits for each query that is running, and if it gives up, nobody can use the tables of that
-/// query until it has ended. A query that runs for long already may go on for an hour.
-async fn unwise_to_flush(session: &mut Session) -> Result<Option<&'static str>> {
+/// Why not to flush tables: it waits for each statement that is running, and if it gives up, nobody can use the tables of
+/// that statement until it has ended. How long it will run, nobody knows: so there must be none.
+async fn unwise_to_flush(session: &mut Session, cancel: &Cancel) -> Result<Option<&'static str>> {
     if !Rights::of(session).await?.everywhere("PROCESS") {
-        return Ok(Some(
-            "flush_tables might stop others: without `PROCESS` it can't be seen what runs for long",
-        ));
+        return Ok(Some("flush_tables might stop others: without `PROCESS` it can't be seen what runs"));
     }
-    let others = processes(session).await?;
-    let is_long = |other: &Process| matches!(&*other.command, "Query" | "Execute") && other.seconds >= 1;
-    Ok(others.iter().any(is_long).then_some("flush_tables would stop others: a statement runs for long"))
+    for _ in 0..LOOKS {
+        if !processes(session).await?.iter().any(Process::is_at_work) {
+            return Ok(None);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(BETWEEN_LOOKS) => {}
+            () = cancel.cancelled() => return Err(Error::cancelled()),
+        }
+    }
+    Ok(Some("flush_tables might stop others: statements run all the time"))
 }
 
 /// Runs the statements that lock, again and again until all of them succeed: if one has to wait for too long, all is let

@@ -9,8 +9,8 @@ use dumprestore_driver::{Cancel, Error, LedgerEntry, Part, PartName, Result};
 use super::choice::Choice;
 use super::defaults::lost_defaults;
 use super::piece::{Piece, ranges};
-use super::pin::Pinned;
-use super::programs::Programs;
+use super::pin::{Pinned, hasty, patient};
+use super::programs::{Programs, Readers};
 use super::reading::Reading;
 use crate::archived::{
     CONTENTS, Contents, Database, Family, ForeignKey, Held, History, Origin, Sequence, Table, part_name,
@@ -42,12 +42,15 @@ impl Listing {
         pinned: &Pinned,
         cancel: &Cancel,
     ) -> Result<Self> {
-        // Not on a lane: in a transaction that only reads, MariaDB does not even show a view that calls `NEXTVAL`.
+        // In a transaction that only reads, MariaDB does not even show a view that calls `NEXTVAL`.
         let mut apart = pinned.apart(setup, cancel).await?;
-        let programs = Programs::read(setup, pinned, &mut apart).await?;
-        apart.close().await;
         let mut lane = pinned.lanes.take().await?;
         let session = lane.session()?;
+        session.run(hasty()).await?;
+        let mut readers = Readers { lane: session, apart: &mut apart };
+        let programs = Programs::read(setup, pinned, &mut readers).await?;
+        session.run(patient(setup)).await?;
+        apart.close().await;
         let mut listing = Self {
             contents: Contents {
                 origin: origin(&pinned.server),

@@ -3,11 +3,14 @@
 //! All sessions are opened; a lock keeps everybody from committing anything ([`Gate`]); each session begins its
 //! transaction with a snapshot; the lock is let go. It lasts for milliseconds.
 //!
-//! A snapshot shows rows, but definitions are those of now. So a row of each table is read at once, before the lock is let
-//! go: with that a session has the table's metadata lock until its transaction ends, and whoever wants to change, empty or
-//! drop the table waits. What was changed between the snapshot and that lock, the engine tells (1412), but not all of it:
-//! a partition that is dropped just leaves its rows out. If the list of tables is another after all that, the pin is made
-//! again.
+//! A snapshot shows rows, but definitions are those of now. So each table is touched at once, before the lock is let go: with
+//! that a session has the table's metadata lock until its transaction ends, and whoever wants to change, empty or drop the
+//! table waits. Between the snapshot and that lock nobody may change one: an engine tells only some of that (1412), and a
+//! partition that is dropped just leaves its rows out. Where no lock keeps others from it, another session has touched all
+//! tables before. If the list of tables is another after all that, the pin is made again.
+//!
+//! To touch a table is to read none of its rows: a first one may be far, behind millions that are deleted. All of them are
+//! touched once before, so that what is slow or held by somebody shows while nobody waits for us.
 
 use std::time::{Duration, Instant};
 
@@ -18,10 +21,11 @@ use tokio::sync::Mutex;
 use super::choice::{Choice, Chosen};
 use super::gate::{Cut, Gate, Tried};
 use super::hold::Hold;
-use super::identity::{identity, same};
+use super::identity::Identity;
 use super::lanes::Lanes;
 use super::position::position;
-use crate::catalog::{self, Kind, Relation};
+use crate::archived::Trigger;
+use crate::catalog::{self, Relation};
 use crate::config::{NonTransactional, Setup};
 use crate::connect::{Charset, Server, Session, code};
 use crate::quote;
@@ -29,15 +33,19 @@ use crate::quote;
 /// How often definitions may change while the pin is made.
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(50);
+/// The same, if somebody was in the way.
+const LONGER_PAUSE: Duration = Duration::from_secs(1);
 /// How long locks are tried for, if the configuration sets no limit.
 const LONGEST: Duration = Duration::from_secs(31_536_000);
 /// In seconds; a table's metadata lock is not waited for longer at the pin, lest others queue behind us.
 const TOUCH: u32 = 1;
-/// Under the lock each session reads of that many tables at the most, which takes a tenth of a second; of more, the first
-/// one alone does.
+/// Under the lock each session touches that many tables at the most, which takes a tenth of a second; of more, the first one
+/// alone does.
 const TOUCHED_BY_ALL: usize = 1000;
-/// In seconds; longer than any archive takes.
-const PATIENCE: u32 = 86_400;
+/// To touch all tables under the lock may take so many times as long as it took before, and that much more. Then writers go
+/// on, and it is tried again.
+const TIMES: u32 = 3;
+const MORE: Duration = Duration::from_millis(200);
 
 /// A view that is held until it is released.
 pub(crate) struct Pinned {
@@ -49,6 +57,8 @@ pub(crate) struct Pinned {
     pub(crate) facts: Facts,
     pub(crate) lanes: Lanes,
     pub(super) hold: Option<Hold>,
+    /// Of all tables, if they are wanted.
+    pub(super) triggers: Vec<Trigger>,
     gate: Option<Gate>,
     /// One that sees what is there now, for what is not shown in a transaction that only reads.
     apart: Mutex<Option<Session>>,
@@ -101,7 +111,7 @@ impl Pinned {
     pub(super) async fn apart(&self, setup: &Setup, cancel: &Cancel) -> Result<Session> {
         let Some(mut session) = self.apart.lock().await.take() else { return lane(setup, cancel).await };
         session.heed(cancel);
-        session.run(format!("SET SESSION lock_wait_timeout = {TOUCH}, wait_timeout = {PATIENCE}")).await?;
+        session.run(hasty()).await?;
         Ok(session)
     }
 
@@ -128,8 +138,19 @@ async fn session(setup: &Setup, cancel: &Cancel, purpose: &str) -> Result<Sessio
     let mut session = Session::open(setup, purpose).await?;
     session.heed(cancel);
     session.results_in(Charset::AsStored).await?;
-    session.run(format!("SET SESSION lock_wait_timeout = {TOUCH}")).await?;
+    session.run(hasty()).await?;
     Ok(session)
+}
+
+/// From then on a session waits for no lock for long.
+pub(super) fn hasty() -> String {
+    format!("SET SESSION lock_wait_timeout = {TOUCH}")
+}
+
+/// From then on it waits for as long as the configuration says.
+pub(super) fn patient(setup: &Setup) -> String {
+    let seconds = setup.lock_timeout.unwrap_or(LONGEST).as_secs().max(1);
+    format!("SET SESSION lock_wait_timeout = {seconds}")
 }
 
 struct Pinning<'a> {
@@ -155,6 +176,7 @@ struct Pinning<'a> {
 
 struct Held {
     relations: Vec<Relation>,
+    triggers: Vec<Trigger>,
     chosen: Chosen,
     facts: Facts,
     gate: Option<Gate>,
@@ -165,7 +187,7 @@ struct Before {
     relations: Vec<Relation>,
     /// Tables without transactions.
     to_hold: Vec<String>,
-    /// Queries of a row of each table.
+    /// Queries of no row of each table.
     touches: Vec<String>,
 }
 
@@ -184,12 +206,13 @@ impl Pinning<'_> {
         let tables = of_rows(&relations, &chosen, |_| true);
         let before = Before {
             to_hold: self.to_hold(&relations, &chosen),
-            touches: tables.iter().map(|table| touch(table, &relations)).collect(),
+            touches: tables.iter().map(|table| touch(table)).collect(),
             relations,
         };
         self.open_sessions(&before).await?;
+        let Some(limit) = self.touch_before(&before).await? else { return Ok(None) };
         let Some(mut gate) = self.gate(&tables).await? else { return Ok(None) };
-        let seen = self.see(&before, gate.as_ref()).await?;
+        let seen = self.see(&before, gate.as_ref(), limit).await?;
         let kept_out = if seen.is_some() && self.mode == CutMode::Locked { gate.take() } else { None };
         let waited = match gate {
             None => None,
@@ -205,15 +228,17 @@ impl Pinning<'_> {
         if !touch_by_all(self.lanes.iter_mut().skip(under), &before.touches, &mut self.waited).await? {
             return Ok(None);
         }
+        let Some(triggers) = self.triggers().await? else { return Ok(None) };
         let now = self.relations().await?;
         let same = now.len() == before.relations.len()
             && now.iter().zip(&before.relations).all(|(one, other)| one.is_same(other));
         let all = self.are_all(&now).await?;
-        Ok((same && all).then_some(Held { relations: now, chosen, facts, gate: kept_out }))
+        Ok((same && all).then_some(Held { relations: now, triggers, chosen, facts, gate: kept_out }))
     }
 
     /// Begins all snapshots, while nobody commits anything. `None`: a definition changed before, or somebody is in the way.
-    async fn see(&mut self, before: &Before, gate: Option<&Gate>) -> Result<Option<Facts>> {
+    /// `limit`: how long they may wait for us to touch all tables.
+    async fn see(&mut self, before: &Before, gate: Option<&Gate>, limit: Duration) -> Result<Option<Facts>> {
         const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
         if let Some(hold) = &self.hold
             && let Some(error) = hold.lock(&before.to_hold).await?
@@ -222,8 +247,7 @@ impl Pinning<'_> {
             return Ok(None);
         }
         try_join_all(self.lanes.iter_mut().map(|lane| lane.run(BEGIN))).await?;
-        let under = self.touched_under_the_lock(before);
-        if !touch_by_all(self.lanes.iter_mut().take(under), &before.touches, &mut self.waited).await? {
+        if !self.touch_under_the_lock(before, gate, limit).await? {
             return Ok(None);
         }
         self.refuse_several_servers(gate).await?;
@@ -238,24 +262,69 @@ impl Pinning<'_> {
         }
     }
 
-    /// How many sessions read of all tables under the lock. It does not last longer for more of them, but where there are
+    /// Touches all tables while nobody has to wait for that. On one connection nothing else keeps others from changing
+    /// them: so the tables are kept until the snapshot has touched them as well. Says how long that may take then; `None`:
+    /// somebody is in the way, or a table is gone.
+    async fn touch_before(&mut self, before: &Before) -> Result<Option<Duration>> {
+        let keep = self.cut() == Cut::SingleConnection;
+        let apart = self.apart.as_mut().ok_or_else(without_session)?;
+        apart.run("START TRANSACTION READ ONLY").await?;
+        let since = Instant::now();
+        let touched = touch_by_all(std::iter::once(&mut *apart), &before.touches, &mut self.waited).await?;
+        let limit = since.elapsed() * TIMES + MORE;
+        if !(keep && touched) {
+            apart.run("ROLLBACK").await?;
+        }
+        Ok(touched.then_some(limit))
+    }
+
+    /// `false`: a definition changed before, or somebody is in the way, or it takes too long for those who wait.
+    async fn touch_under_the_lock(
+        &mut self,
+        before: &Before,
+        gate: Option<&Gate>,
+        limit: Duration,
+    ) -> Result<bool> {
+        let under = self.touched_under_the_lock(before);
+        let mut waited = None;
+        let touched = {
+            let lanes = self.lanes.iter_mut().take(under);
+            let mut touching = std::pin::pin!(touch_by_all(lanes, &before.touches, &mut waited));
+            match (tokio::time::timeout(limit, &mut touching).await, gate) {
+                (Ok(touched), _) => Some(touched?),
+                (Err(_), None) => Some(touching.await?),
+                (Err(_), Some(gate)) => {
+                    gate.let_go().await?;
+                    touching.await?;
+                    None
+                }
+            }
+        };
+        self.waited = waited.or_else(|| touched.is_none().then(late));
+        Ok(touched == Some(true))
+    }
+
+    /// How many sessions touch all tables under the lock. It does not last longer for more of them, but where there are
     /// very many tables.
     fn touched_under_the_lock(&self, before: &Before) -> usize {
         if before.touches.len() > TOUCHED_BY_ALL { 1 } else { self.lanes.len() }
     }
 
     async fn refuse_several_servers(&mut self, gate: Option<&Gate>) -> Result<()> {
-        let mut all = try_join_all(self.lanes.iter_mut().map(identity)).await?;
+        let (first, others) = self.lanes.split_first_mut().ok_or_else(without_session)?;
+        let identity = Identity::of(first).await?;
+        identity.check(first).await?;
+        try_join_all(others.iter_mut().map(|lane| identity.check(lane))).await?;
         if let Some(gate) = gate {
-            all.push(identity(&mut *gate.session().await?).await?);
+            identity.check(&mut *gate.session().await?).await?;
         }
         if let Some(session) = &mut self.apart {
-            all.push(identity(session).await?);
+            identity.check(session).await?;
         }
         if let Some(hold) = &self.hold {
-            all.push(identity(&mut *hold.session().await?).await?);
+            identity.check(&mut *hold.session().await?).await?;
         }
-        all.iter().zip(all.iter().skip(1)).try_for_each(|(one, other)| same(one, other))
+        identity.end(first).await
     }
 
     /// Whether there is nothing else: a table whose definition is just being changed, the server may pass over where it
@@ -264,6 +333,25 @@ impl Pinning<'_> {
         let database = self.database.clone();
         let names = catalog::names(self.first()?, &database).await?;
         Ok(names.iter().eq(relations.iter().map(|relation| &relation.name)))
+    }
+
+    /// Read here, and not with other definitions: while somebody waits to change a table, MySQL shows nobody its triggers, not
+    /// even who has the table. `None`: there is somebody, and we have to give way.
+    async fn triggers(&mut self) -> Result<Option<Vec<Trigger>>> {
+        if !self.setup.triggers {
+            return Ok(Some(Vec::new()));
+        }
+        let database = self.database.clone();
+        match catalog::triggers(self.first()?, &database).await {
+            Ok(triggers) => Ok(Some(triggers)),
+            Err(error) if matches!(code(&error), Some(1205 | 1213)) => {
+                self.waited = Some(error);
+                Ok(None)
+            }
+            // It was dropped since it was listed: what is not pinned may go.
+            Err(error) if code(&error) == Some(1360) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn relations(&mut self) -> Result<Vec<Relation>> {
@@ -347,33 +435,42 @@ impl Pinning<'_> {
     /// # Errors
     /// If there were enough attempts.
     async fn begin_again(&mut self) -> Result<()> {
-        match self.waited.take() {
+        let pause = match self.waited.take() {
             Some(error) if Instant::now() >= self.until => {
                 return Err(error.with_hint(
                     "somebody holds a table for long: end that session, or raise `lock_timeout`",
                 ));
             }
-            Some(_) => {}
-            None => self.changes += 1,
-        }
+            Some(_) => LONGER_PAUSE,
+            None => {
+                self.changes += 1;
+                PAUSE
+            }
+        };
         if self.changes >= TRIES {
             return Err(Error::environment("definitions change faster than the tables can be read")
                 .with_hint("is a migration running? run it again when it has ended"));
         }
-        try_join_all(self.lanes.iter_mut().map(|lane| lane.run("ROLLBACK"))).await?;
+        try_join_all(self.lanes.iter_mut().chain(&mut self.apart).map(|session| session.run("ROLLBACK")))
+            .await?;
         if let Some(hold) = &self.hold {
             hold.lock(&[]).await?;
         }
-        tokio::time::sleep(PAUSE).await;
-        Ok(())
+        tokio::select! {
+            () = tokio::time::sleep(pause) => Ok(()),
+            () = self.cancel.cancelled() => Err(Error::cancelled()),
+        }
     }
 
     async fn end(mut self, held: Held) -> Result<Pinned> {
         // From here on nothing waits for the sessions' locks on tables, but perhaps for those on views of other databases.
-        let patience = self.setup.lock_timeout.unwrap_or(LONGEST).as_secs().max(1);
-        let set = format!("SET SESSION lock_wait_timeout = {patience}");
+        let set = patient(self.setup);
         self.lanes.iter_mut().for_each(Session::keep_transaction);
         try_join_all(self.lanes.iter_mut().map(|lane| lane.run(&set))).await?;
+        if let Some(apart) = &mut self.apart {
+            // It may have kept the tables until now.
+            apart.run("ROLLBACK").await?;
+        }
         let cut = self.cut();
         let server = self.first()?.server().clone();
         let mut facts = held.facts;
@@ -384,6 +481,7 @@ impl Pinning<'_> {
             server,
             database: self.database,
             relations: held.relations,
+            triggers: held.triggers,
             chosen: held.chosen,
             facts,
             lanes: Lanes::new(self.lanes),
@@ -417,18 +515,20 @@ fn of_rows(relations: &[Relation], chosen: &Chosen, meant: impl Fn(&Relation) ->
         .collect()
 }
 
-/// A query of a row, by the table itself: some changes can't be told by way of an index.
-fn touch(table: &str, relations: &[Relation]) -> String {
-    let versioned = relations.iter().any(|one| one.name == table && one.kind == Kind::Versioned);
-    let history = if versioned { " FOR SYSTEM_TIME ALL" } else { "" };
-    format!("SELECT 1 FROM {}{history} USE INDEX () LIMIT 1", quote::name(table))
+/// A query that opens a table, and reads nothing of it.
+fn touch(table: &str) -> String {
+    format!("SELECT 1 FROM {} LIMIT 0", quote::name(table))
+}
+
+fn late() -> Error {
+    Error::environment("the tables can't be opened as fast as others can wait for that at the cut")
 }
 
 fn without_session() -> Error {
     Error::defect("a pin has no session")
 }
 
-/// What a session found when it read of all tables.
+/// What a session found when it touched all tables.
 enum Touched {
     /// All are as they were at the snapshot, and will stay so.
     AsAtTheCut,

@@ -11,6 +11,27 @@ use crate::config::Setup;
 use crate::connect::{Session, code};
 use crate::quote;
 
+/// Who asks for them.
+pub(super) struct Readers<'a> {
+    /// A session that sees what was pinned. Whatever needs a table's lock is asked of it: it has that lock, and does not wait
+    /// behind those who wait to change the table.
+    pub(super) lane: &'a mut Session,
+    /// One that sees what is there now. In a transaction that only reads, nothing is told of a view that may write.
+    pub(super) apart: &'a mut Session,
+}
+
+impl Readers<'_> {
+    /// The number of the error that there is if a view is used, and who has found out.
+    async fn why_broken(&mut self, name: &str) -> Result<(Option<u16>, &mut Session)> {
+        /// It is a transaction that only reads.
+        const ONLY_READS: u16 = 1792;
+        match catalog::why_broken(self.lane, name).await? {
+            Some(ONLY_READS) => Ok((catalog::why_broken(self.apart, name).await?, self.apart)),
+            why => Ok((why, self.lane)),
+        }
+    }
+}
+
 /// All of them, and what has to be told of them.
 #[derive(Debug, Default)]
 pub(super) struct Programs {
@@ -23,14 +44,17 @@ pub(super) struct Programs {
 
 impl Programs {
     /// Reads those that the configuration wants.
-    pub(super) async fn read(setup: &Setup, pinned: &Pinned, session: &mut Session) -> Result<Self> {
+    pub(super) async fn read(setup: &Setup, pinned: &Pinned, readers: &mut Readers<'_>) -> Result<Self> {
+        let session = &mut *readers.apart;
         let rights = Rights::of(session).await?;
         let database = pinned.database.as_str();
         if setup.tables.is_empty() && !rights.on_database(database, "SELECT") {
             return Err(unlisted());
         }
         let mut programs = Self::default();
-        programs.read_views(pinned, session).await?;
+        programs.read_views(pinned, readers).await?;
+        let session = &mut *readers.apart;
+        let mut libraries = Vec::new();
         let mut left_out = |what: &str| {
             programs.ledger.push(LedgerEntry::note(what, format!("left out by `{what}: false`")));
         };
@@ -42,8 +66,8 @@ impl Programs {
                     return Err(unseen("triggers", "TRIGGER"));
                 }
             }
-            programs.triggers = catalog::triggers(session, database).await?;
-            programs.triggers.retain(|trigger| !pinned.chosen.omits(&trigger.table));
+            let is_meant = |trigger: &&Trigger| !pinned.chosen.omits(&trigger.table);
+            programs.triggers = pinned.triggers.iter().filter(is_meant).cloned().collect();
         } else {
             left_out("triggers");
         }
@@ -52,6 +76,7 @@ impl Programs {
                 return Err(unseen("routines", "EXECUTE"));
             }
             programs.routines = catalog::routines(session, database).await?;
+            libraries = catalog::library_names(session, database).await?;
         } else {
             left_out("routines");
         }
@@ -63,18 +88,21 @@ impl Programs {
         } else {
             left_out("events");
         }
+        let why = "a library: it is not dumped, and routines that use it can't be made without it";
+        programs.ledger.extend(libraries.iter().map(|name| LedgerEntry::degrading(name, why)));
         Ok(programs)
     }
 
-    async fn read_views(&mut self, pinned: &Pinned, session: &mut Session) -> Result<()> {
+    async fn read_views(&mut self, pinned: &Pinned, readers: &mut Readers<'_>) -> Result<()> {
         for relation in pinned.relations.iter().filter(|relation| relation.kind == Kind::View) {
             if !pinned.chosen.omits(&relation.name) {
-                self.views.push(catalog::view(session, &relation.name).await?);
+                self.views.push(catalog::view(readers.apart, &relation.name).await?);
             }
         }
         self.drop_views_of_nothing(pinned);
         for view in &mut self.views {
-            view.broken = catalog::is_broken(session, &view.name).await?;
+            let (why, session) = readers.why_broken(&view.name).await?;
+            view.broken = why.is_some();
             if view.broken {
                 let why = "does not work: what it reads is not there, or its definer may not read it";
                 self.ledger.push(LedgerEntry::note(&view.name, why));

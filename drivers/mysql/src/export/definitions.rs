@@ -2,12 +2,12 @@
 
 use dumprestore_driver::Result;
 
-use super::client::Scan;
 use super::meant::Meant;
 use super::script::{STRICT, Script, word};
 use super::views;
 use crate::archived::{Contents, Made, Sequence, Table, View};
 use crate::quote;
+use crate::scan::Scan;
 
 /// Sequences, which defaults of tables may name, and where they stand.
 pub(super) fn sequences(script: &mut Script<'_>, contents: &Contents, meant: &Meant<'_>) -> Result<()> {
@@ -70,8 +70,8 @@ pub(super) fn programs(script: &mut Script<'_>, contents: &Contents, meant: &Mea
         script.remark(&format!("{} `{}`", routine.kind.keyword(), routine.name))?;
         programs.write(script, &routine.made, routine.create.as_bytes())?;
     }
-    let (unsure, others): (Vec<&View>, Vec<&View>) =
-        views::by_references(&meant.views).into_iter().partition(|view| view.broken && !view.of_nothing);
+    let is_unsure = |view: &View| view.broken && !view.of_nothing;
+    let (unsure, others) = views::with_all_upon(views::by_references(&meant.views), is_unsure);
     others.into_iter().try_for_each(|view| write_view(script, contents, view))?;
     for trigger in &meant.triggers {
         script.remark(&format!("Trigger `{}` of `{}`", trigger.name, trigger.table))?;
@@ -83,7 +83,7 @@ pub(super) fn programs(script: &mut Script<'_>, contents: &Contents, meant: &Mea
     }
     if !unsure.is_empty() {
         script.remark(
-            "The login of the dump could not read these views. If no other can, the script ends here:",
+            "The login of the dump could not read these views, or what they read. If no other can, the script ends here:",
         )?;
     }
     unsure.into_iter().try_for_each(|view| write_view(script, contents, view))?;

@@ -4,8 +4,9 @@ use std::io::Write;
 
 use dumprestore_driver::{Error, Result};
 
-use super::client::{self, Reading};
+use super::client;
 use crate::archived::Made;
+use crate::scan::Reading;
 
 /// Modes under which our own statements and tables are read: of all that change how a text is read, none is among them.
 /// What the server can't hold is an error, and whatever it once could hold is not.

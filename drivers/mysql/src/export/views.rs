@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::client::Scan;
 use crate::archived::View;
+use crate::scan::pieces;
 
 /// Puts views behind those that they read.
 pub(super) fn by_references<'a>(views: &[&'a View]) -> Vec<&'a View> {
@@ -25,15 +25,27 @@ pub(super) fn by_references<'a>(views: &[&'a View]) -> Vec<&'a View> {
     ordered
 }
 
+/// Those that are meant, with all that read one of them, and by way of others too; and the rest. `ordered`: each behind those
+/// that it reads.
+pub(super) fn with_all_upon(
+    ordered: Vec<&View>,
+    is_meant: impl Fn(&View) -> bool,
+) -> (Vec<&View>, Vec<&View>) {
+    let mut names = BTreeSet::new();
+    ordered.into_iter().partition(|view| {
+        let is_upon = || relations(view.create.as_bytes()).iter().any(|name| names.contains(name));
+        let is_one = is_meant(view) || is_upon();
+        if is_one {
+            names.insert(view.name.clone());
+        }
+        is_one
+    })
+}
+
 /// What a view reads, and perhaps some columns: whatever stands in backticks where a table may stand, as a server prints it.
 fn relations(sql: &[u8]) -> BTreeSet<String> {
-    let mut scan = Scan::plain(sql);
-    let mut pieces = Vec::new();
-    while let Some(piece) = scan.piece() {
-        if !piece.iter().all(u8::is_ascii_whitespace) {
-            pieces.push(piece);
-        }
-    }
+    let mut pieces = pieces(sql).unwrap_or_default();
+    pieces.retain(|piece| !piece.iter().all(u8::is_ascii_whitespace));
     let before = |at: usize| at.checked_sub(1).and_then(|at| pieces.get(at)).copied().unwrap_or_default();
     let may_come_after = |word: &[u8]| {
         [b"from".as_slice(), b"join", b"straight_join", b"(", b","]
@@ -46,7 +58,7 @@ fn relations(sql: &[u8]) -> BTreeSet<String> {
     named
         .filter_map(|(_, piece)| {
             let inner = piece.strip_prefix(b"`")?.strip_suffix(b"`")?;
-            Some(String::from_utf8_lossy(inner).into_owned())
+            Some(String::from_utf8_lossy(inner).replace("``", "`"))
         })
         .collect()
 }
@@ -57,8 +69,31 @@ mod tests {
     use crate::archived::{Made, Sql};
 
     fn view(name: &str, select: &str) -> View {
-        let create = Sql::new(format!("CREATE VIEW `{name}` AS {select}").into_bytes());
+        let create = Sql::new(format!("CREATE VIEW {} AS {select}", crate::quote::name(name)).into_bytes());
         View { name: name.to_owned(), create, made: Made::default(), broken: false, of_nothing: false }
+    }
+
+    #[test]
+    fn all_that_reads_a_view_goes_with_it() {
+        let views = [
+            view("a", "select 1 AS `x` from `t`"),
+            view("b", "select 1 AS `a` from `other`.`a` join `c`"),
+            view("d", "select 1 from `e`"),
+            view("e", "select 1 from `a`"),
+            view("f`g", "select 1 from `e`"),
+            view("h", "select 1 from `f``g`"),
+            view("c", "select 1 from `t`"),
+        ];
+        let ordered = by_references(&views.iter().collect::<Vec<_>>());
+        let (upon, rest) = with_all_upon(ordered, |view| view.name == "a");
+        let names = |views: &[&View]| views.iter().map(|view| view.name.clone()).collect::<Vec<_>>();
+        assert_eq!(
+            (names(&upon), names(&rest)),
+            (
+                vec!["a".into(), "e".into(), "d".into(), "f`g".into(), "h".into()],
+                vec!["c".into(), "b".into()]
+            )
+        );
     }
 
     #[test]

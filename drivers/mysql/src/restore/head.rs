@@ -103,6 +103,10 @@ impl Head {
                 }
                 b"DEFINER" => head.definer = Some(token.at.start..tokens.definer()?),
                 b"AGGREGATE" => {}
+                b"JSON" if kind == Kind::View => {
+                    tokens.next()?.is(sql, "RELATIONAL").then_some(())?;
+                    tokens.next()?.is(sql, "DUALITY").then_some(())?;
+                }
                 other => {
                     head.expect(kind, other, &mut tokens)?;
                     break;

@@ -14,11 +14,11 @@ fn server() -> &'static MysqlServer {
     MysqlServer::shared(MysqlVersion::Mariadb10_11)
 }
 
-fn waits_for_a_lock(statement: &str) -> bool {
+fn waits_for_a_lock(server: &MysqlServer, statement: &str) -> bool {
     let sql = format!(
         "SELECT count(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for%' AND info LIKE '{statement}%'"
     );
-    server().value("", &sql) != "0"
+    server.value("", &sql) != "0"
 }
 
 /// A session that is in the midst of a transaction, or holds a lock, until it is dropped.
@@ -56,26 +56,36 @@ impl Drop for Holding {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_waits_to_change_a_table_stops_neither_its_rows_nor_the_definitions() {
-    let database = server().create_database();
-    server().batch(
-        &database,
-        "CREATE TABLE t AS SELECT seq AS n FROM seq_1_to_1000; CREATE VIEW v AS SELECT * FROM t",
-    );
-    let mut source = pinned(config(&server().url(&database))).await;
-    let change = format!("ALTER TABLE t ADD COLUMN more_{database} int");
-    thread::scope(|scope| {
-        scope.spawn(|| server().batch(&database, &change));
-        soon("the change waits", || waits_for_a_lock(&change));
-        let dump = wait(async {
-            let dump = stream(&mut *source, 3).await;
-            source.release().await.unwrap();
-            dump
-        })
-        .unwrap();
-        assert_eq!(dump.rows_of("t").len(), 1000);
-        assert!(!dump.table("t")["create"].as_str().unwrap().contains("more_"));
-    });
-    server().drop_database(&database);
+    for version in [MysqlVersion::Mariadb10_11, MysqlVersion::Mysql9_7] {
+        let server = MysqlServer::shared(version);
+        let database = server.create_database();
+        server.batch(
+            &database,
+            "CREATE TABLE t (n int);
+             INSERT INTO t WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 1000) SELECT n FROM s;
+             CREATE VIEW v AS SELECT * FROM t; CREATE VIEW w AS SELECT * FROM v;
+             CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW SET NEW.n = 1",
+        );
+        let mut source = pinned(config(&server.url(&database))).await;
+        let change = format!("ALTER TABLE t ADD COLUMN more_{database} int");
+        thread::scope(|scope| {
+            scope.spawn(|| server.batch(&database, &change));
+            soon("the change waits", || waits_for_a_lock(server, &change));
+            let dump = wait(async {
+                let dump = stream(&mut *source, 3).await;
+                source.release().await.unwrap();
+                dump
+            })
+            .unwrap();
+            assert_eq!(dump.rows_of("t").len(), 1000);
+            assert!(!dump.table("t")["create"].as_str().unwrap().contains("more_"));
+            assert_eq!(
+                (dump.names("triggers"), dump.names("views")),
+                (vec!["g".to_owned()], vec!["v".to_owned(), "w".to_owned()])
+            );
+        });
+        server.drop_database(&database);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -310,8 +320,8 @@ async fn a_session_that_is_ended_midway_is_a_clear_error() {
     server().drop_database(&database);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_long_query_of_mysql_is_not_waited_for_and_nobody_waits_behind_the_dump() {
+/// As if `query` went on for an hour, by whatever makes it run.
+async fn runs_on_beside_a_dump(begin: impl Fn(&MysqlServer, &str, &str) + Sync) {
     let server = &MysqlServer::start(MysqlVersion::Mysql9_7);
     let database = server.create_database();
     server.batch(&database, "CREATE TABLE t (n int); INSERT INTO t VALUES (1)");
@@ -324,9 +334,8 @@ async fn a_long_query_of_mysql_is_not_waited_for_and_nobody_waits_behind_the_dum
         server.rows("", &sql).into_iter().map(|row| row[0].clone().unwrap()).collect::<Vec<_>>()
     };
     thread::scope(|scope| {
-        scope.spawn(|| drop(server.try_batch(&database, &query)));
+        scope.spawn(|| begin(server, &database, &query));
         soon("the query runs", || !its().is_empty());
-        thread::sleep(Duration::from_millis(1100));
         let mut config = config(&server.url(&database));
         config.lock_timeout = 1;
         let dump = wait(crate::dump_support::dump(config));
@@ -335,6 +344,41 @@ async fn a_long_query_of_mysql_is_not_waited_for_and_nobody_waits_behind_the_dum
         assert_eq!(its().len(), 1, "the query has ended, and proves nothing");
         server.batch("", &format!("KILL {}", its()[0]));
     });
+    server.drop_database(&database);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_of_mysql_is_not_waited_for_and_nobody_waits_behind_the_dump() {
+    // It has only just begun.
+    runs_on_beside_a_dump(|server, database, query| drop(server.try_batch(database, query))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_of_an_event_of_mysql_is_not_waited_for_either() {
+    runs_on_beside_a_dump(|server, database, query| {
+        server.batch(
+            database,
+            &format!(
+                "SET GLOBAL event_scheduler = ON; CREATE EVENT e ON SCHEDULE AT CURRENT_TIMESTAMP ON COMPLETION PRESERVE DO {query}"
+            ),
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nothing_runs_in_mysql_open_transactions_are_not_waited_for() {
+    let server = &MysqlServer::start(MysqlVersion::Mysql9_7);
+    let database = server.create_database();
+    server.batch(&database, "CREATE TABLE t (n int); INSERT INTO t VALUES (1)");
+    let client = mysql_async::Opts::from_url(&server.url(&database)).unwrap();
+    let mut open = mysql_async::Conn::new(client).await.unwrap();
+    for statement in ["BEGIN", "INSERT INTO t VALUES (2)"] {
+        mysql_async::prelude::Queryable::query_drop(&mut open, statement).await.unwrap();
+    }
+    let dump = crate::dump_support::dump(config(&server.url(&database))).await;
+    assert_eq!((dump.rows_of("t"), dump.facts["cut"].as_str()), (vec!["1".to_owned()], "flush_tables"));
+    open.disconnect().await.unwrap();
     server.drop_database(&database);
 }
 

@@ -58,30 +58,76 @@ async fn what_is_no_member_of_an_enum_is_told_from_an_empty_one() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_table_is_cut_along_a_key_of_three_byte_characters() {
-    let server = MysqlServer::shared(MysqlVersion::Mysql9_7);
+/// As if it were large: 999 rows with keys `k` of that type.
+fn large(server: &MysqlServer, key: &str, value: &str) -> String {
     let database = server.create_database();
-    server.batch(
-            &database,
-            "CREATE TABLE t (k varchar(20) CHARACTER SET utf8mb3 PRIMARY KEY) STATS_PERSISTENT = 1 STATS_AUTO_RECALC = 0;
-             INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 999)
-                 SELECT CONCAT('ké', i) FROM n",
-        );
-    // As if it were large.
     server.batch(
         &database,
         &format!(
-            "UPDATE mysql.innodb_table_stats SET n_rows = 999, clustered_index_size = 20000
-                    WHERE database_name = '{database}' AND table_name = 't';
-                 FLUSH TABLE t"
+            "CREATE TABLE t (k {key} PRIMARY KEY) STATS_PERSISTENT = 1 STATS_AUTO_RECALC = 0;
+             INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 999)
+                 SELECT {value} FROM n;
+             UPDATE mysql.innodb_table_stats SET n_rows = 999, clustered_index_size = 20000
+                 WHERE database_name = '{database}' AND table_name = 't';
+             FLUSH TABLE t"
         ),
     );
+    database
+}
+
+async fn is_cut(server: &MysqlServer, key: &str, value: &str) {
+    let database = large(server, key, value);
     let dump = dump(config(&server.url(&database))).await;
     let parts = dump.table("t")["parts"].as_array().unwrap().len();
-    assert!(parts > 2, "{parts}");
+    assert!(parts > 2, "{:?}: {parts}", server.version());
+    let largest = dump.rows.values().max().unwrap();
+    assert!(*largest < 999 * 2 / 3, "{:?}: {:?}", server.version(), dump.rows);
     let rows = dump.rows_of("t");
     assert_eq!(rows.len(), 999);
     assert!(rows.windows(2).all(|two| two[0] != two[1]));
+    server.drop_database(&database);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_cut_along_a_key_of_three_byte_characters() {
+    let server = MysqlServer::shared(MysqlVersion::Mysql9_7);
+    is_cut(server, "varchar(20) CHARACTER SET utf8mb3", "CONCAT('ké', i)").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_cut_along_a_key_of_numbers_also_where_they_lie_unevenly() {
+    let server = MysqlServer::shared(MysqlVersion::Mysql9_7);
+    is_cut(server, "int", "i").await;
+    is_cut(server, "bigint", "i * i * i").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hidden_key_that_a_server_made_is_dumped_also_where_it_does_not_show_it() {
+    let server = MysqlServer::start(MysqlVersion::Mysql9_7);
+    let database = server.create_database();
+    server.batch(
+        &database,
+        "SET sql_generate_invisible_primary_key = ON; CREATE TABLE t (n int); INSERT INTO t VALUES (7), (8);
+         SET GLOBAL show_gipk_in_create_table_and_information_schema = OFF",
+    );
+    let dump = dump(config(&server.url(&database))).await;
+    assert_eq!(dump.rows_of("t"), ["1\t7", "2\t8"]);
+    assert!(dump.table("t")["create"].as_str().unwrap().contains("my_row_id"));
+    server.drop_database(&database);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn libraries_of_mysql_are_told_to_be_missing() {
+    let server = MysqlServer::shared(MysqlVersion::Mysql9_7);
+    let database = server.create_database();
+    server.batch(
+        &database,
+        "CREATE LIBRARY lib LANGUAGE JAVASCRIPT AS $$ export function f(n) { return n } $$; CREATE TABLE t (n int)",
+    );
+    let with = dump(config(&server.url(&database))).await;
+    assert!(with.told_of("lib").expect("it is told of").1);
+    let mut config = config(&server.url(&database));
+    config.routines = false;
+    assert_eq!(dump(config).await.told_of("lib"), None);
     server.drop_database(&database);
 }

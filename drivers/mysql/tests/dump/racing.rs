@@ -219,9 +219,10 @@ fn a_table_that_is_emptied_just_after_the_cut_is_not_read_as_empty_in_mysql() {
 }
 
 /// A partition is dropped all the time, and another table says so before: as long as it says nothing, its rows are there.
-fn partitions_stay(version: MysqlVersion) {
+fn partitions_stay(version: MysqlVersion, login: impl Fn(&MysqlServer, &str) -> String) {
     let server = MysqlServer::shared(version);
     let database = server.create_database();
+    let url = login(server, &database);
     server.batch(
         &database,
         "CREATE TABLE t (n int) PARTITION BY LIST (n) (PARTITION stays VALUES IN (0), PARTITION goes VALUES IN (1));
@@ -239,7 +240,7 @@ fn partitions_stay(version: MysqlVersion) {
             thread::sleep(std::time::Duration::from_millis(10));
         });
         let _ends = Ends(&done);
-        dumps(&server.url(&database), 40, CutMode::Open, |dump| {
+        dumps(&url, 40, CutMode::Open, |dump| {
             let (rows, emptied) = (dump.rows_of("t"), dump.rows_of("emptied").len());
             assert!(rows.len() == 2 || emptied == 1, "rows are missing: {rows:?}");
         });
@@ -249,10 +250,29 @@ fn partitions_stay(version: MysqlVersion) {
 
 #[test]
 fn a_partition_that_is_dropped_just_after_the_cut_is_still_read_in_mariadb() {
-    partitions_stay(MysqlVersion::Mariadb10_11);
+    partitions_stay(MysqlVersion::Mariadb10_11, MysqlServer::url);
 }
 
 #[test]
 fn a_partition_that_is_dropped_just_after_the_cut_is_still_read_in_mysql() {
-    partitions_stay(MysqlVersion::Mysql9_7);
+    partitions_stay(MysqlVersion::Mysql9_7, MysqlServer::url);
+}
+
+/// One that may not lock.
+fn reader(server: &MysqlServer, database: &str) -> String {
+    let user = format!("reads_{database}");
+    server.batch(
+        "",
+        &format!(
+            "CREATE USER {user}@'%'; GRANT SELECT, TRIGGER, EVENT, EXECUTE ON {database}.* TO {user}@'%'"
+        ),
+    );
+    server.url(database).replace("root@", &format!("{user}@"))
+}
+
+#[test]
+fn without_a_right_to_lock_a_partition_that_is_dropped_just_after_the_cut_is_still_read() {
+    for version in [MysqlVersion::Mariadb10_11, MysqlVersion::Mysql9_7] {
+        partitions_stay(version, reader);
+    }
 }

@@ -30,7 +30,7 @@ impl Session {
         let sql = sql.as_ref();
         self.check(sql)?;
         let cancel = self.cancel.clone();
-        let (target, id) = (self.target.clone(), self.id);
+        let place = self.place();
         let Some(conn) = &mut self.conn else { return Err(self.ended()) };
         self.busy = true;
         let pieces = self.offers.offer(file);
@@ -51,7 +51,7 @@ impl Session {
                             break Err(Trouble::Ours(error));
                         }
                     },
-                    ended = unless_cancelled(&cancel, &target, id, &mut asking) => break ended,
+                    ended = unless_cancelled(&cancel, &place, &mut asking) => break ended,
                 }
             }
         };

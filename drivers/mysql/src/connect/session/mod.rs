@@ -13,8 +13,9 @@ use crate::config::Setup;
 use crate::quote;
 
 use super::fault;
+use super::identity;
 use super::offer::Offers;
-use super::open::{Entered, enter};
+use super::open::{Entered, Place, enter};
 use super::row::{RawRow, Row};
 use super::said::Done;
 use super::server::Server;
@@ -56,6 +57,7 @@ pub(crate) struct Session {
     offers: Offers,
     server: Server,
     id: u64,
+    identity: String,
     largest_message: usize,
     encrypted: bool,
     target: Target,
@@ -93,6 +95,7 @@ impl Session {
             offers,
             server: Server::new(""),
             id: 0,
+            identity: String::new(),
             largest_message: usize::MAX,
             encrypted,
             target: target.clone(),
@@ -114,6 +117,7 @@ impl Session {
         self.server = Server::new(row.text(0)?);
         self.id = row.number(1)?;
         self.largest_message = row.parse(2)?;
+        self.identity = identity::of_rows(&self.rows(identity::ASKED).await?);
         for statement in settings::welcome(&self.server, self.limits) {
             // A server that does not know a setting, or does not let us have it, goes on without.
             let tried = self.run(statement).await;
@@ -148,6 +152,16 @@ impl Session {
     /// The number of the session at the server.
     pub(crate) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// What the server tells of which one it is.
+    pub(crate) fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// Where it is, for who ends it from outside.
+    fn place(&self) -> Place {
+        Place { target: self.target.clone(), identity: self.identity.clone(), id: self.id }
     }
 
     /// The server's `max_allowed_packet`: no statement may be as long, in bytes.
@@ -214,7 +228,7 @@ impl Session {
     ) -> Result<Done> {
         self.check(sql)?;
         let cancel = self.cancel.clone();
-        let (target, id) = (self.target.clone(), self.id);
+        let place = self.place();
         let Some(conn) = &mut self.conn else { return Err(self.ended()) };
         self.busy = true;
         let mut passed_over = false;
@@ -223,7 +237,7 @@ impl Session {
             passed_over |= cancel.as_ref().is_some_and(Cancel::is_cancelled);
             if passed_over { Ok(()) } else { deal(row) }
         };
-        let ended = unless_cancelled(&cancel, &target, id, ask(conn, sql, &mut deal)).await;
+        let ended = unless_cancelled(&cancel, &place, ask(conn, sql, &mut deal)).await;
         let done = self.conclude(ended, told).await?;
         if passed_over { Err(Error::cancelled()) } else { Ok(done) }
     }
@@ -284,7 +298,7 @@ impl Drop for Session {
             return;
         }
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(end(self.target.clone(), self.id, conn));
+            runtime.spawn(end(self.place(), conn));
         }
     }
 }

@@ -9,10 +9,9 @@ use mysql_async::consts::StatusFlags;
 use mysql_async::prelude::Queryable as _;
 
 use super::super::fault;
-use super::super::open::kill;
+use super::super::open::{Place, kill};
 use super::super::row::RawRow;
 use super::super::said::{Done, Trouble};
-use super::super::target::Target;
 use super::{PATIENCE, Session};
 
 const QUERY_INTERRUPTED: u16 = 1317;
@@ -60,7 +59,8 @@ impl Session {
             }
             Err(Trouble::Refused(said)) => {
                 self.busy = false;
-                if ends_session(said.code) || self.keeps_transaction && ends_transaction(said.code) {
+                // Whether it has ended the transaction as well, shows in the next answer.
+                if ends_session(said.code) {
                     self.conn = None;
                 }
                 match cancelled {
@@ -84,14 +84,14 @@ impl Session {
     /// rows of a result.
     async fn give_up(&mut self) {
         if let Some(conn) = self.conn.take() {
-            end(self.target.clone(), self.id, conn).await;
+            end(self.place(), conn).await;
         }
     }
 }
 
 /// Ends a session at the server, and then the connection.
-pub(super) async fn end(target: Target, id: u64, conn: Conn) {
-    let _ = tokio::time::timeout(PATIENCE, kill(&target, "CONNECTION", id)).await;
+pub(super) async fn end(place: Place, conn: Conn) {
+    let _ = tokio::time::timeout(PATIENCE, kill(&place, "CONNECTION")).await;
     drop(conn);
 }
 
@@ -116,8 +116,7 @@ pub(super) async fn ask(
 /// Waits for a statement; if the run is cancelled meanwhile, has the server end it, and waits for what it says then.
 pub(super) async fn unless_cancelled<T>(
     cancel: &Option<Cancel>,
-    target: &Target,
-    id: u64,
+    place: &Place,
     work: impl Future<Output = Result<T, Trouble>>,
 ) -> Result<T, Trouble> {
     let Some(cancel) = cancel else { return work.await };
@@ -127,14 +126,9 @@ pub(super) async fn unless_cancelled<T>(
         done = &mut work => return done,
         () = cancel.cancelled() => {}
     }
-    let _ = tokio::time::timeout(PATIENCE, kill(target, "QUERY", id)).await;
+    let _ = tokio::time::timeout(PATIENCE, kill(place, "QUERY")).await;
     let late = io::Error::new(io::ErrorKind::TimedOut, "the server goes on");
     tokio::time::timeout(PATIENCE, work).await.unwrap_or(Err(Trouble::Lost(late)))
-}
-
-/// Whether a server that says so may have rolled back all of the transaction.
-fn ends_transaction(code: u16) -> bool {
-    matches!(code, 1180 | 1205 | 1213 | 1402 | 1613 | 1614 | 3101)
 }
 
 /// Whether a server that says so has ended the session.

@@ -348,3 +348,73 @@ async fn nothing_is_read_once_the_transaction_that_is_to_be_kept_has_ended() {
         server.drop_database(&database);
     }
 }
+
+/// Leads the first connection to the one port, and all others to the other. Gives its own.
+fn misleading(first: u16, others: u16) -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let own = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let ports = std::iter::once(first).chain(std::iter::repeat(others));
+        for (client, port) in listener.incoming().zip(ports) {
+            let (client, server) =
+                (client.unwrap(), std::net::TcpStream::connect(("127.0.0.1", port)).unwrap());
+            for (mut from, mut to) in
+                [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
+            {
+                std::thread::spawn(move || {
+                    let _ended = std::io::copy(&mut from, &mut to);
+                    let _ended = to.shutdown(std::net::Shutdown::Both);
+                });
+            }
+        }
+    });
+    own
+}
+
+#[tokio::test]
+async fn what_is_cancelled_ends_nobody_elses_statement_on_another_server() {
+    for version in [MysqlVersion::Mariadb10_11, MysqlVersion::Mysql9_7] {
+        let (server, other) = (MysqlServer::start(version), MysqlServer::start(version));
+        // The other has not had as many sessions.
+        for _ in 0..40 {
+            session(&server, "mysql").await.close().await;
+        }
+        let ours = async || {
+            let port = misleading(server.port(), other.port());
+            let url = format!("mysql://root@127.0.0.1:{port}/mysql?ssl-mode=disabled");
+            Session::open(&setup(&url), "test").await.unwrap()
+        };
+        let (mut ours_now, mut stranger) = (ours().await, session(&other, "mysql").await);
+        while stranger.id() != ours_now.id() {
+            match stranger.id() < ours_now.id() {
+                true => stranger = session(&other, "mysql").await,
+                false => ours_now = ours().await,
+            }
+        }
+        let mut ours = ours_now;
+        let cancel = Cancel::default();
+        ours.heed(&cancel);
+        let (slept, cancelled, ()) =
+            tokio::join!(stranger.rows("SELECT SLEEP(4)"), ours.rows("SELECT SLEEP(60)"), async {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                cancel.cancel();
+            });
+        assert_eq!(cancelled.unwrap_err().kind(), ErrorKind::Cancelled);
+        let slept = slept.expect("nobody ended it");
+        assert_eq!(slept[0].number(0).unwrap(), 0, "it was interrupted");
+    }
+}
+
+#[tokio::test]
+async fn a_session_outlives_its_transactions_whatever_the_server_is_set_to() {
+    for version in [MysqlVersion::Mariadb10_11, MysqlVersion::Mysql9_7] {
+        let server = MysqlServer::start(version);
+        server.batch("", "SET GLOBAL completion_type = 'RELEASE'");
+        let mut session = session(&server, "mysql").await;
+        for end in ["ROLLBACK", "COMMIT"] {
+            session.run("START TRANSACTION").await.unwrap();
+            session.run(end).await.unwrap();
+            session.run("DO 0").await.unwrap();
+        }
+    }
+}

@@ -161,3 +161,46 @@ async fn a_server_without_tls_is_refused_where_it_is_asked_for() {
     let url = format!("{}&ssl-mode=required", server.socket_url("mysql"));
     Session::open(&setup(&url), "test").await.unwrap();
 }
+
+/// A server of whom only its greeting and its answer to the first message of TLS are known.
+fn old_server(answer: &'static [u8]) -> u16 {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let mut greeting = b"\x0a5.7.10\0\x01\0\0\0abcdefgh\0".to_vec();
+            // Protocol 4.1, secure logins, plugins for them, and TLS.
+            greeting.extend([0x00, 0x8a, 0x2d, 0x02, 0x00, 0x08, 0x00, 21]);
+            greeting.extend([0; 10]);
+            greeting.extend(b"ijklmnopqrst\0mysql_native_password\0");
+            let length = u8::try_from(greeting.len()).unwrap();
+            client.write_all(&[length, 0, 0, 0]).unwrap();
+            client.write_all(&greeting).unwrap();
+            // The request for TLS, and the beginning of the hello.
+            client.read_exact(&mut [0; 36 + 5]).unwrap();
+            let _gone = client.write_all(answer);
+            let _gone = client.read_to_end(&mut Vec::new());
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn where_encryption_fails_nothing_is_sent_without_it_and_old_servers_are_told_of() {
+    let open = async |answer| {
+        let port = old_server(answer);
+        let setup = setup(&format!(
+            "mysql://root:secret@127.0.0.1:{port}/mysql?ssl-mode=preferred&connect-timeout=5"
+        ));
+        Session::open(&setup, "test").await.err().unwrap()
+    };
+    // What a server says that has only older versions.
+    for answer in [&b"\x15\x03\x01\0\x02\x02\x46"[..], b"\x15\x03\x02\0\x02\x02\x46"] {
+        let error = open(answer).await;
+        assert!(error.hint().unwrap().contains("ssl-mode=disabled"), "{error:?}");
+    }
+    let error = open(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    assert!(!error.hint().unwrap().contains("ssl-mode=disabled"), "{error:?}");
+}
