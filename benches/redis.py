@@ -50,7 +50,7 @@ class Server:
         self.data = os.path.join(folder, name)
         os.makedirs(self.data)
         self.socket = os.path.join(self.data, "socket")
-        place = ["--port", "0", "--unixsocket", self.socket, "--dir", self.data, "--save", ""]
+        place = ["--port", "0", "--unixsocket", self.socket, "--dir", self.data]
         log = open(os.path.join(folder, f"{name}.log"), "w")
         self.process = subprocess.Popen([os.path.join(programs, "redis-server"), *place, *options], stdout=log, stderr=log)
         self.client = f"{os.path.join(programs, 'redis-cli')} -s {self.socket}"
@@ -148,10 +148,16 @@ def main():
     folder = tempfile.mkdtemp(prefix="dumprestore-bench-", dir=asked.folder)
     servers = []
     try:
-        for name, options in (("lively", ("--repl-diskless-sync-delay", "0")), ("default", ()), ("target", ()), ("fresh", ())):
+        for name, options in (
+            ("lively", ("--save", "", "--repl-diskless-sync-delay", "0")), ("default", ()),
+            ("target", ("--save", "")), ("fresh", ("--save", "")),
+        ):
             servers.append(Server(folder, name, asked.programs, *options))
         for server in servers[:3]:
             server.fill(asked.keys)
+        # So many changes make it save by itself: not while it is measured.
+        subprocess.run(f"while {servers[1].client} info persistence | grep -q rdb_bgsave_in_progress:1; do sleep 0.2; done; "
+                       f"{servers[1].client} save", shell=True, check=True, stdout=subprocess.DEVNULL)
         write_protocol(servers[0], os.path.join(folder, "keys.resp"))
         size = os.path.getsize(os.path.join(folder, "keys.resp"))
         print(f"{asked.keys} keys, {size / 1e6:.0f} MB as commands", flush=True)
