@@ -15,12 +15,18 @@ mod restore_support;
 mod archive;
 #[path = "restore/around.rs"]
 mod around;
+#[path = "restore/back.rs"]
+mod back;
 #[path = "restore/crashes.rs"]
 mod crashes;
+#[path = "restore/definers.rs"]
+mod definers;
 #[path = "restore/hostile.rs"]
 mod hostile;
 #[path = "restore/loading.rs"]
 mod loading;
+#[path = "restore/outside.rs"]
+mod outside;
 #[path = "restore/partial.rs"]
 mod partial;
 #[path = "restore/rights.rs"]

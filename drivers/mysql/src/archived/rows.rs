@@ -57,6 +57,9 @@ pub(crate) fn write_null(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\\N");
 }
 
+/// No server takes or gives a row that is longer, in bytes: its largest message has 1 GiB. Escaped, each byte may be two.
+const LONGEST: u64 = (2 << 30) + (1 << 20);
+
 /// Reads rows back, one at a time. Memory: that of the longest row.
 pub(crate) struct RowReader<R> {
     from: BufReader<R>,
@@ -82,15 +85,19 @@ impl<R: Read> RowReader<R> {
     /// Those of the reader, and if the last row is cut off.
     pub(crate) fn advance(&mut self) -> Result<bool> {
         self.line.clear();
-        let read = self
-            .from
+        let read = (&mut self.from)
+            .take(LONGEST)
             .read_until(b'\n', &mut self.line)
             .map_err(|error| Error::io("can't read rows of the archive", error))?;
         if read == 0 {
             return Ok(false);
         }
         if self.line.pop() != Some(b'\n') {
-            return Err(Error::archive("the last row of a part is cut off"));
+            let what = match read as u64 {
+                LONGEST => "a row of a part is longer than any server has",
+                _ => "the last row of a part is cut off",
+            };
+            return Err(Error::archive(what));
         }
         self.split();
         Ok(true)

@@ -81,6 +81,11 @@ impl Rights {
         self.grants.iter().any(|grant| grant.database == "*" && grant.table == "*" && grant.has(right))
     }
 
+    /// Whether it has the right everywhere, with no exception.
+    pub(crate) fn everywhere_indeed(&self, right: Right) -> bool {
+        self.everywhere(right) && !self.taken.iter().any(|taken| taken.has(right))
+    }
+
     /// Whether it has the right everywhere, and that database is none of those that it does not have it in.
     pub(crate) fn everywhere_and_in(&self, database: &str, right: Right) -> bool {
         self.everywhere(right) && !self.is_taken(database, right)
@@ -323,6 +328,7 @@ mod tests {
             "REVOKE TRIGGER, EVENT ON `shop_1`.* FROM `a`@`%`",
         ];
         let some = of_mysql(&lines, true);
+        assert!(some.everywhere_indeed("SELECT") && !some.everywhere_indeed("EVENT"));
         assert!(some.on_database("shop_1", "SELECT") && !some.on_database("shop_1", "EVENT"));
         assert!(!some.on_table("shop_1", "t", "TRIGGER") && !some.everywhere_and_in("shop_1", "EVENT"));
         assert!(some.on_database("shopx1", "EVENT") && some.everywhere("EVENT"));

@@ -30,7 +30,7 @@ mod url;
 pub(crate) use environment::Environment;
 pub(crate) use fault::code;
 pub(crate) use row::{RawRow, Row};
-pub(crate) use said::Done;
+pub(crate) use said::{Done, without_values};
 pub(crate) use server::Server;
 pub(crate) use session::{Charset, Session};
 pub(crate) use source::Source;

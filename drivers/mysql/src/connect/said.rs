@@ -1,5 +1,6 @@
 //! What a server says of a statement.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
@@ -34,6 +35,18 @@ impl fmt::Display for Complaint {
 
 impl std::error::Error for Complaint {}
 
+/// What a server says, without the value of a row that it found wanting.
+pub(crate) fn without_values(code: u16, message: &str) -> Cow<'_, str> {
+    // Of values that are there twice, of another type, of another character set, in no partition, or no dates.
+    if !matches!(code, 1062 | 1292 | 1366 | 1367 | 1411 | 1525 | 1526 | 1586 | 1859 | 3854) {
+        return Cow::Borrowed(message);
+    }
+    let before = message.split('\'').next().unwrap_or_default();
+    // Who writes a value can't write what stands behind it.
+    let after = message.rfind("' for ").and_then(|at| message.get(at..)).unwrap_or("'");
+    Cow::Owned(format!("{before}'…{after}"))
+}
+
 /// Why a statement did not end well.
 #[derive(Debug)]
 pub(super) enum Trouble {
@@ -52,7 +65,7 @@ impl From<mysql_async::Error> for Trouble {
             mysql_async::Error::Server(said) => Self::Refused(Complaint {
                 code: said.code,
                 state: said.state,
-                message: said.message.replace(['\n', '\r'], " "),
+                message: without_values(said.code, &said.message).replace(['\n', '\r'], " "),
             }),
             mysql_async::Error::Io(IoError::Io(error)) => Self::Lost(error),
             mysql_async::Error::Driver(DriverError::ConnectionClosed) => {
@@ -66,6 +79,31 @@ impl From<mysql_async::Error> for Trouble {
                 Self::Lost(io::Error::new(io::ErrorKind::InvalidData, "a server's answer can't be read"))
             }
             other => Self::Lost(io::Error::other(other)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_values;
+
+    #[test]
+    fn no_value_of_a_row_is_told() {
+        for (code, said, told) in [
+            (
+                1062,
+                "Duplicate entry 'a' for key 'b' for key 'k.PRIMARY'",
+                "Duplicate entry '…' for key 'k.PRIMARY'",
+            ),
+            (
+                1366,
+                "Incorrect string value: '\\xE9' for column `d`.`t`.`c` at row 1",
+                "Incorrect string value: '…' for column `d`.`t`.`c` at row 1",
+            ),
+            (1292, "Truncated incorrect DOUBLE value: 'secret'", "Truncated incorrect DOUBLE value: '…'"),
+            (1265, "Data truncated for column 'c' at row 1", "Data truncated for column 'c' at row 1"),
+        ] {
+            assert_eq!(without_values(code, said), told);
         }
     }
 }

@@ -5,11 +5,12 @@ use dumprestore_driver::{Cancel, Error, LedgerEntry, Result};
 
 use super::head::{Changed, Kind};
 use super::keys;
-use super::programs::{Program, make_views};
+use super::programs::Program;
 use super::server::Server;
 use super::state::{Grant, State, Whole};
 use super::swap::Patience;
-use crate::archived::{RoutineKind, Trigger};
+use super::views::{Failed, make_views};
+use crate::archived::{Database, RoutineKind, Trigger};
 use crate::catalog;
 use crate::connect::{Session, code};
 use crate::quote;
@@ -22,6 +23,28 @@ pub(crate) struct Turn<'a> {
     pub(crate) aside: &'a str,
     pub(crate) from: &'a State,
     pub(crate) to: &'a State,
+}
+
+/// What could not be made again.
+#[derive(Debug)]
+pub(crate) struct Lost {
+    pub(crate) what: String,
+    pub(crate) why: String,
+    /// Its name, if it is a view.
+    pub(crate) view: Option<String>,
+}
+
+impl From<Failed<'_>> for Lost {
+    fn from((view, error): Failed<'_>) -> Self {
+        let why = format!("could not be made again: {error}");
+        Self { what: format!("view {}", view.name), why, view: Some(view.name.clone()) }
+    }
+}
+
+impl From<Lost> for LedgerEntry {
+    fn from(lost: Lost) -> Self {
+        Self::degrading(lost.what, lost.why)
+    }
 }
 
 impl Turn<'_> {
@@ -47,6 +70,24 @@ impl Turn<'_> {
         put_triggers(session, self.live, &there, &wanted).await
     }
 
+    /// Puts triggers back on a table that was not swapped. If somebody has changed one since, only those that are missing
+    /// are made: the others are theirs.
+    pub(crate) async fn keep_triggers_of(&self, session: &mut Session, table: &str) -> Result<()> {
+        let wanted = self.to.triggers.iter().filter(|trigger| trigger.table == table);
+        let wanted: Vec<Trigger> = wanted.cloned().collect();
+        session.run(format!("USE {}", quote::name(self.live))).await?;
+        let there = catalog::triggers_of(session, self.live, |meant| meant == table).await?;
+        let is_known =
+            |one: &Trigger| wanted.iter().any(|other| Program::from(other).is_same(&Program::from(one)));
+        if there.iter().all(is_known) {
+            return put_triggers(session, self.live, &there, &wanted).await;
+        }
+        for trigger in wanted.iter().filter(|one| !there.iter().any(|found| found.name == one.name)) {
+            Program::from(trigger).make(session, self.live, Changed::default()).await?;
+        }
+        Ok(())
+    }
+
     /// The same for one table, on which nobody else writes.
     pub(crate) async fn put_triggers_of(&self, session: &mut Session, table: &str) -> Result<()> {
         session.run(format!("USE {}", quote::name(self.live))).await?;
@@ -56,17 +97,17 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// Everything else, once no lock of somebody else's is in the way. Gives what a user must be told.
+    /// Everything else, once no lock of somebody else's is in the way. Gives what could not be made.
     pub(crate) async fn perform(
         &self,
         session: &mut Session,
         server: &Server,
         cancel: Option<&Cancel>,
-    ) -> Result<Vec<LedgerEntry>> {
+    ) -> Result<Vec<Lost>> {
         let patience = Patience::new(server, cancel);
         loop {
             match self.apply(session).await {
-                Ok(told) => return Ok(told),
+                Ok(lost) => return Ok(lost),
                 Err(error) => patience.wait(error).await?,
             }
         }
@@ -86,7 +127,29 @@ impl Turn<'_> {
         Ok(())
     }
 
-    async fn apply(&self, session: &mut Session) -> Result<Vec<LedgerEntry>> {
+    /// Takes back what `begin` may have done to the database. Whatever somebody else has changed since stays.
+    pub(crate) async fn take_back_begin(&self, session: &mut Session, server: &Server) -> Result<()> {
+        let (Whole::Is(before), Whole::Is(ours)) = (&self.from.database, &self.to.database) else {
+            return Ok(());
+        };
+        let patience = Patience::new(server, None);
+        loop {
+            let Some(mut wanted) = catalog::database(session, self.live).await? else { return Ok(()) };
+            if is_collated_as(&wanted, ours) {
+                wanted.charset.clone_from(&before.charset);
+                wanted.collation.clone_from(&before.collation);
+            }
+            if wanted.comment == ours.comment {
+                wanted.comment.clone_from(&before.comment);
+            }
+            match set_database(session, self.live, &wanted).await {
+                Ok(()) => return Ok(()),
+                Err(error) => patience.wait(error).await?,
+            }
+        }
+    }
+
+    async fn apply(&self, session: &mut Session) -> Result<Vec<Lost>> {
         self.set_database(session).await?;
         self.put_triggers(session).await?;
         for default in &self.to.defaults {
@@ -98,37 +161,24 @@ impl Turn<'_> {
         }
         keys::take(session, self.aside, &self.from.keys).await?;
         keys::put(session, self.live, &self.to.keys).await?;
-        let mut told = Vec::new();
+        let mut lost = Vec::new();
         if self.from.programs() + self.to.programs() > 0 {
             session.run(format!("USE {}", quote::name(self.live))).await?;
             self.drop_others(session).await?;
             self.put_routines(session).await?;
-            told.extend(self.put_views(session).await?);
+            lost.extend(self.put_views(session).await?);
             self.put_events(session).await?;
         }
-        told.extend(self.put_grants(session).await?);
+        lost.extend(self.put_grants(session).await?);
         session.run("USE information_schema").await?;
-        Ok(told)
+        Ok(lost)
     }
 
     async fn set_database(&self, session: &mut Session) -> Result<()> {
-        let Whole::Is(wanted) = &self.to.database else { return Ok(()) };
-        let Some(found) = catalog::database(session, self.live).await? else { return Ok(()) };
-        let name = quote::name(self.live);
-        if (&found.charset, &found.collation) != (&wanted.charset, &wanted.collation) {
-            session
-                .run(format!(
-                    "ALTER DATABASE {name} CHARACTER SET {} COLLATE {}",
-                    wanted.charset, wanted.collation
-                ))
-                .await?;
+        match &self.to.database {
+            Whole::Is(wanted) => set_database(session, self.live, wanted).await,
+            Whole::Untouched | Whole::Absent => Ok(()),
         }
-        if found.comment != wanted.comment && session.server().is_mariadb_since(10, 5, 0) {
-            session
-                .run(format!("ALTER DATABASE {name} COMMENT {}", quote::portable(&wanted.comment)))
-                .await?;
-        }
-        Ok(())
     }
 
     /// Drops what only the other state has.
@@ -159,7 +209,7 @@ impl Turn<'_> {
         Ok(())
     }
 
-    async fn put_views(&self, session: &mut Session) -> Result<Vec<LedgerEntry>> {
+    async fn put_views(&self, session: &mut Session) -> Result<Vec<Lost>> {
         if self.to.views.is_empty() {
             return Ok(Vec::new());
         }
@@ -175,11 +225,8 @@ impl Turn<'_> {
             there.iter().any(|found| Program::from(found).is_same(&Program::from(*view)))
         };
         let missing = self.to.views.iter().filter(|view| !is_there(view));
-        let (_, failed) = make_views(session, self.live, missing, false).await?;
-        let told = |(view, error): (&crate::archived::View, Error)| {
-            LedgerEntry::degrading(format!("view {}", view.name), format!("could not be made again: {error}"))
-        };
-        Ok(failed.into_iter().map(told).collect())
+        let failed = make_views(session, self.live, missing, &self.to.views).await?;
+        Ok(failed.into_iter().map(Lost::from).collect())
     }
 
     async fn put_events(&self, session: &mut Session) -> Result<()> {
@@ -196,23 +243,47 @@ impl Turn<'_> {
         Ok(())
     }
 
-    async fn put_grants(&self, session: &mut Session) -> Result<Vec<LedgerEntry>> {
+    async fn put_grants(&self, session: &mut Session) -> Result<Vec<Lost>> {
         if self.to.grants.is_empty() {
             return Ok(Vec::new());
         }
         let there = grants(session, self.live).await?.unwrap_or_default();
-        let mut told = Vec::new();
+        let mut lost = Vec::new();
         for grant in self.to.grants.iter().filter(|grant| !there.contains(grant)) {
-            if let Err(error) = session.run(grant.statement(self.live)).await {
+            let statement = grant.statement(self.live);
+            if let Err(error) = session.run(&statement).await {
                 code(&error).ok_or(()).map_err(|()| Error::environment("the connection was lost"))?;
-                told.push(LedgerEntry::degrading(
-                    format!("rights on the {} {}", grant.kind.keyword().to_lowercase(), grant.routine),
-                    format!("could not be granted again to `{}`@`{}`: {error}", grant.user, grant.host),
-                ));
+                let kind = grant.kind.keyword().to_lowercase();
+                lost.push(Lost {
+                    what: format!("rights on the {kind} {}", grant.routine),
+                    why: format!("could not be granted again by `{statement}`: {error}"),
+                    view: None,
+                });
             }
         }
-        Ok(told)
+        Ok(lost)
     }
+}
+
+async fn set_database(session: &mut Session, live: &str, wanted: &Database) -> Result<()> {
+    let Some(found) = catalog::database(session, live).await? else { return Ok(()) };
+    let name = quote::name(live);
+    if !is_collated_as(&found, wanted) {
+        session
+            .run(format!(
+                "ALTER DATABASE {name} CHARACTER SET {} COLLATE {}",
+                wanted.charset, wanted.collation
+            ))
+            .await?;
+    }
+    if found.comment != wanted.comment && session.server().is_mariadb_since(10, 5, 0) {
+        session.run(format!("ALTER DATABASE {name} COMMENT {}", quote::portable(&wanted.comment))).await?;
+    }
+    Ok(())
+}
+
+fn is_collated_as(one: &Database, other: &Database) -> bool {
+    (&one.charset, &one.collation) == (&other.charset, &other.collation)
 }
 
 /// All programs of a state.

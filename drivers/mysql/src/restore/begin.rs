@@ -7,22 +7,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use dumprestore_driver::{Content, Error, LedgerEntry, Result};
+use dumprestore_driver::{Content, Error, Result};
 
 use super::Restore;
-use super::apply;
-use super::changes::{hidden_keys, listed};
+use super::changes::hidden_keys;
 use super::choice::Choice;
 use super::entry::{Staged, Step};
 use super::exchange::refuse_foreign;
 use super::head::{self, Changed, Kind};
 use super::names::MARKER;
-use super::programs::Program;
 use super::rows::Way;
 use super::state::State;
 use super::swap;
 use super::tables::{Around, Plan};
-use crate::archived::{Contents, CreateTable, Routine, Sequence, Table, read_contents};
+use crate::archived::{Contents, CreateTable, Sequence, Table, read_contents};
 use crate::catalog;
 use crate::connect::{Session, code};
 use crate::quote;
@@ -47,7 +45,6 @@ impl Restore {
         let is_replaced =
             |name: &str| choice.covers.tables || choice.tables().iter().any(|table| table == name);
         hidden_keys(&mut session, &self.names.live, is_replaced).await?;
-        self.tell_of_grants(&mut session, &choice).await?;
         let sequences = swap::tables(&mut session, &self.names.live).await?;
         self.plans = plans(&choice, &self.names.live, &origin, sequences)?;
         self.parts = choice.parts();
@@ -104,37 +101,6 @@ impl Restore {
                 }
                 .with_source(error)
             })?;
-        }
-        Ok(())
-    }
-
-    /// MySQL drops a routine to replace it, and with it what was granted on it: nobody can grant again what can't be read.
-    async fn tell_of_grants(&self, session: &mut Session, choice: &Choice) -> Result<()> {
-        let live = &self.names.live;
-        let archived = &choice.contents.routines;
-        if session.server().is_mariadb()
-            || archived.is_empty()
-            || catalog::database(session, live).await?.is_none()
-            || apply::grants(session, live).await?.is_some()
-        {
-            return Ok(());
-        }
-        session.run(format!("USE {}", quote::name(live))).await?;
-        let there = catalog::routines(session, live).await?;
-        session.run("USE information_schema").await?;
-        let is_replaced = |found: &&Routine| {
-            let found = Program::from(*found);
-            let of_archive = archived.iter().map(Program::from).find(|other| other.is_named_as(&found));
-            of_archive.is_some_and(|other| !other.is_same(&found))
-        };
-        let lost: Vec<String> =
-            there.iter().filter(is_replaced).map(|routine| routine.name.clone()).collect();
-        if !lost.is_empty() {
-            self.tell(LedgerEntry::degrading(
-                format!("rights on procedures and functions {}", listed(&lost)),
-                "they are replaced, and what was granted on each by itself is lost: the login may not read it; grant it \
-                 `SELECT` on `mysql.procs_priv`",
-            ));
         }
         Ok(())
     }

@@ -142,13 +142,42 @@ impl Kept {
 }
 
 fn check_server(known: Option<&str>, found: Option<&str>) -> Result<()> {
-    match (known, found) {
-        (Some(known), Some(found)) if known != found => {
+    let (Some(known), Some(found)) = (known, found) else { return Ok(()) };
+    let (known, found) = (kinds(known), kinds(found));
+    // A cluster's nodes, and a server that came up elsewhere, are told by the best that is known of both.
+    let common = known.iter().find_map(|(kind, known)| {
+        let (_, found) = found.iter().find(|(other, _)| other == kind)?;
+        Some((*known, *found))
+    });
+    match common {
+        Some((known, found)) if known != found => {
             Err(Error::config("that is not the server on which the restore was begun")
                 .with_context("begun on", known)
                 .with_context("found", found)
                 .with_hint("have `url` lead to the server that it led to then"))
         }
         _ => Ok(()),
+    }
+}
+
+/// What is known of a server, by its kind.
+fn kinds(identity: &str) -> Vec<(&str, &str)> {
+    identity.lines().filter_map(|line| line.split_once('=')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_server;
+
+    #[test]
+    fn a_server_is_told_by_what_is_known_of_it_then_and_now() {
+        let known = Some("place=1 a 3306 /data");
+        for same in ["uid=x\nplace=1 a 3306 /data", "uid=x", ""] {
+            check_server(known, Some(same)).unwrap();
+        }
+        check_server(Some("uid=x\nplace=1 a 3306 /data"), Some("uid=x\nplace=1 b 3306 /data")).unwrap();
+        check_server(None, known).unwrap();
+        assert!(check_server(known, Some("uid=x\nplace=1 b 3306 /data")).is_err());
+        assert!(check_server(Some("cluster=a\nuid=x"), Some("cluster=b\nuid=x")).is_err());
     }
 }

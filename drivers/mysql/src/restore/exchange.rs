@@ -13,7 +13,7 @@ use super::entry::{Kept, Staged, Step};
 use super::live;
 use super::names::{DEFINITIONS, MARKER};
 pub(super) use super::ours::refuse_foreign;
-use super::ours::{drop_kept, drop_ours, is_empty, refuse_strangers};
+use super::ours::{drop_kept, drop_ours, is_empty, refuse_strangers, refuse_unfinished};
 use super::server::{SHORT, identity};
 use super::state::{State, Whole};
 use super::swap::{Swap, drop_views_in_the_way, tables};
@@ -73,17 +73,22 @@ impl Restore {
             drop_views_in_the_way(&mut session, turn).await?;
         }
         turn.begin(&mut session, &self.server, Some(&self.cancel)).await?;
+        self.server.still_alone(&mut session, self.alone.as_ref().map(Session::id)).await?;
         swap.perform(&mut session, Some(&self.cancel)).await?;
         self.open_all(&mut session, &incoming).await?;
-        let told = turn.perform(&mut session, &self.server, None).await?;
+        let lost = turn.perform(&mut session, &self.server, None).await?;
         self.drop_live_if_absent(&mut session, &incoming).await?;
         session.close().await;
-        told.into_iter().for_each(|entry| self.tell(entry));
+        lost.into_iter().for_each(|lost| self.tell(lost.into()));
         self.entry.step = Step::Committed;
         Ok(())
     }
 
     pub(super) async fn rollback(&mut self) -> Result<()> {
+        self.go_back().await.map_err(of_crashed)
+    }
+
+    async fn go_back(&mut self) -> Result<()> {
         self.lanes.close().await;
         self.server.wait_until_up().await;
         let mut session = self.changing().await?;
@@ -127,7 +132,8 @@ impl Restore {
             .with_context("live", &self.names.live)
             .with_context("missing", format!("{}.{MARKER}", self.names.old))
             .with_hint(format!(
-                "somebody has dropped `{}`, or changed it: what is live is what was restored. If that is to stay, drop `{}`,                  which holds none of its tables, and run `dumprestore recover` again; else restore from an archive",
+                "somebody has dropped `{}`, or changed it: what is live is what was restored. If that is to stay, drop `{}`, \
+                 which holds none of its tables, and run `dumprestore recover` again; else restore from an archive",
                 self.names.old.escape_debug(),
                 source.escape_debug()
             )))
@@ -146,7 +152,13 @@ impl Restore {
                 drop_kept(&mut session, &self.server, &self.names.old, &self.entry.run).await?;
                 None
             }
-            OldState::Keep => Some(self.entry.kept()),
+            OldState::Keep => {
+                let state = State::load(&mut session, &self.names.old).await?;
+                if let Some(state) = state.filter(|state| state.run == self.entry.run && !state.kept) {
+                    State { kept: true, ..state }.store(&mut session, &self.names.old).await?;
+                }
+                Some(self.entry.kept())
+            }
         };
         // Its tables have gone to the live database: what is left is ours.
         self.drop_ours(&mut session, &source, self.entry.run_of_staged(), &[]).await?;
@@ -185,15 +197,22 @@ impl Restore {
         self.server.changing().await
     }
 
-    /// Whether an earlier process has finished it already: then what was to be swapped in is live, and the database that it
-    /// was in is gone. From prepare on that is so in no other way, unless the one for the old tables is there still, and empty.
+    /// Whether an earlier process has swapped and begun to finish: then what was to be swapped in is live, and the database
+    /// that it was in is gone.
     async fn is_over(&self, session: &mut Session) -> Result<bool> {
         if self.origin == Origin::Planned || catalog::database(session, self.source()).await?.is_some() {
             return Ok(false);
         }
-        let old = tables(session, &self.names.old).await?;
-        Ok(old.contains(MARKER)
-            || old.is_empty() && catalog::database(session, &self.names.old).await?.is_none())
+        if catalog::database(session, &self.names.old).await?.is_none() {
+            return Err(Error::stuck("neither what was to be swapped in nor what was live before is to be found")
+                .with_context("missing", self.source())
+                .with_context("missing too", &self.names.old)
+                .with_hint(format!(
+                    "somebody has dropped both: look whether `{}` is as it should be; if it is not, restore it again",
+                    self.names.live.escape_debug()
+                )));
+        }
+        Ok(tables(session, &self.names.old).await?.contains(MARKER))
     }
 
     /// Makes the database that the live tables go to.
@@ -233,18 +252,20 @@ impl Restore {
     /// Writes down everything that is swapped out, before anything of it is changed.
     async fn note_outgoing(&self, session: &mut Session, incoming: &mut State) -> Result<State> {
         let live = &self.names.live;
+        refuse_unfinished(session, &self.names).await?;
         let before = State::load(session, &self.names.old).await?;
         if let Some(before) = before.filter(|before| before.run == self.entry.run && before.complete) {
             // A crash came before the swap was whole, but perhaps after something of it was done.
             self.put_back(session, before).await?;
         }
-        if !incoming.taken {
-            self.refuse_extras(session, incoming).await?;
-        }
+        // What a migration has dropped from what was restored is no extra.
+        let meant = incoming.clone();
         self.take_staged(session, incoming).await?;
         self.refuse_taken_names(session, incoming).await?;
         self.refuse_changed_source(session, incoming).await?;
+        self.refuse_migrated(session, incoming).await?;
         let mut outgoing = live::outgoing(session, live, &self.entry.run, incoming).await?;
+        self.refuse_extras(&outgoing, &meant)?;
         self.leave_broken_views(session, incoming, &mut outgoing).await?;
         if incoming.live_triggers {
             let of_incoming = outgoing.triggers.iter().filter(|trigger| incoming.has_table(&trigger.table));
@@ -259,6 +280,10 @@ impl Restore {
         live::keep_grants(incoming, &outgoing);
         incoming.store(session, self.source()).await?;
         self.make_old(session).await?;
+        self.refuse_unmakeable(session, incoming, &outgoing).await?;
+        self.tell_of_grants(session, incoming, &outgoing);
+        outgoing.added = incoming.added_to(&outgoing);
+        outgoing.incoming = Some(Box::new(incoming.clone()));
         outgoing.store(session, &self.names.old).await?;
         Ok(outgoing)
     }
@@ -287,12 +312,11 @@ impl Restore {
             return Ok(());
         }
         session.run(format!("USE {}", quote::name(&self.names.live))).await?;
-        let mut working = Vec::with_capacity(outgoing.views.len());
-        for view in std::mem::take(&mut outgoing.views) {
-            let is_taken = incoming.has_table(&view.name)
-                || incoming.views.iter().any(|coming| coming.name == view.name);
-            if is_taken || !catalog::is_broken(session, &view.name).await? {
-                working.push(view);
+        let mut gone = Vec::with_capacity(outgoing.views.len());
+        for mut view in std::mem::take(&mut outgoing.views) {
+            view.broken = catalog::is_broken(session, &view.name).await?;
+            if !view.broken || incoming.has_table(&view.name) || incoming.has_view(&view.name) {
+                gone.push(view);
                 continue;
             }
             self.tell(LedgerEntry::note(
@@ -300,7 +324,7 @@ impl Restore {
                 "it is not in the archive, and stays: it does not work, and could not be made again",
             ));
         }
-        outgoing.views = working;
+        outgoing.views = gone;
         session.run("USE information_schema").await.map(drop)
     }
 

@@ -5,18 +5,19 @@ use dumprestore_driver::{Error, Extras, Result};
 use super::Restore;
 use super::changes::listed;
 use super::entry::Staged;
+use super::programs::Program;
 use super::state::State;
-use crate::catalog::{self, Kind};
 use crate::connect::Session;
 use crate::quote;
 
 impl Restore {
-    /// Refuses what would go, if it is not to. What is live may have changed since the plan.
-    pub(super) async fn refuse_extras(&self, session: &mut Session, state: &State) -> Result<()> {
+    /// Refuses to let go what is live and not `meant`, if it is not to go: live may have changed since the plan, and
+    /// nothing goes but what is in `outgoing`.
+    pub(super) fn refuse_extras(&self, outgoing: &State, meant: &State) -> Result<()> {
         if self.entry.extras != Extras::Fail || self.entry.staged != Staged::Made {
             return Ok(());
         }
-        let extras = extras(session, &self.names.live, state).await?;
+        let extras = extras(outgoing, meant);
         match extras.is_empty() {
             true => Ok(()),
             false => Err(Error::environment("the database has what the archive does not have")
@@ -64,35 +65,24 @@ impl Restore {
 }
 
 /// What of a live database is not in a state that covers its kind.
-async fn extras(session: &mut Session, live: &str, state: &State) -> Result<Vec<String>> {
+fn extras(outgoing: &State, meant: &State) -> Vec<String> {
     let mut found = Vec::new();
-    if state.covers.tables {
-        for relation in catalog::relations(session, live).await? {
-            let name = &relation.name;
-            let is_view = relation.kind == Kind::View;
-            let is_known =
-                state.has_table(name) || is_view && state.views.iter().any(|view| view.name == *name);
-            if !is_known {
-                found.push(format!("{} {name}", if is_view { "view" } else { "table" }));
-            }
+    if meant.covers.tables {
+        let is_known = |name: &String| meant.has_table(name) || meant.has_view(name);
+        let tables = outgoing.tables.iter().filter(|name| !meant.has_table(name));
+        found.extend(tables.map(|name| format!("table {name}")));
+        let views = outgoing.views.iter().filter(|view| !is_known(&view.name));
+        found.extend(views.map(|view| format!("view {}", view.name)));
+    }
+    for program in outgoing.routines.iter().map(Program::from) {
+        if meant.covers.routines && !meant.routines.iter().any(|other| program.is_named_as(&other.into())) {
+            found.push(format!("{} {}", program.kind.keyword().to_lowercase(), program.name));
         }
     }
-    if state.covers.routines {
-        for (kind, name) in catalog::routine_names(session, live).await? {
-            let is_known = state.routines.iter().any(|routine| {
-                routine.kind.keyword() == kind && routine.name.to_lowercase() == name.to_lowercase()
-            });
-            if !is_known {
-                found.push(format!("{} {name}", kind.to_lowercase()));
-            }
+    for program in outgoing.events.iter().map(Program::from) {
+        if meant.covers.events && !meant.events.iter().any(|other| program.is_named_as(&other.into())) {
+            found.push(format!("event {}", program.name));
         }
     }
-    if state.covers.events {
-        for name in catalog::event_names(session, live).await? {
-            if !state.events.iter().any(|event| event.name.to_lowercase() == name.to_lowercase()) {
-                found.push(format!("event {name}"));
-            }
-        }
-    }
-    Ok(found)
+    found
 }

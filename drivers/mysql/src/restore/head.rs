@@ -29,6 +29,14 @@ pub(crate) struct Changed<'a> {
     pub(crate) or_replace: bool,
     /// What stands for `ENABLE` or `DISABLE` of an event.
     pub(crate) status: Option<&'a [u8]>,
+    /// What stands for `DEFINER=…`, to the space behind it.
+    pub(crate) definer: Option<&'a [u8]>,
+    /// `DEFINER` or `INVOKER`: as whom a view runs.
+    pub(crate) security: Option<&'a [u8]>,
+    /// What stands for its name, quoted.
+    pub(crate) name: Option<&'a [u8]>,
+    /// What stands for the table of a trigger, quoted.
+    pub(crate) table: Option<&'a [u8]>,
 }
 
 /// Where in a statement its parts are.
@@ -42,6 +50,10 @@ struct Head {
     /// Names of databases, with their dots.
     qualifiers: Vec<Range<usize>>,
     status: Option<Range<usize>>,
+    security: Option<Range<usize>>,
+    /// Without the database, as that of its table.
+    name: Option<Range<usize>>,
+    table: Option<Range<usize>>,
 }
 
 /// The statement, to be carried out in the database that is restored into.
@@ -58,12 +70,17 @@ pub(crate) fn statement(kind: Kind, sql: &[u8], changed: Changed<'_>) -> Result<
     if changed.or_replace {
         edits.push((head.create..head.create, b" OR REPLACE"));
     }
-    edits.extend(head.definer.filter(|_| changed.without_definer).map(|at| (at, &b""[..])));
+    let definer = if changed.without_definer { Some(&b""[..]) } else { changed.definer };
+    edits.extend(head.definer.zip(definer));
     edits.extend(head.if_not_exists.map(|at| (at, &b""[..])));
     edits.extend(head.qualifiers.into_iter().map(|at| (at, &b""[..])));
-    if let (Some(at), Some(status)) = (head.status, changed.status) {
-        edits.push((at, status));
-    }
+    let others = [
+        (head.status, changed.status),
+        (head.security, changed.security),
+        (head.name, changed.name),
+        (head.table, changed.table),
+    ];
+    edits.extend(others.into_iter().filter_map(|(at, by)| at.zip(by)));
     edits.sort_by_key(|(at, _)| at.start);
     let mut edited = Vec::with_capacity(sql.len() + 16);
     let mut from = 0;
@@ -74,6 +91,21 @@ pub(crate) fn statement(kind: Kind, sql: &[u8], changed: Changed<'_>) -> Result<
     }
     edited.extend_from_slice(sql.get(from..).unwrap_or_default());
     Ok(edited)
+}
+
+/// Whose a thing is: `DEFINER=…`, to the space behind it.
+pub(crate) fn definer(kind: Kind, sql: &[u8]) -> Option<&[u8]> {
+    sql.get(Head::read(kind, sql)?.definer?)
+}
+
+/// As whom a view runs: `DEFINER`, `INVOKER`.
+pub(crate) fn security(sql: &[u8]) -> Option<&[u8]> {
+    sql.get(Head::read(Kind::View, sql)?.security?)
+}
+
+/// The table of a trigger, as it stands there.
+pub(crate) fn table(sql: &[u8]) -> Option<&[u8]> {
+    sql.get(Head::read(Kind::Trigger, sql)?.table?)
 }
 
 /// What stands in an event for whether it runs: `ENABLE`, `DISABLE`, `DISABLE ON SLAVE`.
@@ -99,7 +131,7 @@ impl Head {
                 }
                 b"SQL" => {
                     tokens.next()?;
-                    tokens.next()?;
+                    head.security = Some(tokens.next()?.at);
                 }
                 b"DEFINER" => head.definer = Some(token.at.start..tokens.definer()?),
                 b"AGGREGATE" => {}
@@ -113,11 +145,11 @@ impl Head {
                 }
             }
         }
-        head.name(&mut tokens)?;
+        head.name = Some(head.name(&mut tokens)?);
         match kind {
             Kind::Trigger => {
                 while !tokens.next()?.is(sql, "ON") {}
-                head.name(&mut tokens)?;
+                head.table = Some(head.name(&mut tokens)?);
             }
             Kind::Event => head.status = tokens.status(),
             _ => {}
@@ -154,18 +186,20 @@ impl Head {
     }
 
     /// Passes over a name, and notes the database in it.
-    fn name(&mut self, tokens: &mut Tokens<'_>) -> Option<()> {
+    fn name(&mut self, tokens: &mut Tokens<'_>) -> Option<Range<usize>> {
         let first = tokens.next()?;
         first.is_name().then_some(())?;
         let before = tokens.at;
         match tokens.next() {
             Some(dot) if dot.kind == TokenKind::Mark(b'.') => {
                 self.qualifiers.push(first.at.start..dot.at.end);
-                tokens.next()?.is_name().then_some(())
+                let second = tokens.next()?;
+                second.is_name().then_some(())?;
+                Some(second.at)
             }
             _ => {
                 tokens.at = before;
-                Some(())
+                Some(first.at)
             }
         }
     }
@@ -362,6 +396,13 @@ mod tests {
         assert_eq!(
             told(Kind::View, view, changed),
             "CREATE OR REPLACE ALGORITHM=UNDEFINED SQL SECURITY DEFINER VIEW `v` AS select 1"
+        );
+        let renamed = Changed { security: Some(b"INVOKER"), name: Some(b"`w`"), ..Changed::default() };
+        assert_eq!(security(view.as_bytes()), Some(&b"DEFINER"[..]));
+        assert_eq!(definer(Kind::View, view.as_bytes()), Some(&b"DEFINER=`root`@`localhost` "[..]));
+        assert_eq!(
+            told(Kind::View, &view.replace("`v`", "`x`.`v`"), renamed),
+            "CREATE ALGORITHM=UNDEFINED DEFINER=`root`@`localhost` SQL SECURITY INVOKER VIEW `w` AS select 1"
         );
         let function = "CREATE DEFINER=CURRENT_USER() AGGREGATE FUNCTION `f`() RETURNS int RETURN 1";
         let kind = Kind::Routine(RoutineKind::Function);

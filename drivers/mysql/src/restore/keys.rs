@@ -14,6 +14,8 @@ use crate::connect::{Session, code};
 use crate::quote;
 
 const NO_SUCH_KEY: u16 = 1091;
+/// Of a table, and of a database.
+const GONE: [u16; 2] = [1146, 1049];
 
 /// Where in the text of a foreign key it says where it leads to.
 #[derive(Debug, PartialEq, Eq)]
@@ -127,15 +129,40 @@ pub(crate) async fn take(session: &mut Session, aside: &str, keys: &[Key]) -> Re
 /// Has keys lead to where they are to.
 pub(crate) async fn put(session: &mut Session, live: &str, keys: &[Key]) -> Result<()> {
     for key in keys {
-        let database = key.database.as_deref().unwrap_or(live);
-        match leads(session, database, key).await? {
-            Some(to) if to == key.to => continue,
-            Some(_) => drop_key(session, database, key).await?,
-            None => {}
+        match put_one(session, live, key).await {
+            // A table elsewhere that somebody has dropped needs no key.
+            Err(error) if key.database.is_some() && code(&error).is_some_and(|code| GONE.contains(&code)) => {
+            }
+            other => other?,
         }
-        let table = quote::qualified(database, &key.table);
-        session.run_single(format!("ALTER TABLE {table} ADD {}", key.sql).as_bytes()).await?;
     }
+    Ok(())
+}
+
+async fn put_one(session: &mut Session, live: &str, key: &Key) -> Result<()> {
+    let database = key.database.as_deref().unwrap_or(live);
+    match leads(session, database, key).await? {
+        Some(to) if to == key.to => return Ok(()),
+        Some(_) => drop_key(session, database, key).await?,
+        None => {}
+    }
+    let table = quote::qualified(database, &key.table);
+    session.run_single(format!("ALTER TABLE {table} ADD {}", key.sql).as_bytes()).await.map(drop)
+}
+
+/// Passes over keys of tables elsewhere that are there no more: whoever has dropped them meant it.
+pub(crate) async fn forget_dropped(session: &mut Session, keys: &mut Vec<Key>) -> Result<()> {
+    let mut there = Vec::with_capacity(keys.len());
+    for key in keys.drain(..) {
+        let is_there = match &key.database {
+            Some(database) => leads(session, database, &key).await?.is_some(),
+            None => true,
+        };
+        if is_there {
+            there.push(key);
+        }
+    }
+    *keys = there;
     Ok(())
 }
 

@@ -6,10 +6,10 @@
 //! - Load: `rows.rs`. Who loads the last rows of a table makes its indexes.
 //! - Prepare (`prepare.rs`): foreign keys are verified, and views, triggers, routines and events made once, to see that they
 //!   can be made.
-//!   They stay in the staging database, which may be migrated then: commit takes it as it is by then (`take.rs`), unless
+//!   They stay in the staging database (`staged.rs`, `views.rs`), which may be migrated then: commit takes it as it is by then (`take.rs`), unless
 //!   something is in the way (`extras.rs`).
-//! - Commit and rollback (`exchange.rs`): `state.rs` is what belongs to tables, noted before anything is changed; `swap.rs`
-//!   renames tables, and `apply.rs` has programs (`programs.rs`, `head.rs`) and foreign keys (`keys.rs`) follow them.
+//! - Commit (`exchange.rs`) and rollback (`back.rs`): `trial.rs` sees whether all could be had back; `state.rs` is what
+//!   belongs to tables, noted before anything is changed; `swap.rs` renames tables, and `apply.rs` has programs (`programs.rs`, `head.rs`) and foreign keys (`keys.rs`) follow them.
 
 mod apply;
 mod back;
@@ -30,6 +30,7 @@ mod prepare;
 mod programs;
 mod rows;
 mod server;
+mod staged;
 mod staging;
 mod state;
 mod swap;
@@ -37,6 +38,8 @@ mod tables;
 mod take;
 #[cfg(test)]
 mod tests;
+mod trial;
+mod views;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};

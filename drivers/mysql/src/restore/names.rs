@@ -76,6 +76,13 @@ impl Names {
     }
 }
 
+/// Whether old tables of a live database may be in one of that name.
+pub(crate) fn is_old(database: &str, live: &str) -> bool {
+    let id = database.chars().count().saturating_sub(8);
+    let beginning: String = database.chars().take(id).collect();
+    beginning == suffixed(live, "_dumprestore_old_00000000").trim_end_matches('0')
+}
+
 fn suffixed(name: &str, suffix: &str) -> String {
     name.chars().take(LONGEST - suffix.len()).chain(suffix.chars()).collect()
 }
@@ -88,6 +95,7 @@ mod tests {
     fn names_fit_however_long_the_live_one_is() {
         for live in ["a", "shop", &"x".repeat(41), &"x".repeat(64), &"ü".repeat(64)] {
             let names = Names::new(live, "20260101T000000Z-0a0b0c0d");
+            assert!(is_old(&names.old, live) && !is_old(&names.staging, live) && !is_old(live, live));
             for name in [&names.staging, &names.old, &names.lock] {
                 assert!(name.chars().count() <= LONGEST, "{name}");
                 assert_ne!(*name, names.live);

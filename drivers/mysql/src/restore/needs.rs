@@ -78,26 +78,32 @@ async fn read_only(session: &mut Session, found: &mut Obstacles) -> Result<()> {
 
 async fn rights(session: &mut Session, names: &Names, choice: &Choice, found: &mut Obstacles) -> Result<()> {
     let may = Rights::of(session).await?;
-    let needed = ["CREATE", "DROP", "ALTER", "INSERT", "SELECT", "INDEX", "DELETE"];
-    let lacks = |database: &str| needed.into_iter().any(|right| !may.on_database(database, right));
+    let there = Replaced::of(session, &names.live, choice).await?;
+    let contents = &choice.contents;
+    let mut needed = vec!["CREATE", "DROP", "ALTER", "INSERT", "SELECT", "INDEX", "DELETE"];
+    let has_triggers = there.triggers || !contents.triggers.is_empty();
+    if has_triggers && !session.server().is_mariadb() {
+        needed.push("LOCK TABLES");
+    }
+    let lacks = |database: &str| needed.iter().any(|right| !may.on_database(database, right));
     if lacks(&names.staging) || lacks(&names.old) {
         found.add(
             format!("the login may not make a database beside `{}`", names.live),
             format!("`GRANT ALL PRIVILEGES ON {} TO` the login", Names::grantable(&names.live)),
         );
     }
-    let contents = &choice.contents;
     let mut on_live = vec!["CREATE", "DROP", "ALTER", "INSERT", "SELECT"];
-    if !contents.views.is_empty() {
+    if there.views || !contents.views.is_empty() {
         on_live.extend(["CREATE VIEW", "SHOW VIEW"]);
     }
-    if !contents.triggers.is_empty() {
-        on_live.push("TRIGGER");
+    if has_triggers {
+        // They can't go along with their tables, which are locked while they are made anew.
+        on_live.extend(["TRIGGER", "LOCK TABLES"]);
     }
-    if !contents.routines.is_empty() {
+    if there.routines || !contents.routines.is_empty() {
         on_live.extend(["CREATE ROUTINE", "ALTER ROUTINE"]);
     }
-    if !contents.events.is_empty() {
+    if there.events || !contents.events.is_empty() {
         on_live.push("EVENT");
     }
     let lacks: Vec<&str> = on_live.into_iter().filter(|right| !may.on_database(&names.live, right)).collect();
@@ -108,6 +114,39 @@ async fn rights(session: &mut Session, names: &Names, choice: &Choice, found: &m
         );
     }
     Ok(())
+}
+
+/// Of which kinds the live database has what is replaced, or goes: it has to be put back if all is undone.
+struct Replaced {
+    triggers: bool,
+    views: bool,
+    routines: bool,
+    events: bool,
+}
+
+impl Replaced {
+    async fn of(session: &mut Session, live: &str, choice: &Choice) -> Result<Self> {
+        let tables = choice.tables();
+        let of =
+            |column: &str| format!("CAST({column} AS BINARY) = CAST({} AS BINARY)", quote::literal(live));
+        let is_table = |name: &String| choice.covers.tables || tables.contains(name);
+        let is_view =
+            |name: &String| is_table(name) || choice.contents.views.iter().any(|view| view.name == *name);
+        let tables_of = format!(
+            "SELECT event_object_table FROM information_schema.triggers WHERE {}",
+            of("trigger_schema")
+        );
+        let views = format!("SELECT table_name FROM information_schema.views WHERE {}", of("table_schema"));
+        let routines =
+            format!("SELECT routine_name FROM information_schema.routines WHERE {}", of("routine_schema"));
+        let events = format!("SELECT event_name FROM information_schema.events WHERE {}", of("event_schema"));
+        Ok(Self {
+            triggers: texts(session, &tables_of).await?.iter().any(is_table),
+            views: texts(session, &views).await?.iter().any(is_view),
+            routines: choice.covers.routines && !texts(session, &routines).await?.is_empty(),
+            events: choice.covers.events && !texts(session, &events).await?.is_empty(),
+        })
+    }
 }
 
 async fn engines(session: &mut Session, contents: &Contents, found: &mut Obstacles) -> Result<()> {

@@ -78,7 +78,14 @@ impl Program<'_> {
     /// Whether both do the same. The collation of the database at the time is passed over: it follows from where they are.
     pub(crate) fn is_same(&self, other: &Program<'_>) -> bool {
         let of = |made: &Made| Made { database_collation: String::new(), ..made.clone() };
-        self.is_named_as(other) && self.create == other.create && of(self.made) == of(other.made)
+        self.is_named_as(other) && self.says_the_same(other) && of(self.made) == of(other.made)
+    }
+
+    /// A server may show a thing as it was written, with `IF NOT EXISTS` and names of databases: it is not made with these.
+    fn says_the_same(&self, other: &Program<'_>) -> bool {
+        let said = |program: &Program<'_>| head::statement(program.kind, program.create, Changed::default());
+        self.create == other.create
+            || matches!((said(self), said(other)), (Ok(one), Ok(another)) if one == another)
     }
 
     /// Makes it in a database.
@@ -175,33 +182,6 @@ fn known_modes(modes: &str, server: &Server) -> String {
 async fn reset(session: &mut Session) -> Result<()> {
     session.run("SET SESSION character_set_client = utf8mb4, collation_connection = utf8mb4_general_ci, time_zone = '+00:00'").await?;
     session.own_sql_mode().await
-}
-
-/// Makes views, which may read each other, in an order in which that works; gives those that can't be made, and why.
-pub(crate) async fn make_views<'a>(
-    session: &mut Session,
-    database: &str,
-    views: impl IntoIterator<Item = &'a View>,
-    without_definer: bool,
-) -> Result<(Vec<&'a View>, Vec<(&'a View, Error)>)> {
-    let mut left: Vec<&View> = views.into_iter().collect();
-    let mut made = Vec::new();
-    loop {
-        let mut failed = Vec::new();
-        let before = left.len();
-        for view in std::mem::take(&mut left) {
-            let changed = Changed { or_replace: true, without_definer, ..Changed::default() };
-            match Program::from(view).make(session, database, changed).await {
-                Ok(()) => made.push(view),
-                Err(error) if code(&error).is_some() && !session.is_gone() => failed.push((view, error)),
-                Err(error) => return Err(error),
-            }
-        }
-        if failed.is_empty() || failed.len() == before {
-            return Ok((made, failed));
-        }
-        left = failed.into_iter().map(|(view, _)| view).collect();
-    }
 }
 
 #[cfg(test)]

@@ -6,15 +6,15 @@ use bytes::Bytes;
 use dumprestore_driver::{ArchivedPart, Cancel, Content, Error, PartReader, Result};
 
 use crate::archived::{Form, KNOW_NO_END, NO_END_HERE, RowReader, Table, is_no_end, with_own_end};
-use crate::connect::{Done, Session, code};
+use crate::connect::{Done, Session, code, without_values};
 use crate::quote;
 
 /// How much is read from the archive at once.
 const CHUNK: usize = 256 * 1024;
 /// About how long an `INSERT` gets, in bytes. A row that is longer has one of its own.
 const STATEMENT: usize = 1 << 20;
-/// As many rows get one at most: a server keeps that many warnings of a statement, whatever we may set.
-const MOST_ROWS: usize = 1000;
+/// As many warnings may one give at most: a server keeps that many of a statement, whatever we may set.
+const MOST_WARNINGS: usize = 1000;
 /// What the server calls the file that it asks for.
 const FILE: &str = "dumprestore";
 
@@ -157,6 +157,8 @@ async fn insert(
     let head =
         format!("INSERT INTO {} ({}) VALUES ", quote::name(&table.name), columns.join(", ")).into_bytes();
     let most = session.largest_message();
+    // Each value of an `ENUM` that is none of its members gives one.
+    let most_rows = MOST_WARNINGS / enum_columns(session, &table.name).await?.len().max(1);
     let mut statement = head.clone();
     let mut row = Vec::new();
     let (mut inserted, mut rows) = (0, 0);
@@ -166,7 +168,7 @@ async fn insert(
         row.clear();
         write_row(&mut row, table, end, reader.fields())?;
         let has_rows = statement.len() > head.len();
-        if has_rows && (rows == MOST_ROWS || statement.len() + row.len() + 1 >= STATEMENT.min(most)) {
+        if has_rows && (rows == most_rows.max(1) || statement.len() + row.len() + 1 >= STATEMENT.min(most)) {
             inserted += run(session, &statement, checks).await?;
             statement.truncate(head.len());
             rows = 0;
@@ -289,7 +291,7 @@ impl Checks<'_> {
                 }
             }
             return Err(Error::archive("the server has not taken rows as they were dumped")
-                .with_context("warning", format!("{number}: {message}"))
+                .with_context("warning", told(number, &message))
                 .with_context("warnings", done.warnings)
                 .with_hint(
                     "is the server older than the one that was dumped, or are its character sets others?",
@@ -306,6 +308,10 @@ impl Checks<'_> {
         }
         Ok(())
     }
+}
+
+fn told(number: &str, message: &str) -> String {
+    format!("{number}: {}", without_values(number.parse().unwrap_or_default(), message))
 }
 
 async fn enum_columns(session: &mut Session, table: &str) -> Result<Vec<String>> {

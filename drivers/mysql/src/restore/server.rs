@@ -74,6 +74,18 @@ impl Server {
             .with_hint("wait until it is over; if it was cut off, `dumprestore recover` where it was begun"))
     }
 
+    /// Makes sure that the session of that number keeps others away still: whoever came after it had ended may have swapped.
+    pub(crate) async fn still_alone(&self, by: &mut Session, alone: Option<u64>) -> Result<()> {
+        let lock = quote::literal(&lock_of_live(&self.names.live));
+        match holder_of(by, &lock).await? == alone {
+            true => Ok(()),
+            false => {
+                Err(Error::environment("the server has ended the session that keeps other restores away")
+                    .with_hint("see its log; then run it again"))
+            }
+        }
+    }
+
     /// A session to change the live database from. There is only one at a time, and after a crash it is found.
     pub(crate) async fn changing(&self) -> Result<Session> {
         let mut session = self.session().await?;
@@ -195,22 +207,23 @@ async fn set_up(session: &mut Session) -> Result<()> {
     Ok(())
 }
 
-/// What tells one server from all others, if it can tell: nodes of one cluster share it.
+/// What tells one server from all others, if it can tell, a line for each kind of it, the best first: nodes of one cluster
+/// share theirs, and a newer server may have what it had not when it was older.
 pub(crate) async fn identity(session: &mut Session) -> Option<String> {
     let asked = match session.server().is_mariadb() {
-        true => "SELECT 'server', @@server_uid",
-        false => "SELECT 'server', @@server_uuid",
+        true => ("uid", "SELECT 'server', @@server_uid"),
+        false => ("uuid", "SELECT 'server', @@server_uuid"),
     };
+    let of_cluster = ("cluster", "SHOW GLOBAL STATUS LIKE 'wsrep_cluster_state_uuid'");
     // MariaDB has had an id that is its own only since 10.5.26, 10.6.19 and 10.11.9.
     let by_place = "SELECT 'server', CONCAT_WS(' ', @@server_id, @@hostname, @@port, @@datadir)";
-    for asked in ["SHOW GLOBAL STATUS LIKE 'wsrep_cluster_state_uuid'", asked, by_place] {
+    let mut found = Vec::new();
+    for (kind, asked) in [of_cluster, asked, ("place", by_place)] {
         let rows = session.rows(asked).await.unwrap_or_default();
         let told = rows.first().and_then(|row| row.text(1).ok()).filter(|told| !told.is_empty());
-        if let Some(told) = told {
-            return Some(told.to_owned());
-        }
+        found.extend(told.map(|told| format!("{kind}={}", told.replace('\n', " "))));
     }
-    None
+    (!found.is_empty()).then(|| found.join("\n"))
 }
 
 /// Sessions of the staging database, used by one thing at a time. As many are opened as are in use at once.

@@ -159,7 +159,7 @@ impl Swap<'_> {
             tables.retain(|table| there.live.contains(*table) && !there.aside.contains(*table));
             let mut failed: Option<Error> = None;
             for table in tables {
-                if let Err(error) = back.put_triggers_on(session, |meant| meant == table).await {
+                if let Err(error) = back.keep_triggers_of(session, table).await {
                     // What is busy is tried again, before something else is given up for good.
                     let is_known = failed.as_ref().is_some_and(is_busy);
                     failed = if is_known { failed } else { Some(error) };

@@ -1,15 +1,21 @@
 //! What is staged, as it is when it is committed: what was migrated since it was prepared goes live as it was migrated.
 
+use std::collections::BTreeSet;
+
 use dumprestore_driver::{Error, LedgerEntry, Result};
 
 use super::entry::Staged;
 use super::names::is_ours;
 use super::prepare::with_status_of;
 use super::programs::Program;
+use super::staged::{Stageable, taken};
 use super::state::{ColumnDefault, State};
-use super::swap::{Patience, tables};
-use super::{Restore, live};
-use crate::catalog::{self, Kind};
+use super::swap::Patience;
+use super::views::stage_views;
+use super::{Restore, head, live};
+use crate::archived::Event;
+use crate::catalog::{self, Kind, Relation};
+use crate::config::Definers;
 use crate::connect::Session;
 use crate::quote;
 
@@ -37,34 +43,71 @@ impl Restore {
         let relations = catalog::relations(session, staging).await?;
         let staged = relations.iter().filter(|relation| live::is_moved(relation) && !is_ours(&relation.name));
         let staged: Vec<String> = staged.map(|relation| relation.name.clone()).collect();
-        let there = tables(session, &self.names.live).await?;
-        let is_in_the_way =
-            |table: &&String| !state.covers.tables && !state.has_table(table) && there.contains(*table);
-        if let Some(table) = staged.iter().find(is_in_the_way) {
+        let there = catalog::names(session, &self.names.live).await?;
+        let is_in_the_way = |name: &&String| {
+            !state.covers.tables && !state.has_table(name) && !state.has_view(name) && there.contains(*name)
+        };
+        let is_view = |relation: &&Relation| relation.kind == Kind::View;
+        let views: Vec<String> =
+            relations.iter().filter(is_view).map(|relation| relation.name.clone()).collect();
+        if let Some(table) = staged.iter().chain(&views).find(is_in_the_way) {
             return Err(Error::environment(
-                "a table was made that would take the place of one that is to stay",
+                "a table or view was made that would take the place of one that is to stay",
             )
-            .with_context("table", format!("{staging}.{}", table.escape_debug()))
+            .with_context("name", format!("{staging}.{}", table.escape_debug()))
             .with_hint("give it another name in the migration, or restore the whole database"));
         }
         state.tables = staged;
-        state.views = Vec::new();
-        for relation in relations.iter().filter(|relation| relation.kind == Kind::View) {
-            match catalog::is_broken(session, &relation.name).await? {
-                false => state.views.push(catalog::view(session, &relation.name).await?),
-                true => self.tell(LedgerEntry::degrading(
-                    format!("view {}", relation.name),
-                    "it does not work any more, after what was changed before the swap, and is left out",
-                )),
-            }
-        }
-        state.triggers = catalog::triggers(session, staging).await?;
-        state.routines = catalog::routines(session, staging).await?;
+        self.take_views(session, state, &relations).await?;
+        let triggers = catalog::triggers(session, staging).await?;
+        state.triggers = taken(triggers, &state.triggers)?;
+        let routines = catalog::routines(session, staging).await?;
+        state.routines = taken(routines, &state.routines)?;
         let events = catalog::events(session, staging).await?;
         let known = std::mem::take(&mut state.events);
-        state.events =
-            events.into_iter().map(|event| with_status_of(event, &known)).collect::<Result<_>>()?;
+        // None of them runs there, unless somebody has migrated it to.
+        let is_off = |event: &Event| {
+            head::status(event.create.as_bytes()).is_none_or(|status| !status.eq_ignore_ascii_case(b"ENABLE"))
+        };
+        let as_it_ran = |event: Event| if is_off(&event) { with_status_of(event, &known) } else { Ok(event) };
+        state.events = events.into_iter().map(as_it_ran).collect::<Result<_>>()?;
         self.take_rest(session, state).await
+    }
+
+    /// Views run as whoever asks there, but those that were migrated: their definers need not have rights there.
+    async fn take_views(
+        &self,
+        session: &mut Session,
+        state: &mut State,
+        relations: &[Relation],
+    ) -> Result<()> {
+        let staging = &self.names.staging;
+        let noted = std::mem::take(&mut state.views);
+        let mut unworking = Vec::new();
+        for relation in relations.iter().filter(|relation| relation.kind == Kind::View) {
+            if catalog::is_broken(session, &relation.name).await? {
+                unworking.push(catalog::view(session, &relation.name).await?);
+            }
+        }
+        let failed = stage_views(session, staging, &unworking).await?;
+        let failed: BTreeSet<&str> = failed.iter().map(|(view, _)| view.name.as_str()).collect();
+        session.run(format!("USE {}", quote::name(staging))).await?;
+        for relation in relations.iter().filter(|relation| relation.kind == Kind::View) {
+            let name = &relation.name;
+            if failed.contains(name.as_str()) {
+                state.left.push(name.clone());
+                self.tell(LedgerEntry::degrading(
+                    format!("view {name}"),
+                    "it does not work any more, after what was changed before the swap, and is left out",
+                ));
+                continue;
+            }
+            let shown = catalog::view(session, name).await?;
+            let before = unworking.iter().find(|view| view.name == *name).unwrap_or(&shown);
+            let like = noted.iter().find(|noted| shown.is_staged(noted)).unwrap_or(before);
+            state.views.push(shown.of_live(like, Definers::Keep)?);
+        }
+        Ok(())
     }
 
     /// What follows the swap, where it still finds its place.

@@ -200,3 +200,63 @@ async fn rows_that_stay_and_lead_nowhere_after_a_restore_in_part_are_told_of() {
         staging.rollback().await.unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_alone_do_not_undo_a_migration_that_ran_while_they_were_loaded() {
+    for version in VERSIONS {
+        let database = Database::of(MysqlServer::shared(version));
+        database.make();
+        database.batch("CREATE TABLE t (id int PRIMARY KEY AUTO_INCREMENT); INSERT INTO t VALUES (1), (2)");
+        let archive = Archive::of(config(&database.root_url())).await;
+        let driver = driver(config(&database.root_url())).unwrap();
+        let mut staging = prepared(&*driver, &archive, data_only()).await.unwrap();
+        database.batch("ALTER TABLE t ADD COLUMN migrated int, ADD KEY k (migrated)");
+        let migrated = database.fingerprint();
+        let error = staging.commit().await.unwrap_err();
+        assert!(error.to_string().contains("migrated"), "{error}");
+        staging.rollback().await.unwrap();
+        assert_eq!(database.fingerprint(), migrated, "{version:?}");
+        let mut staging = prepared(&*driver, &archive, data_only()).await.unwrap();
+        database.batch("INSERT INTO t (migrated) VALUES (5)");
+        staging.commit().await.unwrap();
+        staging.finish(OldState::Drop).await.unwrap();
+        assert_eq!(database.value("SELECT CONCAT(COUNT(*), COUNT(migrated)) FROM t"), "20");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_migrated_takes_the_place_of_no_view_that_is_to_stay() {
+    let database = Database::new();
+    database.make();
+    database.batch("CREATE TABLE a (id int); CREATE VIEW stays AS SELECT id FROM a");
+    let archive = Archive::of(config(&database.root_url())).await;
+    let driver = driver(config(&database.root_url())).unwrap();
+    let before = database.fingerprint();
+    for made in ["CREATE TABLE stays (id int)", "CREATE VIEW stays AS SELECT 1 AS one"] {
+        let cx = StageContext::new(run()).with_selection(Selection::of(["a"]));
+        let mut staging = prepared(&*driver, &archive, cx).await.unwrap();
+        let staged = database.beside().into_iter().find(|name| name.contains("_new_")).unwrap();
+        database.server.batch(&staged, made);
+        let error = staging.commit().await.unwrap_err();
+        assert!(format!("{error:?}").contains("stays"), "{error:?}");
+        staging.rollback().await.unwrap();
+        assert_eq!(database.fingerprint(), before, "{made}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_migrated_to_run_runs() {
+    let database = Database::new();
+    database.make();
+    database
+        .batch("CREATE EVENT e ON SCHEDULE EVERY 1 YEAR STARTS '2035-01-01 00:00:00' DISABLE DO SELECT 1");
+    let archive = Archive::of(config(&database.root_url())).await;
+    let driver = driver(config(&database.root_url())).unwrap();
+    let mut staging = prepared(&*driver, &archive, StageContext::new(run())).await.unwrap();
+    let staged = database.beside().into_iter().find(|name| name.contains("_new_")).unwrap();
+    database.server.batch(&staged, "ALTER EVENT e ENABLE");
+    staging.commit().await.unwrap();
+    staging.finish(OldState::Drop).await.unwrap();
+    let status = "SELECT status FROM information_schema.events WHERE event_schema = DATABASE()";
+    assert_eq!(database.value(status), "ENABLED");
+}

@@ -1,6 +1,6 @@
 //! Logins that may not do everything.
 
-use dumprestore_driver::{OldState, StageContext};
+use dumprestore_driver::{ErrorKind, OldState, StageContext};
 use dumprestore_mysql::Definers;
 use dumprestore_testkit::{MysqlServer, MysqlVersion, Seed};
 
@@ -129,8 +129,17 @@ async fn rights_on_a_routine_that_can_not_be_read_are_told_of_and_others_stay() 
         .server
         .batch("", &format!("GRANT EXECUTE ON PROCEDURE {}.MyProc TO {caller}", database.quoted()));
     let mut staging = prepared(&*few, &archive, StageContext::new(run())).await.unwrap();
+    let token = staging.journal();
+    staging.commit().await.unwrap();
     assert!(told(&*staging), "{:?}", staging.ledger());
-    staging.rollback().await.unwrap();
+    let error = staging.rollback().await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Stuck && format!("{error:?}").contains("`MyProc`"), "{error:?}");
+    drop(staging);
+    few.resume(&token, StageContext::new("again")).await.unwrap().rollback().await.unwrap();
+    assert!(database.beside().is_empty());
+    database
+        .server
+        .batch("", &format!("GRANT EXECUTE ON PROCEDURE {}.MyProc TO {caller}", database.quoted()));
     let root = driver(config(&database.root_url())).unwrap();
     let mut staging = prepared(&*root, &archive, StageContext::new(run())).await.unwrap();
     assert!(!told(&*staging), "{:?}", staging.ledger());

@@ -27,7 +27,7 @@ pub(crate) async fn hidden_keys(
     is_replaced: impl Fn(&str) -> bool,
 ) -> Result<Hidden> {
     let may = Rights::of(session).await?;
-    if ["SELECT", "REFERENCES"].iter().any(|right| may.everywhere(right)) {
+    if ["SELECT", "REFERENCES"].iter().any(|right| may.everywhere_indeed(right)) {
         return Ok(Hidden::None);
     }
     // The storage engine tells of all keys whoever may see what others do.
