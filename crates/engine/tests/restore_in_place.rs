@@ -204,6 +204,26 @@ async fn whether_a_commit_took_effect_is_never_guessed() {
 }
 
 #[tokio::test]
+async fn what_is_finished_when_another_crash_comes_is_known_to_be_committed() {
+    let folder = tempfile::tempdir().unwrap();
+    let nodes = |first: &str, second: &str| {
+        let nodes = node("db", "twice one", first) + &node("files", "twice two", second);
+        set(folder.path(), &nodes, &[]).unwrap()
+    };
+    ["twice one", "twice two"].iter().for_each(|name| fill(name, &[("a", "1")]));
+    let archive = dump(&nodes("", ""), folder.path()).await;
+    ["twice one", "twice two"].iter().for_each(|name| fill(name, &[("a", "9")]));
+    killed(&nodes(", hangs: after commit", ""), &archive, in_place(&["db"])).await;
+    let dying = nodes("", ", hangs: after finish");
+    let killed = tokio::time::timeout(Duration::from_millis(300), dumprestore::recover(&dying, Arc::new(())));
+    assert!(killed.await.is_err());
+    // Nothing of it is left by which that could be seen.
+    let recovered = dumprestore::recover(&nodes("", ""), Arc::new(())).await.unwrap().unwrap();
+    assert_eq!(recovered.outcome, RecoverOutcome::Finished);
+    assert_eq!((held("twice one").as_str(), held("twice two").as_str()), ("a=1", "a=1"));
+}
+
+#[tokio::test]
 async fn a_commit_whose_answer_is_lost_is_looked_for() {
     let folder = tempfile::tempdir().unwrap();
     let nodes = |loses: &str| node("db", "lost one", loses) + &node("files", "lost two", "");

@@ -213,6 +213,8 @@ async fn finish_node(set: &BackupSet, left: &mut Left, node: &NodePath, run: &Ru
     let mut staging = driver.resume(&token, StageContext::new(&left.header.run)).await?;
     // The token may be from before its commit, which is through: committing what is committed does nothing.
     staging.commit().await?;
+    // Once it is being finished, it may no longer be seen what has become of it.
+    left.journal.step(node, "finish", staging.journal())?;
     let kept = staging.finish(left.header.old_state()).await?;
     for entry in staging.ledger() {
         run.observer.event(&Event::Ledger { node: node.clone(), entry });

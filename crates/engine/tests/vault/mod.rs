@@ -67,7 +67,7 @@ pub fn url(name: &str) -> String {
 pub struct VaultConfig {
     /// Where the box is.
     url: Secret,
-    /// The moment at which the process hangs, as if it were killed: `before commit`, `after commit`. Or what is lost
+    /// The moment at which the process hangs, as if it were killed: `before commit`, `after commit`, `after finish`. Or what is lost
     /// once a commit took effect: its `answer lost`, the `server lost`. Or its commit `waits` until it is stopped.
     #[serde(default)]
     hangs: Option<String>,

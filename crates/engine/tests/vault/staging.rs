@@ -18,6 +18,7 @@ pub(super) struct VaultStaging {
     placement: Placement,
     selection: Selection,
     cancel: Cancel,
+    committed: bool,
     /// What is loaded: in place, it is in no other hands, and gone after a crash.
     loaded: Mutex<Things>,
 }
@@ -31,15 +32,16 @@ impl VaultStaging {
             placement: cx.placement,
             selection: cx.selection,
             cancel: cx.cancel,
+            committed: false,
             loaded: Mutex::default(),
         }
     }
 
     pub(super) fn resumed(vault: Vault, token: &Token) -> Result<Self> {
         let foreign = |error| Error::defect("the token is not a vault's").with_source(error);
-        let (key, placement) = serde_json::from_value(token.clone()).map_err(foreign)?;
+        let (key, placement, committed) = serde_json::from_value(token.clone()).map_err(foreign)?;
         let (selection, cancel) = (Selection::default(), Cancel::default());
-        Ok(Self { vault, key, placement, selection, cancel, loaded: Mutex::default() })
+        Ok(Self { vault, key, placement, selection, cancel, committed, loaded: Mutex::default() })
     }
 
     fn in_place(&self) -> bool {
@@ -69,11 +71,17 @@ impl VaultStaging {
         }
     }
 
-    fn swap(&self) {
+    fn swap(&self) -> Result<()> {
         let mut server = server();
-        let Some(new) = server.staged.remove(&self.key) else { return };
+        let Some(new) = server.staged.remove(&self.key) else {
+            return match self.committed || server.old.contains_key(&self.key) {
+                true => Ok(()),
+                false => Err(Error::stuck("it is neither staged nor swapped")),
+            };
+        };
         let old = server.boxes.insert(self.vault.name.clone(), new).unwrap_or_default();
         server.old.insert(self.key.clone(), old);
+        Ok(())
     }
 }
 
@@ -82,7 +90,7 @@ impl Links for VaultStaging {}
 #[async_trait]
 impl Staging for VaultStaging {
     fn journal(&self) -> Token {
-        json!([self.key, self.placement])
+        json!([self.key, self.placement, self.committed])
     }
 
     async fn begin(&mut self) -> Result<()> {
@@ -120,8 +128,9 @@ impl Staging for VaultStaging {
         if self.in_place() {
             self.commit_in_place()
         } else {
-            self.swap()
+            self.swap()?;
         }
+        self.committed = true;
         self.hang("after commit").await;
         match self.vault.hangs.as_str() {
             "answer lost" | "server lost" | "forgotten" => Err(Error::environment("the connection was lost")),
@@ -165,6 +174,7 @@ impl Staging for VaultStaging {
             return Ok(Some(self.journal()));
         }
         server().old.remove(&self.key);
+        self.hang("after finish").await;
         Ok(None)
     }
 }

@@ -197,11 +197,14 @@ async fn go_forward(world: &World, content: &str, remains: &Remains, before: &St
         return world.expect(before, "after a crash before the first step").await;
     };
     // Twice, as after a second crash at the very end.
+    let mut token = token.clone();
     for _twice in 0..2 {
-        let mut resumed = resume(world, token).await?;
+        let mut resumed = resume(world, &token).await?;
         let failed =
             |what| move |error| Broken::because(format!("{what} after a crash at {step:?} failed"), error);
         resumed.commit().await.map_err(failed("`commit`"))?;
+        // It is journalled before anything is finished.
+        token = resumed.journal();
         resumed.finish(OldState::Drop).await.map_err(failed("`finish`"))?;
         world.expect(&after, &format!("after a crash at {step:?}, `commit` and `finish`")).await?;
     }

@@ -65,6 +65,8 @@ async fn stopped_anywhere(world: &World, fault: Fault) -> Result<(), Broken> {
         let Err(error) = went else {
             // The fault came later than that.
             world.expect_content(&content, "after the commit").await?;
+            // Nobody goes on to another restore before this one is over.
+            restoring.staging().finish(OldState::Drop).await?;
             continue;
         };
         ensure(fault == Fault::Fail || error.kind() == ErrorKind::Cancelled, || {
