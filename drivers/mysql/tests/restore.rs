@@ -15,8 +15,12 @@ mod restore_support;
 mod archive;
 #[path = "restore/around.rs"]
 mod around;
+#[path = "restore/back.rs"]
+mod back;
 #[path = "restore/crashes.rs"]
 mod crashes;
+#[path = "restore/definers.rs"]
+mod definers;
 #[path = "restore/hostile.rs"]
 mod hostile;
 #[path = "restore/loading.rs"]

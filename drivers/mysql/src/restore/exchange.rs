@@ -76,15 +76,19 @@ impl Restore {
         self.server.still_alone(&mut session, self.alone.as_ref().map(Session::id)).await?;
         swap.perform(&mut session, Some(&self.cancel)).await?;
         self.open_all(&mut session, &incoming).await?;
-        let told = turn.perform(&mut session, &self.server, None).await?;
+        let lost = turn.perform(&mut session, &self.server, None).await?;
         self.drop_live_if_absent(&mut session, &incoming).await?;
         session.close().await;
-        told.into_iter().for_each(|entry| self.tell(entry));
+        lost.into_iter().for_each(|lost| self.tell(lost.into()));
         self.entry.step = Step::Committed;
         Ok(())
     }
 
     pub(super) async fn rollback(&mut self) -> Result<()> {
+        self.go_back().await.map_err(of_crashed)
+    }
+
+    async fn go_back(&mut self) -> Result<()> {
         self.lanes.close().await;
         self.server.wait_until_up().await;
         let mut session = self.changing().await?;
@@ -128,7 +132,8 @@ impl Restore {
             .with_context("live", &self.names.live)
             .with_context("missing", format!("{}.{MARKER}", self.names.old))
             .with_hint(format!(
-                "somebody has dropped `{}`, or changed it: what is live is what was restored. If that is to stay, drop `{}`,                  which holds none of its tables, and run `dumprestore recover` again; else restore from an archive",
+                "somebody has dropped `{}`, or changed it: what is live is what was restored. If that is to stay, drop `{}`, \
+                 which holds none of its tables, and run `dumprestore recover` again; else restore from an archive",
                 self.names.old.escape_debug(),
                 source.escape_debug()
             )))
@@ -258,6 +263,7 @@ impl Restore {
         self.take_staged(session, incoming).await?;
         self.refuse_taken_names(session, incoming).await?;
         self.refuse_changed_source(session, incoming).await?;
+        self.refuse_migrated(session, incoming).await?;
         let mut outgoing = live::outgoing(session, live, &self.entry.run, incoming).await?;
         self.refuse_extras(&outgoing, &meant)?;
         self.leave_broken_views(session, incoming, &mut outgoing).await?;
@@ -274,6 +280,10 @@ impl Restore {
         live::keep_grants(incoming, &outgoing);
         incoming.store(session, self.source()).await?;
         self.make_old(session).await?;
+        self.refuse_unmakeable(session, incoming, &outgoing).await?;
+        self.tell_of_grants(session, incoming, &outgoing);
+        outgoing.added = incoming.added_to(&outgoing);
+        outgoing.incoming = Some(Box::new(incoming.clone()));
         outgoing.store(session, &self.names.old).await?;
         Ok(outgoing)
     }
@@ -302,12 +312,11 @@ impl Restore {
             return Ok(());
         }
         session.run(format!("USE {}", quote::name(&self.names.live))).await?;
-        let mut working = Vec::with_capacity(outgoing.views.len());
-        for view in std::mem::take(&mut outgoing.views) {
-            let is_taken = incoming.has_table(&view.name)
-                || incoming.views.iter().any(|coming| coming.name == view.name);
-            if is_taken || !catalog::is_broken(session, &view.name).await? {
-                working.push(view);
+        let mut gone = Vec::with_capacity(outgoing.views.len());
+        for mut view in std::mem::take(&mut outgoing.views) {
+            view.broken = catalog::is_broken(session, &view.name).await?;
+            if !view.broken || incoming.has_table(&view.name) || incoming.has_view(&view.name) {
+                gone.push(view);
                 continue;
             }
             self.tell(LedgerEntry::note(
@@ -315,7 +324,7 @@ impl Restore {
                 "it is not in the archive, and stays: it does not work, and could not be made again",
             ));
         }
-        outgoing.views = working;
+        outgoing.views = gone;
         session.run("USE information_schema").await.map(drop)
     }
 

@@ -68,8 +68,7 @@ impl Restore {
 fn extras(outgoing: &State, meant: &State) -> Vec<String> {
     let mut found = Vec::new();
     if meant.covers.tables {
-        let is_known =
-            |name: &String| meant.has_table(name) || meant.views.iter().any(|view| view.name == *name);
+        let is_known = |name: &String| meant.has_table(name) || meant.has_view(name);
         let tables = outgoing.tables.iter().filter(|name| !meant.has_table(name));
         found.extend(tables.map(|name| format!("table {name}")));
         let views = outgoing.views.iter().filter(|view| !is_known(&view.name));

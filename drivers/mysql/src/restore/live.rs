@@ -4,7 +4,7 @@ use dumprestore_driver::Result;
 
 use super::state::{Grant, State, Whole};
 use super::{apply, keys};
-use crate::archived::Routine;
+use crate::archived::{Routine, RoutineKind};
 use crate::catalog::{self, Kind, Relation};
 use crate::connect::Session;
 use crate::quote;
@@ -32,34 +32,47 @@ pub(crate) async fn outgoing(
     }
     session.run(format!("USE {}", quote::name(live))).await?;
     let relations = catalog::relations(session, live).await?;
-    let goes = |name: &str| incoming.covers.tables || incoming.has_table(name);
+    // A state that was kept knows what it had not.
+    let (covers, added) = (incoming.covers, &incoming.added);
+    let goes = |name: &str| {
+        covers.tables || incoming.has_table(name) || added.relations.iter().any(|added| added == name)
+    };
     let moved = relations.iter().filter(|relation| is_moved(relation));
     state.tables = moved.map(|relation| relation.name.clone()).filter(|name| goes(name)).collect();
     for relation in relations.iter().filter(|relation| relation.kind == Kind::View) {
         let name = &relation.name;
+        if incoming.left.contains(name) && !incoming.has_table(name) {
+            continue;
+        }
         if goes(name) || incoming.views.iter().any(|view| view.name == *name) {
             state.views.push(catalog::view(session, name).await?);
         }
     }
     let triggers = catalog::triggers(session, live).await?;
     state.triggers = triggers.into_iter().filter(|trigger| state.has_table(&trigger.table)).collect();
-    if incoming.covers.routines || !incoming.routines.is_empty() {
+    if covers.routines || !incoming.routines.is_empty() || !added.routines.is_empty() {
         let mut routines = catalog::routines(session, live).await?;
         routines.retain(|routine| {
-            let found = |other: &Routine| {
-                other.kind == routine.kind && other.name.to_lowercase() == routine.name.to_lowercase()
+            let is = |kind: RoutineKind, name: &str| {
+                kind == routine.kind && name.to_lowercase() == routine.name.to_lowercase()
             };
-            incoming.covers.routines || incoming.routines.iter().any(found)
+            covers.routines
+                || incoming.routines.iter().any(|other| is(other.kind, &other.name))
+                || added.routines.iter().any(|(kind, name)| is(*kind, name))
         });
         state.routines = routines;
-        state.grants = apply::grants(session, live).await?.unwrap_or_default();
+        let grants = apply::grants(session, live).await?;
+        state.grants_unknown = grants.is_none();
+        state.grants = grants.unwrap_or_default();
         state.grants.retain(|grant| state.routines.iter().any(|routine| is_of(grant, routine)));
     }
-    if incoming.covers.events || !incoming.events.is_empty() {
+    if covers.events || !incoming.events.is_empty() || !added.events.is_empty() {
         let mut events = catalog::events(session, live).await?;
         events.retain(|event| {
-            incoming.covers.events
-                || incoming.events.iter().any(|other| other.name.to_lowercase() == event.name.to_lowercase())
+            let is = |name: &str| name.to_lowercase() == event.name.to_lowercase();
+            covers.events
+                || incoming.events.iter().any(|other| is(&other.name))
+                || added.events.iter().any(|name| is(name))
         });
         state.events = events;
     }

@@ -9,9 +9,11 @@ use futures_util::{StreamExt, TryStreamExt};
 use super::choice::Choice;
 use super::entry::{Staged, Step};
 use super::head::{self, Changed};
-use super::programs::{Program, make_views};
+use super::programs::Program;
+use super::staged::{AS_ANYBODY, Stageable, noted};
 use super::state::{Key, State, Whole};
 use super::tables::Plan;
+use super::views::stage_views;
 use super::{Restore, keys, live};
 use crate::archived::{CreateTable, ElementKind, Event, ForeignKey, Sql, View};
 use crate::catalog;
@@ -94,6 +96,8 @@ impl Restore {
         state.tables = choice.tables();
         state.keys = self.plans.iter().flat_map(|plan| plan.crossing.iter().cloned()).collect();
         if choice.content == Content::DataOnly {
+            let tables = choice.contents.tables.iter();
+            state.loaded_for = tables.map(|table| (table.name.clone(), table.create.clone())).collect();
             state.keys = self.live_keys(&mut lane, &choice).await?;
         }
         state.defaults = self.plans.iter().flat_map(|plan| plan.defaults.iter().cloned()).collect();
@@ -212,23 +216,31 @@ impl Restore {
         let without_definer = self.server.setup.definers == Definers::Strip;
         let contents = &choice.contents;
         let changed = Changed { without_definer, ..Changed::default() };
-        for routine in &contents.routines {
-            Program::from(routine).make(lane, staging, changed).await?;
+        if !without_definer {
+            let views = contents.views.iter().map(|view| &view.made);
+            let triggers = contents.triggers.iter().map(|trigger| &trigger.made);
+            let routines = contents.routines.iter().map(|routine| &routine.made);
+            self.try_definers(lane, staging, views.chain(triggers).chain(routines)).await?;
         }
-        let (_, failed) = make_views(lane, staging, &contents.views, without_definer).await?;
-        let failed = self.of_failed_views(failed)?;
+        for routine in &contents.routines {
+            Program::from(routine).make(lane, staging, AS_ANYBODY).await?;
+        }
+        let failed = stage_views(lane, staging, &contents.views).await?;
+        state.left = self.of_failed_views(failed)?;
         for trigger in &contents.triggers {
-            Program::from(trigger).make(lane, staging, changed).await?;
+            Program::from(trigger).make(lane, staging, AS_ANYBODY).await?;
         }
         for event in &contents.events {
             let changed = Changed { status: Some(b"DISABLE"), ..changed };
             Program::from(event).make(lane, staging, changed).await?;
         }
         lane.run(format!("USE {}", quote::name(staging))).await?;
-        state.routines = catalog::routines(lane, staging).await?;
-        state.triggers = catalog::triggers(lane, staging).await?;
-        for view in contents.views.iter().filter(|view| !failed.contains(&view.name)) {
-            state.views.push(catalog::view(lane, &view.name).await?);
+        let definers = self.server.setup.definers;
+        state.routines = noted(catalog::routines(lane, staging).await?, &contents.routines, definers)?;
+        state.triggers = noted(catalog::triggers(lane, staging).await?, &contents.triggers, definers)?;
+        for view in contents.views.iter().filter(|view| !state.left.contains(&view.name)) {
+            let shown = catalog::view(lane, &view.name).await?;
+            state.views.push(shown.of_live(view, definers)?);
         }
         for event in catalog::events(lane, staging).await? {
             state.events.push(with_status_of(event, &contents.events)?);

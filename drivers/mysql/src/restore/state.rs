@@ -5,7 +5,7 @@ use dumprestore_driver::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::names::DEFINITIONS;
-use crate::archived::{Database, Event, Routine, RoutineKind, Trigger, View};
+use crate::archived::{Database, Event, Routine, RoutineKind, Sql, Trigger, View};
 use crate::connect::{Session, code};
 use crate::quote;
 
@@ -55,6 +55,21 @@ pub(crate) struct State {
     /// What is live is just changed back into it: so it may be any mix, wherever the tables are.
     #[serde(default)]
     pub(crate) returning: bool,
+    /// Of what was swapped out: a user was told what can't be had back, and was shown it.
+    #[serde(default)]
+    pub(crate) told: bool,
+    /// Of what was swapped out: what came in and was not there, so that it goes again.
+    #[serde(default)]
+    pub(crate) added: Added,
+    /// Of data alone: how the live tables were made that they were loaded for.
+    #[serde(default)]
+    pub(crate) loaded_for: Vec<(String, Sql)>,
+    /// Rights on single routines could not be read.
+    #[serde(default)]
+    pub(crate) grants_unknown: bool,
+    /// Of what was swapped out: what was swapped in.
+    #[serde(default)]
+    pub(crate) incoming: Option<Box<State>>,
     pub(crate) database: Whole,
     pub(crate) covers: Covers,
     /// The tables get the triggers that those have whose place they take.
@@ -62,6 +77,9 @@ pub(crate) struct State {
     /// Names of tables and sequences.
     pub(crate) tables: Vec<String>,
     pub(crate) views: Vec<View>,
+    /// Views that can't be made: what is live under their names stays.
+    #[serde(default)]
+    pub(crate) left: Vec<String>,
     pub(crate) triggers: Vec<Trigger>,
     pub(crate) routines: Vec<Routine>,
     pub(crate) events: Vec<Event>,
@@ -69,6 +87,15 @@ pub(crate) struct State {
     pub(crate) keys: Vec<Key>,
     pub(crate) defaults: Vec<ColumnDefault>,
     pub(crate) grants: Vec<Grant>,
+}
+
+/// Names of what one state has and the other had not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Added {
+    /// Tables, sequences and views.
+    pub(crate) relations: Vec<String>,
+    pub(crate) routines: Vec<(RoutineKind, String)>,
+    pub(crate) events: Vec<String>,
 }
 
 /// A foreign key that leads out of what is swapped, or into it.
@@ -155,9 +182,36 @@ impl State {
         })
     }
 
+    /// What it has, and another one has not.
+    pub(crate) fn added_to(&self, other: &Self) -> Added {
+        let views = self.views.iter().map(|view| view.name.clone());
+        let relations = self.tables.iter().cloned().chain(views);
+        let lower = |name: &str| name.to_lowercase();
+        let routines = self.routines.iter().filter(|one| {
+            !other
+                .routines
+                .iter()
+                .any(|found| found.kind == one.kind && lower(&found.name) == lower(&one.name))
+        });
+        let events = self
+            .events
+            .iter()
+            .filter(|one| !other.events.iter().any(|found| lower(&found.name) == lower(&one.name)));
+        Added {
+            relations: relations.filter(|name| !other.has_table(name) && !other.has_view(name)).collect(),
+            routines: routines.map(|one| (one.kind, one.name.clone())).collect(),
+            events: events.map(|one| one.name.clone()).collect(),
+        }
+    }
+
     /// Whether it has a table or sequence of that name.
     pub(crate) fn has_table(&self, name: &str) -> bool {
         self.tables.iter().any(|table| table == name)
+    }
+
+    /// Whether it has a view of that name, or would, if that could be made.
+    pub(crate) fn has_view(&self, name: &str) -> bool {
+        self.views.iter().any(|view| view.name == name) || self.left.iter().any(|left| left == name)
     }
 
     /// How many of programs and views there are.
