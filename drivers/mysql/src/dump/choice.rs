@@ -82,6 +82,33 @@ impl Choice {
     }
 }
 
+/// A table that the server can't open would be missing. Whether it was only waited for in vain.
+pub(super) fn unopened(relations: &[Relation], chosen: &Chosen) -> Option<(Error, bool)> {
+    let table = relations
+        .iter()
+        .find(|relation| relation.is_table() && relation.engine.is_none() && !chosen.omits(&relation.name))?;
+    let error = Error::environment("the server can't open a table")
+        .with_context("table", table.name.escape_debug())
+        .with_context("why", table.comment.escape_debug())
+        .with_hint("repair it, or leave it out with `exclude_tables`");
+    Some((error, table.comment.starts_with("Lock wait timeout")))
+}
+
+/// Names of the tables whose rows are dumped, and that are `meant`.
+pub(super) fn of_rows(
+    relations: &[Relation],
+    chosen: &Chosen,
+    meant: impl Fn(&Relation) -> bool,
+) -> Vec<String> {
+    relations
+        .iter()
+        .filter(|table| {
+            table.is_table() && !table.is_a_window() && chosen.has_rows_of(&table.name) && meant(table)
+        })
+        .map(|table| table.name.clone())
+        .collect()
+}
+
 fn patterns(texts: &[String]) -> Vec<Pattern> {
     texts.iter().map(Pattern::new).collect()
 }

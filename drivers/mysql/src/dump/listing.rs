@@ -9,9 +9,10 @@ use dumprestore_driver::{Cancel, Error, LedgerEntry, Part, PartName, Result};
 use super::choice::Choice;
 use super::defaults::lost_defaults;
 use super::piece::{Piece, ranges};
-use super::pin::{Pinned, hasty, patient};
+use super::pin::{Pinned, patient};
 use super::programs::{Programs, Readers};
 use super::reading::Reading;
+use super::touch::hasty;
 use crate::archived::{
     CONTENTS, Contents, Database, Family, ForeignKey, Held, History, Origin, Sequence, Table, part_name,
 };

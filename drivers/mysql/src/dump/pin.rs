@@ -18,17 +18,17 @@ use dumprestore_driver::{Cancel, CutMode, Error, Facts, Result};
 use futures_util::future::try_join_all;
 use tokio::sync::Mutex;
 
-use super::choice::{Choice, Chosen};
+use super::choice::{Choice, Chosen, of_rows, unopened};
 use super::gate::{Cut, Gate, Tried};
 use super::hold::Hold;
 use super::identity::Identity;
 use super::lanes::Lanes;
 use super::position::position;
+use super::touch::{TOUCHED_BY_ALL, hasty, late, touch, touch_by_all};
 use crate::archived::Trigger;
 use crate::catalog::{self, Relation};
 use crate::config::{NonTransactional, Setup};
 use crate::connect::{Charset, Server, Session, code};
-use crate::quote;
 
 /// How often definitions may change while the pin is made.
 const TRIES: u32 = 20;
@@ -37,11 +37,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 const LONGER_PAUSE: Duration = Duration::from_secs(1);
 /// How long locks are tried for, if the configuration sets no limit.
 const LONGEST: Duration = Duration::from_secs(31_536_000);
-/// In seconds; a table's metadata lock is not waited for longer at the pin, lest others queue behind us.
-const TOUCH: u32 = 1;
-/// Under the lock each session touches that many tables at the most, which takes a tenth of a second; of more, the first one
-/// alone does.
-const TOUCHED_BY_ALL: usize = 1000;
+/// For longer no table is without a definition, but for what a server that crashes leaves.
+const A_WHILE: Duration = Duration::from_millis(100);
 /// To touch all tables under the lock may take so many times as long as it took before, and that much more. Then writers go
 /// on, and it is tried again.
 const TIMES: u32 = 3;
@@ -142,11 +139,6 @@ async fn session(setup: &Setup, cancel: &Cancel, purpose: &str) -> Result<Sessio
     Ok(session)
 }
 
-/// From then on a session waits for no lock for long.
-pub(super) fn hasty() -> String {
-    format!("SET SESSION lock_wait_timeout = {TOUCH}")
-}
-
 /// From then on it waits for as long as the configuration says.
 pub(super) fn patient(setup: &Setup) -> String {
     let seconds = setup.lock_timeout.unwrap_or(LONGEST).as_secs().max(1);
@@ -232,7 +224,7 @@ impl Pinning<'_> {
         let now = self.relations().await?;
         let same = now.len() == before.relations.len()
             && now.iter().zip(&before.relations).all(|(one, other)| one.is_same(other));
-        let all = self.are_all(&now).await?;
+        let all = self.are_all(&now).await? && self.are_still_all(&now).await?;
         Ok((same && all).then_some(Held { relations: now, triggers, chosen, facts, gate: kept_out }))
     }
 
@@ -352,6 +344,16 @@ impl Pinning<'_> {
             Err(error) if code(&error) == Some(1360) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The same, a while later, where no lock has kept others from changing definitions: MariaDB does not list a table in the
+    /// moment in which it is given another definition.
+    async fn are_still_all(&mut self, relations: &[Relation]) -> Result<bool> {
+        if self.cut() != Cut::SingleConnection {
+            return Ok(true);
+        }
+        tokio::time::sleep(A_WHILE).await;
+        self.are_all(relations).await
     }
 
     async fn relations(&mut self) -> Result<Vec<Relation>> {
@@ -492,86 +494,6 @@ impl Pinning<'_> {
     }
 }
 
-/// A table that the server can't open would be missing. Whether it was only waited for in vain.
-fn unopened(relations: &[Relation], chosen: &Chosen) -> Option<(Error, bool)> {
-    let table = relations
-        .iter()
-        .find(|relation| relation.is_table() && relation.engine.is_none() && !chosen.omits(&relation.name))?;
-    let error = Error::environment("the server can't open a table")
-        .with_context("table", table.name.escape_debug())
-        .with_context("why", table.comment.escape_debug())
-        .with_hint("repair it, or leave it out with `exclude_tables`");
-    Some((error, table.comment.starts_with("Lock wait timeout")))
-}
-
-/// Names of the tables whose rows are dumped, and that are `meant`.
-fn of_rows(relations: &[Relation], chosen: &Chosen, meant: impl Fn(&Relation) -> bool) -> Vec<String> {
-    relations
-        .iter()
-        .filter(|table| {
-            table.is_table() && !table.is_a_window() && chosen.has_rows_of(&table.name) && meant(table)
-        })
-        .map(|table| table.name.clone())
-        .collect()
-}
-
-/// A query that opens a table, and reads nothing of it.
-fn touch(table: &str) -> String {
-    format!("SELECT 1 FROM {} LIMIT 0", quote::name(table))
-}
-
-fn late() -> Error {
-    Error::environment("the tables can't be opened as fast as others can wait for that at the cut")
-}
-
 fn without_session() -> Error {
     Error::defect("a pin has no session")
-}
-
-/// What a session found when it touched all tables.
-enum Touched {
-    /// All are as they were at the snapshot, and will stay so.
-    AsAtTheCut,
-    /// One of them is another than at the snapshot, or gone.
-    Changed,
-    /// Somebody holds one of them.
-    Locked(Error),
-}
-
-/// Whether all of these sessions found all tables as they were at the snapshot. `waited`: who was in the way.
-async fn touch_by_all(
-    lanes: impl Iterator<Item = &mut Session>,
-    touches: &[String],
-    waited: &mut Option<Error>,
-) -> Result<bool> {
-    let mut as_at_the_cut = true;
-    for touched in try_join_all(lanes.map(|lane| touch_all(lane, touches))).await? {
-        match touched {
-            Touched::AsAtTheCut => continue,
-            Touched::Changed => {}
-            Touched::Locked(error) => *waited = Some(error),
-        }
-        as_at_the_cut = false;
-    }
-    Ok(as_at_the_cut)
-}
-
-async fn touch_all(lane: &mut Session, touches: &[String]) -> Result<Touched> {
-    for touch in touches {
-        let error = match lane.run(touch).await {
-            Ok(done) if done.in_transaction => continue,
-            // It was rolled back meanwhile.
-            Ok(_) => return Ok(Touched::Changed),
-            Err(error) => error,
-        };
-        return match code(&error) {
-            Some(1412 | 1146 | 1051) => Ok(Touched::Changed),
-            Some(1205 | 1213) => Ok(Touched::Locked(error)),
-            Some(1142 | 1143) => Err(error.with_hint(
-                "grant the login `SELECT` on all tables of the database, or leave tables out with `exclude_tables`",
-            )),
-            _ => Err(error),
-        };
-    }
-    Ok(Touched::AsAtTheCut)
 }
