@@ -41,7 +41,7 @@ async fn what_a_key_from_elsewhere_keeps_is_dropped_once_the_key_is_gone() {
         let cx = StageContext::new(run()).with_selection(Selection::of(["product"]));
         let mut staging = prepared(&*driver, &archive, cx).await.unwrap();
         other.batch(&format!(
-            "CREATE TABLE kid (p int, CONSTRAINT far FOREIGN KEY (p) REFERENCES {}.product (owner))",
+            "CREATE TABLE kid (p varchar(100), CONSTRAINT far FOREIGN KEY (p) REFERENCES {}.product (image))",
             database.quoted()
         ));
         staging.commit().await.unwrap();
