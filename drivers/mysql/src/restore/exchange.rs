@@ -278,6 +278,8 @@ impl Restore {
         incoming.keys.retain(|key| key.database.is_none() && tables.contains(&key.table));
         self.add_outer_keys(incoming, &outgoing)?;
         live::keep_grants(incoming, &outgoing);
+        // What it was swapped for once is over.
+        incoming.incoming = None;
         incoming.store(session, self.source()).await?;
         self.make_old(session).await?;
         self.refuse_unmakeable(session, incoming, &outgoing).await?;

@@ -27,6 +27,13 @@ impl Restore {
         incoming: &State,
         outgoing: &State,
     ) -> Result<()> {
+        let tried = self.try_going(session, incoming, outgoing).await;
+        tried.map_err(|error| {
+            error.with_context("needed", "to put back what is there, if the restore is undone")
+        })
+    }
+
+    async fn try_going(&self, session: &mut Session, incoming: &State, outgoing: &State) -> Result<()> {
         let stays =
             |program: Program<'_>, others: &[Program<'_>]| others.iter().any(|other| other.is_same(&program));
         let coming: Vec<Program<'_>> = incoming.views.iter().map(Program::from).collect();
@@ -129,7 +136,7 @@ impl Restore {
                 ))
                 .await;
             session.run(format!("DROP VIEW IF EXISTS {name}")).await?;
-            tried.map_err(|error| unmakeable("things of", definer, error))?;
+            tried.map_err(|error| unmakeable("things of definer", definer, error))?;
         }
         Ok(())
     }
@@ -172,10 +179,7 @@ fn unmakeable(what: &str, name: &str, error: Error) -> Error {
         ),
         _ => format!("{may}, or restore as somebody who may make it"),
     };
-    Error::environment(format!(
-        "the login may not make the {what} `{}`, or not put it back if the restore were undone",
-        name.escape_debug()
-    ))
-    .with_hint(hint)
-    .with_source(error)
+    Error::environment(format!("the login may not make the {what} `{}`", name.escape_debug()))
+        .with_hint(hint)
+        .with_source(error)
 }
