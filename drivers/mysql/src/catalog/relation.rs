@@ -3,7 +3,9 @@
 use dumprestore_driver::Result;
 
 use super::is;
-use crate::connect::Session;
+use crate::connect::{Session, code};
+
+const NO_SUCH_DATABASE: u16 = 1049;
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,9 +94,14 @@ pub(crate) async fn relations(session: &mut Session, database: &str) -> Result<V
     Ok(relations)
 }
 
-/// The names of all of them, in order. What is just being changed is listed as well, which [`relations`] may pass over.
+/// The names of all of them, in order; none if there is no such database. What is just being changed is listed as well,
+/// which [`relations`] may pass over.
 pub(crate) async fn names(session: &mut Session, database: &str) -> Result<Vec<String>> {
-    let rows = session.rows(&format!("SHOW FULL TABLES FROM {}", crate::quote::name(database))).await?;
+    let listed = session.rows(&format!("SHOW FULL TABLES FROM {}", crate::quote::name(database))).await;
+    let rows = match listed {
+        Err(error) if code(&error) == Some(NO_SUCH_DATABASE) => return Ok(Vec::new()),
+        listed => listed?,
+    };
     let mut names = Vec::new();
     for row in &rows {
         if !matches!(row.text_or_null(1)?, Some("TEMPORARY" | "LOCAL TEMPORARY" | "TEMPORARY TABLE")) {
