@@ -6,7 +6,7 @@
 //! memory. None of them holds more than one string at a time, and none believes a length before the bytes are there.
 //!
 //! Below: [`Kind`] is how a value is encoded, `walk` knows where it ends, `source` reads what all of them consist of (lengths,
-//! strings), `packed` unpacks the lists that servers keep in one string, `lzf` undoes their compression.
+//! strings), `packed` unpacks the lists that servers keep in one string, `lzf` undoes their compression. `weight` says what a value takes in memory.
 
 mod checksum;
 mod elements;
@@ -23,6 +23,7 @@ mod slice;
 mod source;
 mod version;
 mod walk;
+pub(crate) mod weight;
 mod writer;
 
 pub(crate) use elements::{Element, elements};

@@ -9,7 +9,7 @@ use super::input::Input;
 use super::source::Source;
 use super::version::{MAGIC, Version};
 use super::walk::walk;
-use super::{Entry, Item, Kind, module};
+use super::{Entry, Item, Kind, module, weight};
 
 /// A file that is being read. Takes 256 KiB, whatever is in the file, and what the item at hand holds.
 pub(crate) struct Reader<R: Read> {
@@ -145,6 +145,16 @@ impl<R: Read> Reader<R> {
     /// If the file is cut off or damaged, or the value is of a module's type, or longer than `most` bytes.
     pub(crate) fn read_value(&mut self, into: &mut Vec<u8>, most: u64) -> Result<()> {
         self.copy_value(&mut Within { into, left: most, most }).map(drop)
+    }
+
+    /// Goes past the value of the key that was given last, and gives what it takes in a server's memory, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// If the file is cut off or damaged, or the value is of a module's type.
+    pub(crate) fn weigh_value(&mut self) -> Result<u64> {
+        let Some(kind) = self.take_value()? else { return Ok(0) };
+        weight::of(kind, &mut self.input.passing())
     }
 
     /// What the file was read from, and what was read of it beyond the end of the file.

@@ -40,19 +40,22 @@ pub(super) trait Source {
 
     /// Goes past a string.
     fn skip_string(&mut self, expected: &'static str) -> Result<()> {
+        self.skip_measured(expected).map(drop)
+    }
+
+    /// Goes past a string. Gives how long it says that it is, unpacked.
+    fn skip_measured(&mut self, expected: &'static str) -> Result<u64> {
         let offset = self.offset();
-        match length(self, expected)? {
-            Length::Plain(length) => self.skip(length, expected),
-            Length::Encoded(INT8) => self.skip(1, expected),
-            Length::Encoded(INT16) => self.skip(2, expected),
-            Length::Encoded(INT32) => self.skip(4, expected),
-            Length::Encoded(LZF) => {
-                let packed = self.length(expected)?;
-                self.length(expected)?;
-                self.skip(packed, expected)
-            }
-            Length::Encoded(_) => Err(self.damaged(offset, expected)),
-        }
+        let (there, length) = match length(self, expected)? {
+            Length::Plain(length) => (length, length),
+            Length::Encoded(INT8) => (1, 4),
+            Length::Encoded(INT16) => (2, 6),
+            Length::Encoded(INT32) => (4, 11),
+            Length::Encoded(LZF) => (self.length(expected)?, self.length(expected)?),
+            Length::Encoded(_) => return Err(self.damaged(offset, expected)),
+        };
+        self.skip(there, expected)?;
+        Ok(length)
     }
 
     /// Reads a string into `into`, whose content goes: numbers become digits, what is compressed is not so any longer.

@@ -19,8 +19,6 @@ pub(super) struct Archived {
     pub(super) meant: Option<Vec<u64>>,
     /// How many keys it holds.
     pub(super) keys: Option<u64>,
-    /// How many bytes its parts have.
-    pub(super) size: u64,
     /// In bytes, if that is known.
     pub(super) largest_value: Option<u64>,
     /// When it was dumped, in milliseconds since 1970.
@@ -33,9 +31,8 @@ impl Archived {
     pub(super) fn of(node: &dyn ArchivedNode) -> Result<Self> {
         let facts = node.facts();
         let number = |name: &str| facts.get(name).and_then(|text| text.parse::<u64>().ok());
-        let (mut size, mut keys) = (0u64, Some(0u64));
+        let mut keys = Some(0u64);
         for part in node.parts() {
-            size = size.saturating_add(part.size);
             keys = keys.zip(part.rows).map(|(keys, rows)| keys + rows);
         }
         let version = Self::version(node)?;
@@ -48,7 +45,6 @@ impl Archived {
             databases,
             meant: facts.get(fact::MEANT).filter(|meant| *meant != "all").and_then(|text| list(text)),
             keys,
-            size,
             largest_value: number(fact::LARGEST_VALUE),
             cut: Self::cut(node),
         })

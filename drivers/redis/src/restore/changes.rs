@@ -16,7 +16,7 @@ use super::plan::{self, Places};
 use super::room::Room;
 use crate::config::Setup;
 use crate::connect::{Reply, Server, Session};
-use crate::rdb::{Item, Reader};
+use crate::rdb::{Item, Reader, weight};
 
 /// Up to so many keys, each is looked for at the target; beyond it only if their names matter.
 const COMPARED: u64 = 200_000;
@@ -45,6 +45,8 @@ struct Counting {
     lifetime: Lifetime,
     cancel: Cancel,
     room: Room,
+    /// What the new keys take in the server's memory, in bytes. Counted only if that has a limit.
+    needs: u64,
 }
 
 /// Keys of one database.
@@ -95,6 +97,7 @@ impl Counting {
             lifetime,
             cancel: cx.cancel.clone(),
             room,
+            needs: 0,
         })
     }
 
@@ -105,11 +108,16 @@ impl Counting {
             filtered || cx.extras != Extras::Remove || self.archived.keys.is_none_or(|keys| keys <= COMPARED);
         match exact {
             true => self.compare(node, &mut changes)?,
-            false => self.estimate(&mut changes),
+            false => {
+                self.estimate(&mut changes);
+                if self.room.left().is_some() {
+                    self.weigh(node)?;
+                }
+            }
         }
         self.notes(cx, &mut changes);
         if let Some(left) = self.room.left() {
-            changes.needs_bytes = Some(self.archived.size);
+            changes.needs_bytes = Some(self.needs);
             changes.free_bytes = Some(left);
         }
         Ok(changes)
@@ -133,6 +141,9 @@ impl Counting {
                     Fate::Expired => tally.expired += 1,
                     _ => {
                         tally.archived += 1;
+                        if self.room.left().is_some() {
+                            self.needs += weight::of_key(&entry.key) + reader.weigh_value()?;
+                        }
                         candidates.remove(&(live, entry.key.clone()));
                         asked.push((live, entry.key));
                     }
@@ -160,6 +171,26 @@ impl Counting {
         changes.removes = names;
         if expired > 0 {
             changes.notes.push(format!("{expired} keys of the archive have expired, and are left out"));
+        }
+        Ok(())
+    }
+
+    /// Reads on, for what the keys take alone.
+    fn weigh(&mut self, node: &dyn ArchivedNode) -> Result<()> {
+        for part in node.parts() {
+            let mut reader = Reader::begin(node.read(&part.name)?)?;
+            let mut keys = 0u64;
+            while let Some(item) = reader.next()? {
+                let Item::Key(entry) = item else { continue };
+                keys += 1;
+                if keys.is_multiple_of(1000) {
+                    self.cancel.check()?;
+                }
+                if self.live_of(entry.database).is_some() && self.setup.has_key(&entry.key) {
+                    self.needs += weight::of_key(&entry.key) + reader.weigh_value()?;
+                }
+            }
+            read_on(reader)?;
         }
         Ok(())
     }

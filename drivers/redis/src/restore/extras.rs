@@ -7,6 +7,7 @@ use super::entry::{Method, Pair};
 use super::line::{Line, bytes, integer, not_understood, select};
 use super::mark::{Fields, MARK};
 use super::place::{self, spare_of};
+use super::room::Guard;
 use crate::connect::Reply;
 
 /// As many keys as one step of a `SCAN` looks at.
@@ -56,8 +57,12 @@ impl Restore {
             Fields::put(&fields.expiring(), ours.expiring + most),
         ])?;
         let mut copied = 0u64;
+        let mut guard = Guard::new(self.line()?)?;
         each_step(line, live, b"*", |line, keys| {
             self.cancel.check()?;
+            if guard.has_limit() {
+                make_room(&mut guard, line, keys, live, spare)?;
+            }
             line.select(live)?;
             copied += copy(line, keys, live, spare)?;
             Ok(())
@@ -75,6 +80,28 @@ impl Restore {
         }
         Ok(())
     }
+}
+
+/// Before keys are copied that are not there: that nothing has to go for them.
+fn make_room(guard: &mut Guard, line: &mut Line, keys: &[Vec<u8>], live: u64, spare: u64) -> Result<()> {
+    line.select(spare)?;
+    let there: Vec<redis::Cmd> = keys.iter().map(|key| command("EXISTS", key)).collect();
+    let there = line.ask_all(&there)?;
+    let lacking = keys.iter().zip(there).filter(|(_, there)| *there == Reply::Integer(0));
+    let usages = lacking.map(|(key, _)| {
+        let mut usage = redis::cmd("MEMORY");
+        usage.arg("USAGE").arg(key).arg("SAMPLES").arg(0);
+        usage
+    });
+    let usages: Vec<redis::Cmd> = usages.collect();
+    line.select(live)?;
+    let weights = line.ask_all(&usages)?;
+    let weight = weights.iter().filter_map(integer).fold(0u64, u64::saturating_add);
+    if !guard.fits(weight) {
+        guard.ask(weight)?;
+    }
+    guard.spend(weight);
+    Ok(())
 }
 
 /// Copies keys to another database that are not there. Gives how many.

@@ -14,7 +14,7 @@ use super::room::Guard;
 use super::send::send;
 use super::{Loaded, Made, Restore, permitted};
 use crate::connect::Reply;
-use crate::rdb::{Entry, Item, Kind, Reader, Version, payload};
+use crate::rdb::{Entry, Item, Kind, Reader, Version, payload, weight};
 
 /// As many keys, and bytes, as one transaction has.
 const MOST_KEYS: usize = 500;
@@ -96,6 +96,7 @@ impl<'a> Loader<'a> {
         let node = node.ok_or_else(|| Error::defect("something is loaded into a restore of no archive"))?;
         let cut = Archived::cut(&**node);
         let mut line = restore.line()?;
+        restore.note_evicted(&mut line)?;
         Ok(Self {
             restore,
             guard: Guard::new(restore.line()?)?,
@@ -131,7 +132,7 @@ impl<'a> Loader<'a> {
         }
         self.read_payload(entry, reader)?;
         let bytes = (self.payload.len() + entry.key.len()) as u64;
-        self.guard.before(bytes)?;
+        self.make_room(entry, bytes)?;
         let full = |open: &Transaction| {
             open.live != live
                 || open.expiring.len() >= MOST_KEYS
@@ -159,6 +160,27 @@ impl<'a> Loader<'a> {
         if self.payload.capacity() > USUAL_VALUE {
             self.payload = Vec::new();
         }
+        Ok(())
+    }
+
+    /// Before a key is made of so many bytes: that nothing has to go for it.
+    fn make_room(&mut self, entry: &Entry, bytes: u64) -> Result<()> {
+        if !self.guard.has_limit() {
+            return Ok(());
+        }
+        let value = self.payload.get(1..).unwrap_or_default();
+        let value = value.get(..value.len().saturating_sub(payload::FOOTER)).unwrap_or_default();
+        // What was sent is in memory beside what is made of it.
+        let weight = weight::weight(entry.kind, value)?
+            .saturating_add(weight::of_key(&entry.key))
+            .saturating_add(bytes.saturating_mul(2));
+        if !self.guard.fits(weight) {
+            self.end_transaction()?;
+            self.settle(0)?;
+            self.restore.refuse_evicted(&mut self.line)?;
+            self.guard.ask(weight)?;
+        }
+        self.guard.spend(weight);
         Ok(())
     }
 

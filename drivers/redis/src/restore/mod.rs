@@ -32,7 +32,7 @@ mod staging;
 mod swap;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use dumprestore_driver::{ArchivedNode, Cancel, Error, LedgerEntry, Result, StageContext, Token};
 
@@ -72,6 +72,8 @@ pub(crate) struct Restore {
 struct Shared {
     loaded: Mutex<Loaded>,
     ledger: Mutex<Vec<LedgerEntry>>,
+    /// How many keys the server had evicted before the first new one was made.
+    evicted: OnceLock<u64>,
 }
 
 /// What was read from the archive.

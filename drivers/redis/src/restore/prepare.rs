@@ -19,6 +19,7 @@ impl Restore {
                 expect(standing, &pair, |standing| matches!(standing, Standing::Staged(_)))?;
             }
         }
+        self.refuse_evicted(&mut line)?;
         if self.archived.is_some() {
             let loaded = self.loaded();
             for pair in &self.entry.pairs {
@@ -44,6 +45,7 @@ impl Restore {
             self.tell(LedgerEntry::note("keys", why));
         }
         self.prepare_functions(&mut line)?;
+        self.refuse_evicted(&mut line)?;
         self.entry.step = Step::Prepared;
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use dumprestore_driver::{Error, Result};
 
+use super::Restore;
 use super::line::Line;
 use crate::connect::Info;
 
@@ -16,8 +17,8 @@ pub(super) struct Room {
 /// So much of the limit is left to the application, at least.
 const RESERVE: u64 = 20;
 const LEAST_RESERVE: u64 = 1 << 20;
-/// A value takes more in memory than in an archive.
-const GROWTH: u64 = 4;
+/// In bytes: after so much the server is asked again, for others write as well.
+const OFTEN: u64 = 16 << 20;
 
 impl Room {
     pub(super) fn ask(line: &mut Line) -> Result<Self> {
@@ -39,18 +40,23 @@ impl Room {
     }
 }
 
-/// Watches over the room while keys are loaded.
+/// Watches over the room while keys are made. What is made is weighed rather too heavy; twice that must be left.
 pub(super) struct Guard {
     line: Line,
     left: Option<u64>,
-    /// Bytes that were sent since the server was asked.
-    sent: u64,
+    /// Bytes that were added since the server was asked, at the most.
+    spent: u64,
 }
 
 impl Guard {
     pub(super) fn new(mut line: Line) -> Result<Self> {
         let left = Room::ask(&mut line)?.left();
-        Ok(Self { line, left, sent: 0 })
+        Ok(Self { line, left, spent: 0 })
+    }
+
+    /// Whether the server has a limit at all.
+    pub(super) fn has_limit(&self) -> bool {
+        self.left.is_some()
     }
 
     /// How much may be sent in one transaction.
@@ -59,26 +65,62 @@ impl Guard {
         self.left.map_or(usual, |left| (left / 32).clamp(LEAST, usual))
     }
 
-    /// Before so many bytes are sent.
+    /// Whether so many bytes may be added without asking the server again.
+    pub(super) fn fits(&self, weight: u64) -> bool {
+        self.left.is_none_or(|left| self.spent.saturating_add(weight) <= (left / 4).min(OFTEN))
+    }
+
+    /// Asks the server again. All that was sent must be answered by now.
     ///
     /// # Errors
-    /// If there would be too little room for the application then.
-    pub(super) fn before(&mut self, bytes: u64) -> Result<()> {
-        let Some(left) = self.left else { return Ok(()) };
-        self.sent = self.sent.saturating_add(bytes);
-        if self.sent.saturating_mul(GROWTH) < left {
-            return Ok(());
-        }
-        // What was sent last may not be counted yet.
+    /// If there would be too little room for the application with so many bytes more.
+    pub(super) fn ask(&mut self, weight: u64) -> Result<()> {
         self.left = Room::ask(&mut self.line)?.left();
-        self.sent = bytes;
+        self.spent = 0;
         match self.left {
-            Some(left) if bytes.saturating_mul(GROWTH) >= left => Err(Error::environment(
+            Some(left) if weight > left / 2 => Err(Error::environment(
                 "the server has not enough room for the new keys beside the live ones",
             )
             .with_context("bytes left below `maxmemory`", left)
             .with_hint("raise `maxmemory` for the time of the restore: `CONFIG SET maxmemory …`")),
             _ => Ok(()),
+        }
+    }
+
+    pub(super) fn spend(&mut self, weight: u64) {
+        self.spent = self.spent.saturating_add(weight);
+    }
+}
+
+/// How many keys the server has evicted, ever.
+fn evicted(line: &mut Line) -> Result<u64> {
+    Ok(line.info("stats")?.number("evicted_keys").unwrap_or(0))
+}
+
+impl Restore {
+    /// Notes how many keys were evicted before the first new one is made.
+    pub(super) fn note_evicted(&self, line: &mut Line) -> Result<()> {
+        if self.shared.evicted.get().is_none() {
+            let _ = self.shared.evicted.set(evicted(line)?);
+        }
+        Ok(())
+    }
+
+    /// The last proof that nothing had to go for the new keys.
+    ///
+    /// # Errors
+    /// If something had to: live keys, or new ones.
+    pub(super) fn refuse_evicted(&self, line: &mut Line) -> Result<()> {
+        let Some(before) = self.shared.evicted.get() else { return Ok(()) };
+        match evicted(line)?.saturating_sub(*before) {
+            0 => Ok(()),
+            gone => Err(Error::environment(
+                "the server has evicted keys while new ones were made: live keys may be among them, and are lost",
+            )
+            .with_context("keys evicted", gone)
+            .with_hint(
+                "not the restore but the server has removed them, to stay below `maxmemory`: raise it, and restore again",
+            )),
         }
     }
 }

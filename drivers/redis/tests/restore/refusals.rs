@@ -115,6 +115,57 @@ async fn no_live_key_goes_where_both_have_no_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_live_key_goes_for_values_that_are_packed_in_the_archive() {
+    for policy in ["allkeys-random", "allkeys-lru"] {
+        let options = RedisOptions::new(RedisVersion::Redis7_0).setting("maxmemory-policy", policy);
+        let source = Source::with(&options);
+        let mut pipe = redis::pipe();
+        for at in 0..3000 {
+            pipe.set(format!("page:{at}"), "<td>html</td>".repeat(500));
+        }
+        pipe.exec(&mut source.connection(0)).unwrap();
+        source.run(0, &["SET", "list", "short"]);
+        let driver = driver_of(&source);
+        let dump = dump(&*driver).await;
+        let used: u64 = source.server.info("used_memory").parse().unwrap();
+        source.run(0, &["CONFIG", "SET", "maxmemory", &(used + (10 << 20)).to_string()]);
+        let before = source.fingerprint();
+        let changes = driver.changes(dump.node.clone(), &StageContext::new(run())).await.unwrap();
+        assert!(changes.needs_bytes > changes.free_bytes, "{changes:?}");
+        let mut staging = stage(&*driver, dump.node.clone()).await.unwrap();
+        staging.begin().await.unwrap();
+        let error = crate::archive::load(&*staging, &*dump.node).await.unwrap_err();
+        assert!(error.hint().unwrap().contains("maxmemory"), "{error:?}");
+        assert_eq!(source.server.info("evicted_keys"), "0");
+        staging.rollback().await.unwrap();
+        assert_eq!(source.fingerprint(), before);
+        assert!(source.beside().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_fails_if_the_server_evicts_for_whatever_reason_and_says_so() {
+    let options = RedisOptions::new(RedisVersion::Redis7_0).setting("maxmemory-policy", "allkeys-random");
+    let source = Source::with(&options);
+    source.seed(Seed::Large);
+    let driver = driver_of(&source);
+    let dump = dump(&*driver).await;
+    let mut staging = stage(&*driver, dump.node.clone()).await.unwrap();
+    staging.begin().await.unwrap();
+    crate::archive::load(&*staging, &*dump.node).await.unwrap();
+    let used: u64 = source.server.info("used_memory").parse().unwrap();
+    source.run(9, &["SET", "of the application", "x"]);
+    source.run(0, &["CONFIG", "SET", "maxmemory", &(used - (64 << 10)).to_string()]);
+    source.run(9, &["SET", "of the application", "y"]);
+    source.run(0, &["CONFIG", "SET", "maxmemory", "0"]);
+    assert_ne!(source.server.info("evicted_keys"), "0");
+    let error = staging.prepare().await.unwrap_err();
+    let text = format!("{error:?}");
+    assert!(text.contains("the server has evicted keys"), "{text}");
+    staging.rollback().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_the_server_takes_not_at_once_is_refused() {
     let (source, driver, dump, before) = ground(&RedisOptions::new(RedisVersion::Redis7_0)).await;
     source.seed(Seed::Hostile);

@@ -18,6 +18,7 @@ impl Restore {
         let mut line = self.line()?;
         if !self.is_swapped(&mut line)? {
             self.cancel.check()?;
+            self.refuse_evicted(&mut line)?;
             // From here on it is all or nothing, and whoever wishes to stop it comes too late.
             let mut line = self.steadfast_line()?;
             if let Err(error) = self.swap(&mut line) {
