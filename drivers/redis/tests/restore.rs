@@ -22,3 +22,5 @@ mod others;
 mod patterns;
 #[path = "restore/refusals.rs"]
 mod refusals;
+#[path = "restore/whole.rs"]
+mod whole;

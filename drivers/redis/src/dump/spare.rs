@@ -9,7 +9,7 @@ use crate::connect::{Info, Session};
 use crate::restore::MARK;
 
 /// What the mark says of a database that holds keys which are not live: not yet, or not any more.
-const NOT_LIVE: [&[u8]; 3] = [b"staged", b"old", b"kept"];
+const NOT_LIVE: [&[u8]; 4] = [b"staged", b"ready", b"old", b"kept"];
 
 /// Those of them that would be dumped only because all are. The session is then in another database.
 ///

@@ -159,6 +159,16 @@ impl Count {
         Self { lasting: number("keys").saturating_sub(expiring), expiring }
     }
 
+    /// How many keys have fields that expire, where the server tells.
+    pub(super) fn fading(keyspace: &Info, index: u64) -> u64 {
+        let line = keyspace.get(&format!("db{index}")).unwrap_or_default();
+        // Redis, and Valkey.
+        let number = ["subexpiry=", "keys_with_volatile_items="]
+            .iter()
+            .find_map(|name| line.split(',').find_map(|pair| pair.strip_prefix(name)));
+        number.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    }
+
     pub(super) fn all(self) -> u64 {
         self.lasting + self.expiring
     }
@@ -209,5 +219,9 @@ mod tests {
         assert_eq!(Count::of(&info, 1), Count { lasting: 5, expiring: 2 });
         assert_eq!(Count::of(&info, 11), Count { lasting: 0, expiring: 9 });
         assert_eq!(Count::of(&info, 2).all(), 0);
+        let info = Info::parse(
+            "db1:keys=7,expires=2,avg_ttl=0,subexpiry=4\r\ndb2:keys=7,keys_with_volatile_items=3\r\n",
+        );
+        assert_eq!((Count::fading(&info, 1), Count::fading(&info, 2), Count::fading(&info, 3)), (4, 3, 0));
     }
 }

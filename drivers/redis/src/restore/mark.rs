@@ -19,6 +19,10 @@ pub(super) enum Mark {
     Claimed,
     /// It holds new keys that are not live.
     Staged,
+    /// The same, and all of them are there and were counted.
+    Ready,
+    /// It is live, and its new keys are made elsewhere.
+    Live,
     /// It is live, and holds the new keys.
     New,
     /// It holds the keys that were live.
@@ -35,9 +39,11 @@ pub(super) enum Mark {
     Renaming,
 }
 
-const MARKS: [(Mark, &str); 9] = [
+const MARKS: [(Mark, &str); 11] = [
     (Mark::Claimed, "claimed"),
     (Mark::Staged, "staged"),
+    (Mark::Ready, "ready"),
+    (Mark::Live, "live"),
     (Mark::New, "new"),
     (Mark::Old, "old"),
     (Mark::Kept, "kept"),
@@ -81,6 +87,11 @@ impl Fields {
         format!("{}:expiring", self.0)
     }
 
+    /// How many of those without a time of expiry may go by themselves, for fields of them expire.
+    pub(super) fn fading(&self) -> String {
+        format!("{}:fading", self.0)
+    }
+
     /// The functions that belong to the keys of this database.
     pub(super) fn functions(&self) -> String {
         format!("{}:functions", self.0)
@@ -91,8 +102,15 @@ impl Fields {
         format!("{}:old functions", self.0)
     }
 
-    fn all(&self) -> [String; 5] {
-        [self.0.clone(), self.lasting(), self.expiring(), self.functions(), self.old_functions()]
+    fn all(&self) -> [String; 6] {
+        [
+            self.0.clone(),
+            self.lasting(),
+            self.expiring(),
+            self.fading(),
+            self.functions(),
+            self.old_functions(),
+        ]
     }
 
     /// Sets the mark, in the database that was entered.
@@ -134,8 +152,12 @@ pub(super) enum Standing {
     Absent,
     /// A place is claimed, and nothing in it is ours yet.
     Claimed(u64),
-    /// New keys are there, and not live.
+    /// The live database is marked, and no other is.
+    Begun,
+    /// New keys are there, perhaps not all, and not live.
     Staged(u64),
+    /// All new keys are there, and not live.
+    Ready(u64),
     /// New keys are live, and the old ones there.
     Committed(u64),
     /// The old ones are there, and what is live is neither they nor the new ones.
@@ -162,9 +184,13 @@ pub(super) fn standing(line: &mut Line, fields: &Fields, live: u64, candidates: 
     let mut found = Standing::Absent;
     for index in candidates {
         let standing = match marks.next().transpose()?.flatten() {
-            None | Some(Mark::New | Mark::Back | Mark::Loading | Mark::Moving | Mark::Renaming) => continue,
+            None
+            | Some(Mark::Live | Mark::New | Mark::Back | Mark::Loading | Mark::Moving | Mark::Renaming) => {
+                continue;
+            }
             Some(Mark::Claimed) => Standing::Claimed(*index),
             Some(Mark::Staged) => Standing::Staged(*index),
+            Some(Mark::Ready) => Standing::Ready(*index),
             Some(Mark::Old) => Standing::Committed(*index),
             Some(Mark::Kept) => Standing::Kept(*index),
         };
@@ -181,31 +207,40 @@ pub(super) fn standing(line: &mut Line, fields: &Fields, live: u64, candidates: 
     }
     Ok(match (found, marks.next().transpose()?.flatten()) {
         (Standing::Absent, Some(Mark::New)) => Standing::Lost,
+        (Standing::Absent, Some(Mark::Live)) => Standing::Begun,
         (Standing::Committed(index), found) if found != Some(Mark::New) => Standing::Overtaken(index),
         (found, _) => found,
     })
 }
 
-/// Refuses a live database in which another restore has its staged or old keys. One that is committed, and only not finished, is
-/// not in the way.
-pub(super) fn refuse_others(line: &mut Line, live: u64, run: &str) -> Result<()> {
+/// Refuses a live database in which another restore has its staged or old keys, be it of the same run. One that is committed, and
+/// only not finished, is not in the way, nor one that makes its keys elsewhere.
+pub(super) fn refuse_others(line: &mut Line, live: u64, fields: &Fields) -> Result<()> {
     line.select(live)?;
-    let Reply::Array(replies) = line.ask(redis::cmd("HGETALL").arg(MARK))? else { return Ok(()) };
-    let texts: Vec<Vec<u8>> = replies.into_iter().filter_map(bytes).collect();
-    let other = texts.chunks_exact(2).find_map(|pair| {
-        let [field, value] = pair else { return None };
-        let ours = field.starts_with(format!("{run}:").as_bytes());
-        let in_the_way = Mark::parse(value).is_some_and(|mark| !matches!(mark, Mark::New | Mark::Back));
-        (!ours && in_the_way).then(|| field.escape_ascii().to_string())
-    });
-    match other {
+    match other(line, fields)? {
         None => Ok(()),
         Some(other) => Err(Error::new(ErrorKind::Locked, "another restore has to do with this database")
             .with_context("database", live)
             .with_context("restore", other)
             .with_hint(format!(
-                "wait for it, or run `dumprestore recover`; if neither helps, for the server has lost what it was told last, \
-                 remove the key `{MARK}` from the database"
+                "wait for it, or run `dumprestore recover`; if it has kept the state before it there, \
+                 `dumprestore recover --discard-previous` drops that; if neither helps, for the server has lost what it was told \
+                 last, remove the key `{MARK}` from the database"
             ))),
     }
+}
+
+/// Another restore that has staged or old keys in the database that was entered, or for which it is live.
+pub(super) fn other(line: &mut Line, fields: &Fields) -> Result<Option<String>> {
+    let Reply::Array(replies) = line.ask(redis::cmd("HGETALL").arg(MARK))? else { return Ok(None) };
+    let texts: Vec<Vec<u8>> = replies.into_iter().filter_map(bytes).collect();
+    let ours = |field: &[u8]| {
+        field.strip_prefix(fields.mark().as_bytes()).is_some_and(|rest| matches!(rest, [] | [b':', ..]))
+    };
+    Ok(texts.chunks_exact(2).find_map(|pair| {
+        let [field, value] = pair else { return None };
+        let in_the_way =
+            Mark::parse(value).is_some_and(|mark| !matches!(mark, Mark::New | Mark::Back | Mark::Live));
+        (!ours(field) && in_the_way).then(|| field.escape_ascii().to_string())
+    }))
 }

@@ -1,7 +1,7 @@
 //! One restore: new keys are made where nobody looks, checked, and become live all at once.
 //!
 //! - [`Restore`] (here, `staging.rs`): the steps, as the engine calls them. `entry.rs` is what the journal has of it, `mark.rs` what
-//!   the server has: where a restore stands is told from that alone. `line.rs` is a connection.
+//!   the server has: where a restore stands is told from that alone. `line.rs` is a connection. `neighbours.rs`: other nodes.
 //! - Before (`plan.rs`, `archived.rs`, `changes.rs`): which databases, and what would refuse them.
 //! - Method *swap* (`swap/`): new keys are made in databases that are empty, and `SWAPDB` has them and the live ones change places, all
 //!   pairs in one transaction, with the functions (`functions.rs`).
@@ -21,6 +21,8 @@ mod line;
 mod links;
 mod load;
 mod mark;
+mod neighbours;
+mod noted;
 mod permitted;
 mod place;
 mod plan;
@@ -45,6 +47,7 @@ pub(crate) use place::OURS;
 use entry::{Entry, Kept, Pair, Staged};
 use line::{Count, Line};
 use mark::{Fields, Standing, standing};
+use neighbours::Neighbour;
 
 /// Where a restore comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +68,8 @@ pub(crate) struct Restore {
     /// Not there after a crash, nor where nothing is loaded.
     archived: Option<Arc<dyn ArchivedNode>>,
     shared: Arc<Shared>,
+    /// Has other nodes of the run keep out of our live databases.
+    _neighbour: Arc<Neighbour>,
 }
 
 /// What its steps, each on a thread of its own, tell each other.
@@ -103,6 +108,8 @@ impl Restore {
     }
 
     fn new(setup: &Setup, entry: Entry, origin: Origin, cx: StageContext) -> Self {
+        let live = entry.pairs.iter().map(|pair| pair.live).collect();
+        let neighbour = Neighbour::enter(&entry.run, &entry.server, live);
         Self {
             setup: setup.clone(),
             entry,
@@ -110,6 +117,7 @@ impl Restore {
             cancel: cx.cancel,
             archived: None,
             shared: Arc::default(),
+            _neighbour: Arc::new(neighbour),
         }
     }
 

@@ -3,11 +3,11 @@
 use dumprestore_driver::{Error, Extras, LedgerEntry, Result};
 
 use super::archived::Archived;
-use super::begin::expect;
 use super::entry::{Method, Pair, Step};
 use super::functions::{self, Policy};
-use super::line::{Count, Line};
-use super::mark::{Fields, Standing};
+use super::line::{Count, Line, select};
+use super::mark::{Fields, Mark, Standing};
+use super::noted::Noted;
 use super::place::spare_of;
 use super::{Made, Restore};
 
@@ -16,7 +16,9 @@ impl Restore {
         let mut line = self.line()?;
         if self.entry.method == Method::Swap {
             for (pair, standing) in self.standings(&mut line)? {
-                expect(standing, &pair, |standing| matches!(standing, Standing::Staged(_)))?;
+                if !matches!(standing, Standing::Staged(_)) {
+                    return Err(self.gone(&pair));
+                }
             }
         }
         self.refuse_evicted(&mut line)?;
@@ -46,8 +48,20 @@ impl Restore {
         }
         self.prepare_functions(&mut line)?;
         self.refuse_evicted(&mut line)?;
+        for pair in &self.entry.pairs {
+            self.set_ready(&mut line, pair)?;
+        }
         self.entry.step = Step::Prepared;
         Ok(())
+    }
+
+    /// Says that all is there. A server that has forgotten some of it has forgotten this as well.
+    fn set_ready(&self, line: &mut Line, pair: &Pair) -> Result<()> {
+        let (fields, index) = (self.fields(pair), self.place(pair)?.index);
+        let made = self.loaded().counts.get(&pair.live).copied().unwrap_or_default();
+        let fading = made.fading.max(Count::fading(&line.info("keyspace")?, index));
+        let cmds = [select(index), Fields::put(&fields.fading(), fading), fields.set(Mark::Ready)];
+        line.transact_all(&cmds).map(drop)
     }
 
     /// Finds the functions that belong to the new keys, tries them, and puts them beside the new keys: there they are found
@@ -110,11 +124,8 @@ fn verify(line: &mut Line, pair: &Pair, made: Made) -> Result<()> {
     let spare = spare_of(pair)?;
     let count = line.count(spare)?;
     // The mark is one of them.
-    let lasting = count.lasting.saturating_sub(1);
-    let whole = lasting <= made.count.lasting
-        && lasting + made.fading >= made.count.lasting
-        && count.expiring <= made.count.expiring;
-    match whole {
+    let there = Count { lasting: count.lasting.saturating_sub(1), ..count };
+    match (Noted { count: made.count, fading: made.fading }).fits(there) {
         true => Ok(()),
         false => {
             Err(Error::environment("the database in which new keys were made has not as many as were made")

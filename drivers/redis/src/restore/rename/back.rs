@@ -25,7 +25,7 @@ impl Restore {
     fn put_back(&self, line: &mut Line, pair: &Pair) -> Result<()> {
         let Some(mark) = self.renamed(line, pair)? else { return Ok(()) };
         let (names, fields, live) = (Names::of(&self.entry.run), self.fields(pair), pair.live);
-        if mark != Mark::Loading {
+        if !matches!(mark, Mark::Loading | Mark::Ready) {
             if let Some(own) = Fields::get(line, &fields.old_functions())? {
                 line.ask(&functions::restore(&own, Policy::Flush))?;
             }

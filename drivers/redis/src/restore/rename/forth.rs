@@ -7,6 +7,7 @@ use super::super::extras::each_step;
 use super::super::functions;
 use super::super::line::{Line, select};
 use super::super::mark::{Fields, Mark};
+use super::super::noted::Noted;
 use super::super::place::{Names, OURS};
 use super::super::{Origin, Restore};
 use super::{ASIDE, BATCH, EXCHANGE, done, until_none};
@@ -23,10 +24,14 @@ impl Restore {
             Origin::Resumed if marks.iter().all(|(_, mark)| mark.is_none()) => self.is_over()?,
             Origin::Resumed if marks.iter().all(|(_, mark)| is_over(mark)) => {}
             _ => {
+                // Before the first key is renamed: all are there, of all databases.
+                for (pair, mark) in &marks {
+                    self.expect_whole(&mut line, pair, *mark)?;
+                }
                 for (pair, mark) in &marks {
                     match mark {
                         Some(mark) => self.rename(&mut line, pair, *mark)?,
-                        None => return Err(super::super::begin::gone(pair)),
+                        None => return Err(self.gone(pair)),
                     }
                 }
             }
@@ -35,10 +40,26 @@ impl Restore {
         Ok(())
     }
 
+    /// Refuses what was not loaded whole, or is not whole any more.
+    fn expect_whole(&self, line: &mut Line, pair: &Pair, mark: Option<Mark>) -> Result<()> {
+        match mark {
+            Some(Mark::Moving | Mark::Renaming | Mark::New) => Ok(()),
+            Some(Mark::Ready) => {
+                line.select(pair.live)?;
+                let noted = Noted::of(line, &self.fields(pair))?.ok_or_else(|| self.gone(pair))?;
+                match self.count_new(line, pair)? >= noted.count.lasting.saturating_sub(noted.fading) {
+                    true => Ok(()),
+                    false => Err(self.gone(pair)),
+                }
+            }
+            _ => Err(self.gone(pair)),
+        }
+    }
+
     fn rename(&self, line: &mut Line, pair: &Pair, mut mark: Mark) -> Result<()> {
         let fields = self.fields(pair);
         let live = pair.live;
-        if mark == Mark::Loading {
+        if mark == Mark::Ready {
             self.cancel.check()?;
             self.exchange_functions(line, &fields, live)?;
             mark = Mark::Moving;

@@ -1,7 +1,7 @@
 //! Keys are made in the live database under other names, and renamed: where there is no empty database, or only some keys of one are
 //! meant. Each key changes at once, and one after the other.
 //!
-//! The mark of the live database says how far it is: `loading`, then `moving` while keys go that the archive does not have, `renaming`
+//! The mark of the live database says how far it is: `loading`, `ready`, then `moving` while keys go that the archive does not have, `renaming`
 //! while new ones take the place of old ones, and `new`. An old key stands under another name meanwhile, and where there was none, a
 //! key says so: from these names alone it is undone.
 
@@ -66,9 +66,14 @@ impl Restore {
     pub(super) fn begin_rename(&mut self) -> Result<()> {
         let mut line = self.line()?;
         for pair in &self.entry.pairs {
-            super::mark::refuse_others(&mut line, pair.live, &self.entry.run)?;
             let fields = self.fields(pair);
-            line.ask_all(&[select(pair.live), fields.set(Mark::Loading)])?;
+            line.ask_all(&[
+                select(pair.live),
+                Fields::put(&fields.lasting(), 0),
+                Fields::put(&fields.expiring(), 0),
+                fields.set(Mark::Loading),
+            ])?;
+            super::mark::refuse_others(&mut line, pair.live, &fields)?;
         }
         self.entry.step = Step::Begun;
         Ok(())
@@ -76,12 +81,7 @@ impl Restore {
 
     /// Counts the keys that were made, and refuses if there are less. While a server grows its tables, it may name some twice.
     pub(super) fn verify_renamed(&self, line: &mut Line, pair: &Pair, made: super::Made) -> Result<()> {
-        let mut count = 0u64;
-        each_step(line, pair.live, &pattern(&Names::of(&self.entry.run).new), |_, keys| {
-            self.cancel.check()?;
-            count += keys.len() as u64;
-            Ok(())
-        })?;
+        let count = self.count_new(line, pair)?;
         match count >= made.count.lasting.saturating_sub(made.fading) {
             true => Ok(()),
             false => Err(Error::environment("not as many new keys are there as were made")
@@ -90,6 +90,16 @@ impl Restore {
                 .with_context("there are", count)
                 .with_hint("the server evicts keys, or somebody deletes them: see its `maxmemory-policy`")),
         }
+    }
+
+    fn count_new(&self, line: &mut Line, pair: &Pair) -> Result<u64> {
+        let mut count = 0u64;
+        each_step(line, pair.live, &pattern(&Names::of(&self.entry.run).new), |_, keys| {
+            self.cancel.check()?;
+            count += keys.len() as u64;
+            Ok(())
+        })?;
+        Ok(count)
     }
 
     pub(super) fn finish_rename(&self, old: OldState) -> Result<Option<Kept>> {

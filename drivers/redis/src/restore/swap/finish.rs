@@ -28,8 +28,12 @@ impl Restore {
                 (Standing::Kept(spare), OldState::Drop) => {
                     self.drop_old(&mut line, &pair, spare, Mark::Kept)?
                 }
-                (Standing::Lost | Standing::Absent, _) => {}
-                (Standing::Claimed(_) | Standing::Staged(_), _) => {
+                (Standing::Lost | Standing::Absent, OldState::Keep) => self.tell(LedgerEntry::degrading(
+                    format!("database {}", pair.live),
+                    "its old keys are not kept: somebody has removed them from where they were",
+                )),
+                (Standing::Lost | Standing::Absent, OldState::Drop) => {}
+                (Standing::Begun | Standing::Claimed(_) | Standing::Staged(_) | Standing::Ready(_), _) => {
                     return Err(Error::defect("a restore is finished that was not committed"));
                 }
             }

@@ -7,7 +7,7 @@ mod rollback;
 use dumprestore_driver::{Error, Result};
 
 use super::line::{Count, Executed, Line};
-use super::mark::{Fields, MARK, Mark};
+use super::mark::{self, Fields, MARK, Mark};
 use super::prepare::holds_more;
 
 pub(super) use finish::discard;
@@ -38,9 +38,12 @@ fn empty(line: &mut Line, index: u64, fields: &Fields, mark: Mark) -> Result<Emp
         let lasting = Fields::number(line, &fields.lasting())?;
         let expiring = Fields::number(line, &fields.expiring())?;
         // They are not known where a crash came right after the swap.
-        if let Some((lasting, expiring)) = lasting.zip(expiring)
-            && holds_more(line.count(index)?, Count { lasting, expiring })
-        {
+        let count = lasting.zip(expiring).map(|(lasting, expiring)| Count { lasting, expiring });
+        let holds_more = match count {
+            Some(count) => holds_more(line.count(index)?, count),
+            None => false,
+        };
+        if holds_more || mark::other(line, fields)?.is_some() {
             line.ask(&redis::cmd("UNWATCH"))?;
             return Ok(Emptied::Shared);
         }

@@ -20,8 +20,19 @@ impl Restore {
             if let Err(error) = self.remove(&mut line, &pair, standing) {
                 stuck.get_or_insert(error);
             }
+            self.unmark_live(&mut line, &pair)?;
         }
         stuck.map_or(Ok(()), Err)
+    }
+
+    /// The live database says no more that a restore has begun.
+    fn unmark_live(&self, line: &mut Line, pair: &Pair) -> Result<()> {
+        let fields = self.fields(pair);
+        line.select(pair.live)?;
+        if Fields::get(line, fields.mark())?.as_deref() == Some(Mark::Live.as_str().as_bytes()) {
+            line.ask(&fields.remove())?;
+        }
+        Ok(())
     }
 
     /// Has all databases that were swapped change places again, in one transaction.
@@ -97,13 +108,12 @@ impl Restore {
     fn remove(&self, line: &mut Line, pair: &Pair, standing: Standing) -> Result<()> {
         let fields = self.fields(pair);
         match (standing, &self.entry.staged) {
-            (Standing::Claimed(spare), _) | (Standing::Staged(spare), Staged::Kept { .. }) => {
+            (Standing::Claimed(spare), _)
+            | (Standing::Staged(spare) | Standing::Ready(spare), Staged::Kept { .. }) => {
                 line.ask_all(&[select(spare), fields.remove()]).map(drop)
             }
-            (Standing::Staged(spare), Staged::Made) => match empty(line, spare, &fields, Mark::Staged)? {
-                Emptied::Whole | Emptied::NotOurs => Ok(()),
-                Emptied::Shared => Err(shared(spare)),
-            },
+            (Standing::Staged(spare), Staged::Made) => drop_staged(line, spare, &fields, Mark::Staged),
+            (Standing::Ready(spare), Staged::Made) => drop_staged(line, spare, &fields, Mark::Ready),
             (Standing::Lost, _) => Err(Error::stuck("the new keys are live, and the old ones are not there any more")
                 .with_context("database", pair.live)
                 .with_hint(
@@ -118,8 +128,15 @@ impl Restore {
                      `SWAPDB {} {spare}`",
                     pair.live
                 ))),
-            (Standing::Absent | Standing::Committed(_) | Standing::Kept(_), _) => Ok(()),
+            (Standing::Absent | Standing::Begun | Standing::Committed(_) | Standing::Kept(_), _) => Ok(()),
         }
+    }
+}
+
+fn drop_staged(line: &mut Line, spare: u64, fields: &Fields, mark: Mark) -> Result<()> {
+    match empty(line, spare, fields, mark)? {
+        Emptied::Whole | Emptied::NotOurs => Ok(()),
+        Emptied::Shared => Err(shared(spare)),
     }
 }
 
