@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use dumprestore_driver::{Edge, Error, KeySink, Reference, Result, Unresolved, Why};
+use dumprestore_driver::{Edge, Error, KeySink, LedgerEntry, Reference, Result, Unresolved, Why};
 
 use crate::config::{Meant, Setup};
 use crate::links::{Declared, Gathering, Keys, Known, Look, Spool, Spooled, Within, hash};
@@ -12,6 +12,8 @@ use crate::rdb::{Element, Entry};
 /// Declarations, with what was found so far.
 pub(super) struct Collecting {
     referring: Vec<(Keys, u64, Spool)>,
+    /// Of each of those, how many keys its pattern fits.
+    fitting: Vec<u64>,
     referred: Vec<(Within, u64, Gathering)>,
     /// In milliseconds since 1970: what expires before is not there any more.
     cut_at: u64,
@@ -58,7 +60,8 @@ impl Collecting {
             .within
             .iter()
             .map(|within| (within.clone(), within.database.unwrap_or(first), Gathering::new(scratch)));
-        Self { referring: referring.collect(), referred: referred.collect(), cut_at }
+        let fitting = vec![0; declared.keys.len()];
+        Self { referring: referring.collect(), fitting, referred: referred.collect(), cut_at }
     }
 
     /// Notes a key that is dumped, and begins to look into it.
@@ -74,11 +77,35 @@ impl Collecting {
                 gathering.push(hash(&entry.key))?;
             }
         }
-        let looks = self
-            .referring
-            .iter_mut()
-            .filter(|(keys, database, _)| *database == entry.database && keys.pattern.fits(&entry.key));
-        Ok(Looks(looks.map(|(keys, _, spool)| (keys.look(&entry.key, entry.kind), spool)).collect()))
+        let looks =
+            self.referring.iter_mut().zip(&mut self.fitting).filter(|((keys, database, _), _)| {
+                *database == entry.database && keys.pattern.fits(&entry.key)
+            });
+        Ok(Looks(
+            looks
+                .map(|((keys, _, spool), fitting)| {
+                    *fitting += 1;
+                    (keys.look(&entry.key, entry.kind), spool)
+                })
+                .collect(),
+        ))
+    }
+
+    /// Declarations by which nothing was found at all: they may be misspelt.
+    pub(super) fn unfitting(&self) -> Vec<LedgerEntry> {
+        let all = self.referring.iter().zip(&self.fitting);
+        all.filter(|((_, _, spool), _)| spool.is_empty())
+            .map(|((keys, database, _), fitting)| {
+                let why = match fitting {
+                    0 => format!("no key of database {database} fits the pattern: is it misspelt?"),
+                    fitting => format!(
+                        "{fitting} keys of database {database} fit the pattern, and none of them holds {}: is it misspelt?",
+                        keys.sought()
+                    ),
+                };
+                LedgerEntry::note(format!("keys `{}`", keys.pattern.text().escape_debug()), why)
+            })
+            .collect()
     }
 
     /// Once all keys have gone by.

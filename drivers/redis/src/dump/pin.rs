@@ -38,6 +38,8 @@ pub(super) struct Asked {
     pub(super) transfer: Transfer,
     /// The way without a file, where the server has it.
     pub(super) without_file: Option<Transfer>,
+    /// Whether it was told to remove the file that it sends, and was not before.
+    pub(super) removes_file: bool,
 }
 
 /// How a save is asked for.
@@ -63,9 +65,10 @@ pub(super) fn ask(setup: &Setup, asking: &Asking, neighbour: &Neighbour, cancel:
     let spare = spare(&mut session, setup, &server.info)?;
     let transfer = match asking.way {
         Some(way) => way,
-        None if neighbour.has_others() => settings.file(&mut session)?,
+        None if neighbour.has_others() => Transfer::File,
         None => settings.transfer(),
     };
+    let removes_file = transfer == Transfer::File && settings.leave_no_file(&mut session)?;
     introduce(&mut wire, transfer)?;
     let others = asking.cut.and_then(|cut| neighbour.before(cut));
     let (before, asked_at) = match others {
@@ -83,7 +86,8 @@ pub(super) fn ask(setup: &Setup, asking: &Asking, neighbour: &Neighbour, cancel:
     wire.flush().map_err(|error| wire.lost(error))?;
     let has_begun = |now: &Moment| now.has_begun_since(&before) && now.has_taken_since(&asked_at);
     let after = wait_until_begun(&mut session, &mut wire, has_begun, transfer, cancel)?;
-    Ok(Asked { server, spare, wire, before, after, cut_at, transfer, without_file: settings.stream() })
+    let without_file = settings.stream();
+    Ok(Asked { server, spare, wire, before, after, cut_at, transfer, without_file, removes_file })
 }
 
 fn check(server: &Server) -> Result<()> {

@@ -98,14 +98,16 @@ impl Snapshot {
         blocking(move || ask(&setup, &Asking { way, cut }, &neighbour, &cancel)).await
     }
 
-    /// Waits until what was asked for arrives. What is of another instant is asked for again.
+    /// Waits until what was asked for arrives. What is of another instant is asked for again, unless it must be that of the cut.
     async fn arrival(&self, mut asked: Asked) -> Result<(Box<Arrival>, Waited)> {
         for again in 0..TRIES {
             let without_file = asked.without_file;
-            let (begun, was) = blocking(move || asked.receive()).await?;
+            let (begun, mut was) = blocking(move || asked.receive()).await?;
             let (way, error) = match begun {
                 Begun::Ours(arrival) => {
-                    self.note(facts(&was, &arrival, again));
+                    was.again = again;
+                    was.cut_at = began_at(was.cut_at, &arrival);
+                    self.note(facts(&was, &arrival));
                     return Ok((arrival, was));
                 }
                 Begun::Again(Again::NotOurs(error)) => (None, error),
@@ -118,6 +120,12 @@ impl Snapshot {
             if again + 1 == TRIES {
                 return Err(error);
             }
+            if self.declared != Declared::default() {
+                return Err(error.with_context(
+                    "not asked for again",
+                    "references of the set are certified as of the cut, which is over",
+                ));
+            }
             asked = self.ask(way, None).await?;
         }
         Err(Error::defect("a save is asked for without end"))
@@ -128,21 +136,26 @@ impl Snapshot {
         let choice = Choice { setup: &self.setup, spare: &waited.spare };
         let tally = copy(&choice, arrival, &mut collecting, &self.cx.cancel, out)?;
         let receipt = out.finish()?;
+        let unfitting = collecting.unfitting();
         let collected = Box::new(collecting.finish()?);
         *self.stage() = Stage::Read(receipt, tally.rows(), collected);
-        Ok(self.tell(&tally, &waited.spare))
+        let mut ledger = tally.ledger(&waited.spare);
+        ledger.extend(waited.told());
+        ledger.extend(unfitting);
+        Ok(self.tell(&tally, ledger))
     }
 
     fn dump_scan(&self, out: &mut PartWriter<'_>) -> Result<u64> {
         let Scanned { facts, tally, spare } = scan::dump(&self.setup, &self.cx, out)?;
         self.note(facts);
-        Ok(self.tell(&tally, &spare))
+        let ledger = tally.ledger(&spare);
+        Ok(self.tell(&tally, ledger))
     }
 
     /// Gives the number of keys.
-    fn tell(&self, tally: &Tally, spare: &BTreeSet<u64>) -> u64 {
+    fn tell(&self, tally: &Tally, ledger: Vec<LedgerEntry>) -> u64 {
         self.note(tally.facts(&self.setup));
-        *self.ledger.lock().unwrap_or_else(PoisonError::into_inner) = tally.ledger(spare);
+        *self.ledger.lock().unwrap_or_else(PoisonError::into_inner) = ledger;
         tally.rows()
     }
 
@@ -170,7 +183,16 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
         .map_err(|error| Error::defect("a thread of a dump has ended").with_source(error))?
 }
 
-fn facts(asked: &Waited, arrival: &Arrival, again: u32) -> Facts {
+/// When the save began, in milliseconds since 1970: it says so itself, to the second.
+fn began_at(asked_at: u64, arrival: &Arrival) -> u64 {
+    let said = arrival.remark("ctime").and_then(|seconds| seconds.parse::<u64>().ok());
+    match said.and_then(|seconds| seconds.checked_mul(1000)) {
+        Some(said) => asked_at.max(said).min(said.saturating_add(999)),
+        None => asked_at,
+    }
+}
+
+fn facts(asked: &Waited, arrival: &Arrival) -> Facts {
     let mut facts = Facts::from([
         ("mode".to_owned(), "replication".to_owned()),
         ("server_version".to_owned(), asked.server.clone()),
@@ -185,8 +207,8 @@ fn facts(asked: &Waited, arrival: &Arrival, again: u32) -> Facts {
     for (fact, remark) in [("replication_id", "repl-id"), ("replication_offset", "repl-offset")] {
         facts.extend(arrival.remark(remark).map(|value| (fact.to_owned(), value.to_owned())));
     }
-    if again > 0 {
-        facts.insert("pinned_again".to_owned(), again.to_string());
+    if asked.again > 0 {
+        facts.insert("pinned_again".to_owned(), asked.again.to_string());
     }
     facts
 }
@@ -197,12 +219,44 @@ struct Waited {
     spare: BTreeSet<u64>,
     cut_at: u64,
     transfer: Transfer,
+    /// How often it was asked for after the cut.
+    again: u32,
+    /// Whether the server was told to remove the file that it sends.
+    removes_file: bool,
+}
+
+impl Waited {
+    /// What a ledger must have of it.
+    fn told(&self) -> Vec<LedgerEntry> {
+        let mut told = Vec::new();
+        if self.again > 0 {
+            told.push(LedgerEntry::degrading(
+                "the cut",
+                "the server's save failed, or was of another instant, and the next one was begun after the cut: the keys are of \
+                 one instant, but not of that of the other nodes",
+            ));
+        }
+        if self.removes_file {
+            told.push(LedgerEntry::note(
+                "rdb-del-sync-files",
+                "was set to `yes` at the server, and stays so: else it would keep the file of this dump, and load it at its next start",
+            ));
+        }
+        told
+    }
 }
 
 impl Asked {
     fn receive(self) -> Result<(Begun, Waited)> {
         let (spare, server) = (self.spare.clone(), self.server.title());
-        let waited = Waited { server, spare, cut_at: self.cut_at, transfer: self.transfer };
+        let waited = Waited {
+            server,
+            spare,
+            cut_at: self.cut_at,
+            transfer: self.transfer,
+            again: 0,
+            removes_file: self.removes_file,
+        };
         receive(self).map(|begun| (begun, waited))
     }
 }

@@ -51,22 +51,23 @@ impl Settings {
         }
     }
 
-    /// The way that waits for nobody who reads. A server that is to keep nothing is told to remove the file.
+    /// Has a server that is to keep nothing remove the file that it is about to write. Gives whether it had to be told.
     ///
     /// # Errors
     /// If it can't be told.
-    pub(super) fn file(&self, session: &mut Session) -> Result<Transfer> {
-        if self.keeps_nothing == Some(true) {
-            // It is the default of no server, and changes nothing else where nothing is kept: it may stay.
-            let set = redis::cmd("CONFIG").arg(&["SET", "rdb-del-sync-files", "yes"]).clone();
-            let () = session.query(&set).map_err(|error| {
-                error.with_hint(
-                    "several nodes are on this server, which is to keep no file: have one node with `databases` \
-                     instead, or set its `rdb-del-sync-files` to `yes`",
-                )
-            })?;
+    pub(super) fn leave_no_file(&self, session: &mut Session) -> Result<bool> {
+        if self.keeps_nothing != Some(true) {
+            return Ok(false);
         }
-        Ok(Transfer::File)
+        // It changes nothing else where nothing is kept. Set back too early, it would have the file stay.
+        let set = redis::cmd("CONFIG").arg(&["SET", "rdb-del-sync-files", "yes"]).clone();
+        let () = session.query(&set).map_err(|error| {
+            error.with_hint(
+                "the server is to keep no file (`save` and `appendonly` are off), and would load that of this dump at its \
+                 next start: set its `repl-diskless-sync` or its `rdb-del-sync-files` to `yes`",
+            )
+        })?;
+        Ok(true)
     }
 
     /// The way that needs no file, if the server has it.
@@ -91,6 +92,7 @@ mod tests {
         assert_eq!(settings(true, 5, false).transfer(), Transfer::File);
         assert_eq!(settings(true, 0, false).transfer(), stream(0));
         assert_eq!(settings(true, 5, true).transfer(), stream(5));
+        // It is told to remove it.
         assert_eq!(settings(false, 0, true).transfer(), Transfer::File);
         assert_eq!(Settings::default().transfer(), Transfer::File);
     }

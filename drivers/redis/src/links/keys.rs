@@ -90,6 +90,14 @@ impl Keys {
         Ok(Self { database: declared.database, pattern, held })
     }
 
+    /// What is looked for in a key, for people.
+    pub(crate) fn sought(&self) -> String {
+        match &self.held {
+            Held::Field { name, .. } => format!("anything in the field `{}`", name.escape_ascii()),
+            held => format!("anything: {} is expected", held.expects()),
+        }
+    }
+
     /// Begins to look into a key that the pattern fits.
     pub(crate) fn look(&self, key: &[u8], kind: Kind) -> Look<'_> {
         let found = match &self.held {

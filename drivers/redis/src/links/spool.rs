@@ -12,7 +12,10 @@ use super::keys::Found;
 const IN_MEMORY: usize = 8 << 20;
 
 /// Takes references.
-pub(crate) struct Spool(BufWriter<SpooledTempFile>);
+pub(crate) struct Spool {
+    into: BufWriter<SpooledTempFile>,
+    is_empty: bool,
+}
 
 /// Gives them, in the order in which they came, as often as they are asked for.
 pub(crate) struct Spooled(SpooledTempFile);
@@ -25,7 +28,12 @@ impl Spool {
     /// One whose scratch file would be in that folder.
     pub(crate) fn new(scratch: &Path) -> Self {
         let file = tempfile::spooled_tempfile_in(IN_MEMORY, scratch);
-        Self(BufWriter::with_capacity(64 << 10, file))
+        Self { into: BufWriter::with_capacity(64 << 10, file), is_empty: true }
+    }
+
+    /// Whether none was kept.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.is_empty
     }
 
     /// Keeps one.
@@ -33,6 +41,7 @@ impl Spool {
     /// # Errors
     /// If the scratch file can't be written.
     pub(crate) fn push(&mut self, found: &Found) -> Result<()> {
+        self.is_empty = false;
         self.write(found).map_err(failed)
     }
 
@@ -41,22 +50,22 @@ impl Spool {
     /// # Errors
     /// If the scratch file can't be written.
     pub(crate) fn finish(self) -> Result<Spooled> {
-        self.0.into_inner().map(Spooled).map_err(|error| failed(error.into_error()))
+        self.into.into_inner().map(Spooled).map_err(|error| failed(error.into_error()))
     }
 
     fn write(&mut self, found: &Found) -> io::Result<()> {
         match found {
             Found::Reference(Reference { key, digest: None }) => {
-                self.0.write_all(&[PLAIN])?;
+                self.into.write_all(&[PLAIN])?;
                 self.bytes(key.as_bytes())
             }
             Found::Reference(Reference { key, digest: Some(digest) }) => {
-                self.0.write_all(&[WITH_DIGEST])?;
+                self.into.write_all(&[WITH_DIGEST])?;
                 self.bytes(key.as_bytes())?;
-                self.0.write_all(digest.as_bytes())
+                self.into.write_all(digest.as_bytes())
             }
             Found::Malformed(key, what) => {
-                self.0.write_all(&[MALFORMED])?;
+                self.into.write_all(&[MALFORMED])?;
                 self.bytes(key.as_bytes())?;
                 self.bytes(what.as_bytes())
             }
@@ -64,8 +73,8 @@ impl Spool {
     }
 
     fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all(&(bytes.len() as u64).to_le_bytes())?;
-        self.0.write_all(bytes)
+        self.into.write_all(&(bytes.len() as u64).to_le_bytes())?;
+        self.into.write_all(bytes)
     }
 }
 

@@ -174,3 +174,26 @@ async fn many_references_are_kept_in_bounded_memory_and_none_is_lost() {
     assert_eq!(source.resolve(Some("k:*"), &asked).await.unwrap().len(), 10);
     source.release().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_declaration_by_which_nothing_is_found_is_told() {
+    let server = filled(RedisVersion::Redis7_0);
+    let driver = driver(config(&server.url(2)));
+    for keys in [
+        json!({ "pattern": "sess:*", "field": "customer" }),
+        json!({ "pattern": "sesion:*", "field": "customer" }),
+        json!({ "pattern": "sess:[1-4]", "field": "cust" }),
+    ] {
+        driver.check_keys(&keys).unwrap();
+    }
+    let mut source = driver.open(OpenContext::new("run", std::path::Path::new("/tmp"))).await.unwrap();
+    source.pin(&cut()).await.unwrap();
+    let dump = read_once(&mut *source).await.unwrap();
+    source.release().await.unwrap();
+    let mut told: Vec<String> =
+        dump.ledger.iter().map(|entry| format!("{} {} {}", entry.degrades, entry.what, entry.why)).collect();
+    told.sort();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("false keys `sesion:*` no key"), "{told:?}");
+    assert!(told[1].contains("`sess:[1-4]` 4 keys") && told[1].contains("`cust`"), "{told:?}");
+}

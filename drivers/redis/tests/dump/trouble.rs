@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use dumprestore_driver::{Cancel, ErrorKind, PartName, PartWriter};
+use dumprestore_driver::{Cancel, ErrorKind, PartName, PartWriter, Severity};
 use dumprestore_testkit::{RedisCluster, RedisOptions, RedisServer, RedisVersion};
 use futures_util::TryStreamExt;
 
@@ -153,16 +153,56 @@ async fn a_login_that_may_not_is_told_what_it_needs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_login_that_is_documented_for_dumps_is_enough_for_them() {
+    let rights = "on >secret ~* +sync +replconf +info +time +select +type +hgetall +config|get";
+    for version in RedisVersion::ALL {
+        for databases in [config as fn(&str) -> _, every_database] {
+            let server = RedisOptions::new(version).user("reader", rights).start();
+            server.run(0, redis::cmd("CONFIG").arg("SET").arg("save").arg("3600 1"));
+            server.run(0, redis::cmd("SET").arg("k").arg("x"));
+            server.run(1, redis::cmd("SET").arg("k").arg("x"));
+            let url = format!("redis://reader:secret@127.0.0.1:{}/0", server.port());
+            let looked = crate::dump_support::driver(databases(&url)).inspect().await.unwrap();
+            let in_the_way = looked
+                .problems
+                .iter()
+                .find(|problem| matches!(problem.severity, Severity::Error | Severity::NoDump));
+            assert!(in_the_way.is_none(), "{version:?}: {in_the_way:?}");
+            assert!(dump(databases(&url)).await.keys >= 1, "{version:?}");
+        }
+    }
+}
+
+fn every_database(url: &str) -> dumprestore_redis::RedisConfig {
+    let mut config = config(url);
+    config.databases = Some(dumprestore_redis::Databases::All(dumprestore_redis::All::All));
+    config
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_has_no_room_for_a_file_is_asked_to_do_without() {
     let options =
         RedisOptions::new(RedisVersion::Redis7_0).setting("appendonly", "no").setting("save", "3600 1");
-    let server = options.setting("repl-diskless-sync-delay", "1").start();
+    let server = options.setting("repl-diskless-sync-delay", "3").start();
     server.run(0, redis::cmd("SET").arg("k").arg("x"));
     // Where it would write its file, there is a folder.
     std::fs::create_dir(server.folder().join("data/dump.rdb")).unwrap();
+    let (began, _): (u64, u64) = server.ask(0, &redis::cmd("TIME"));
     let dump = dump(all(&server)).await;
     assert_eq!((dump.keys, dump.facts["transfer"].as_str()), (1, "stream"));
     assert_eq!(dump.facts["pinned_again"], "1");
+    // It is of a later instant than the cut, and says so.
+    assert!(dump.facts["cut_at_ms"].parse::<u64>().unwrap() >= (began + 2) * 1000, "{:?}", dump.facts);
+    assert!(dump.ledger.iter().any(|entry| entry.degrades && entry.what == "the cut"), "{:?}", dump.ledger);
+    // Where references are certified as of the cut, no other instant will do.
+    let driver = crate::dump_support::driver(config(&server.url(0)));
+    driver.check_keys(&serde_json::json!({ "pattern": "k", "value": true })).unwrap();
+    let cx = dumprestore_driver::OpenContext::new("run", std::path::Path::new("/tmp"));
+    let mut source = driver.open(cx).await.unwrap();
+    source.pin(&cut()).await.unwrap();
+    let error = source.capture().await.err().unwrap();
+    assert!(error.to_string().contains("as of the cut"), "{error}");
+    source.release().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

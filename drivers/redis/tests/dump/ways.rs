@@ -56,6 +56,25 @@ async fn a_server_that_is_to_keep_nothing_is_left_without_a_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_to_keep_nothing_and_can_not_do_without_a_file_is_told_to_remove_it() {
+    for version in [RedisVersion::Redis6_0, RedisVersion::Redis7_0, RedisVersion::Valkey9] {
+        let server = RedisOptions::new(version).setting("repl-diskless-sync", "no").start();
+        server.run(0, redis::cmd("SET").arg("k").arg("x"));
+        let dump = dump(all(&server)).await;
+        assert_eq!((dump.keys, dump.facts["transfer"].as_str()), (1, "file"));
+        let told = dump.ledger.iter().any(|entry| entry.what == "rdb-del-sync-files" && !entry.degrades);
+        assert!(told, "{:?}", dump.ledger);
+        let until = Instant::now() + Duration::from_secs(20);
+        while has_file(&server) {
+            assert!(Instant::now() < until, "{version:?}: the server has kept its file");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let again = crate::dump_support::dump(all(&server)).await;
+        assert!(again.ledger.is_empty(), "{:?}", again.ledger);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_after_the_pin_is_not_dumped() {
     for diskless in ["yes", "no"] {
         for delay in [0, 20] {
