@@ -45,6 +45,8 @@ struct Counting {
     lifetime: Lifetime,
     cancel: Cancel,
     room: Room,
+    /// Whether the server writes down each change as it is made.
+    keeps_log: bool,
     /// What the new keys take in the server's memory, in bytes. Counted only if that has a limit.
     needs: u64,
 }
@@ -87,6 +89,7 @@ impl Counting {
         }
         let lifetime = Lifetime::begin(&mut line, setup.expiry, archived.cut)?;
         let room = Room::ask(&mut line)?;
+        let keeps_log = line.info("persistence")?.get("aof_enabled") == Some("1");
         Ok(Self {
             line,
             setup: setup.clone(),
@@ -97,6 +100,7 @@ impl Counting {
             lifetime,
             cancel: cx.cancel.clone(),
             room,
+            keeps_log,
             needs: 0,
         })
     }
@@ -265,7 +269,14 @@ impl Counting {
         if self.method == Method::Rename {
             changes.notes.push(
                 "keys are made in the live database under other names, and renamed one after the other: there is no empty database, or \
-                 patterns leave keys out; an application sees old and new keys for a moment, and no old state is kept"
+                 patterns leave keys out; an application sees old and new keys for a moment, and no old state is kept, not with `--reversible` either"
+                    .to_owned(),
+            );
+        }
+        if !self.keeps_log {
+            changes.notes.push(
+                "the server writes no log (`appendonly`): if it is killed before its next save, the old keys are back, and nothing tells \
+                 so; have it save right after the restore: `BGSAVE`"
                     .to_owned(),
             );
         }

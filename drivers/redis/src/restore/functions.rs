@@ -5,6 +5,7 @@ use dumprestore_driver::{Error, Result};
 use redis::Cmd;
 
 use super::line::{Line, bytes, not_understood};
+use crate::connect::Reply;
 use crate::rdb::Version;
 
 const FUNCTION: u8 = 0xf5;
@@ -74,15 +75,16 @@ pub(super) fn rehearse(line: &mut Line, new: &[u8], policy: Policy) -> Result<()
     let own = of_server(line)?.ok_or_else(not_understood)?;
     let cmds = [dump(), restore(new, policy), restore(&own, Policy::Flush)];
     let super::line::Executed::Done(replies) = line.transact(&cmds)? else { return Err(not_understood()) };
+    let is_back = !matches!(replies.last(), Some(Reply::Error(_)));
     let mut replies = replies.into_iter();
     let before = replies.next().and_then(bytes).ok_or_else(not_understood)?;
-    if before != own {
-        // Somebody has loaded some in between.
+    if before != own || !is_back {
+        // Somebody has loaded some in between, or the server did not take its own.
         line.ask(&restore(&before, Policy::Flush))?;
     }
     for (reply, cmd) in replies.zip(cmds.iter().skip(1)) {
         line.accept(reply, cmd).map_err(|error| {
-            error.with_hint("the server does not take the functions of the archive: see what it says, or set `functions: false`")
+            error.with_hint("the server does not take these functions: see what it says; for a restore of others, set `functions: false`")
         })?;
     }
     Ok(())

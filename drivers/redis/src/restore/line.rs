@@ -99,6 +99,17 @@ impl Line {
     /// # Errors
     /// If it would not: they are not granted, not known, or nothing may be written.
     pub(super) fn rehearse(&mut self, cmds: &[Cmd]) -> Result<()> {
+        // Ended without a command in it, the one that ends it is tried as well.
+        let exec = redis::cmd("EXEC");
+        for reply in self.replies(&[redis::cmd("MULTI"), exec.clone()])? {
+            let reply = match reply {
+                Reply::Error(text) => {
+                    Reply::Error(text.replacen("EXECABORT Transaction discarded because of: ", "", 1))
+                }
+                reply => reply,
+            };
+            self.accept(reply, &exec)?;
+        }
         self.ask(&redis::cmd("MULTI"))?;
         let queued = self.replies(cmds)?;
         self.ask(&redis::cmd("DISCARD"))?;

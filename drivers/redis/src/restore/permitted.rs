@@ -83,12 +83,15 @@ pub(super) fn check_commands(line: &mut Line, run: &str, live: u64, spare: u64) 
         cmd
     };
     let (from, to) = (live.to_string(), spare.to_string());
+    // Neither can be tried in a transaction.
+    line.ask_all(&[cmd(&["WATCH", MARK]), cmd(&["UNWATCH"])])?;
     line.rehearse(&[
         select(spare),
         cmd(&["HSETNX", MARK, fields.mark(), Mark::Claimed.as_str()]),
         fields.set(Mark::Staged),
         cmd(&["HINCRBY", MARK, &fields.lasting(), "1"]),
         cmd(&["HGET", MARK, fields.mark()]),
+        cmd(&["HGETALL", MARK]),
         fields.remove(),
         cmd(&["DBSIZE"]),
         cmd(&["INFO", "keyspace"]),

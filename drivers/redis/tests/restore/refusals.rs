@@ -44,12 +44,28 @@ async fn what_a_newer_server_has_dumped_is_refused_before_anything_changes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_that_may_not_swap_is_refused_before_anything_changes() {
-    for missing in ["swapdb", "flushdb", "restore", "hset", "multi"] {
+    for missing in ["swapdb", "flushdb", "restore", "hset", "multi", "exec", "watch", "hgetall"] {
         let options = RedisOptions::new(RedisVersion::Redis7_0)
             .user("limited", &format!("on >secret ~* &* +@all -{missing}"));
         let (source, _, dump, before) = ground(&options).await;
         let url = format!("redis://limited:secret@127.0.0.1:{}", source.server.port());
         let error = refused(&*driver(json!({ "url": url, "databases": LIVE })), &dump).await;
+        assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
+        assert!(error.to_string().contains("NOPERM"), "{error:?}");
+        assert_eq!(source.fingerprint(), before);
+        assert!(source.beside().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_may_not_rename_is_refused_before_anything_changes() {
+    for missing in ["rename", "set", "unlink", "eval", "pttl", "exec", "scan"] {
+        let options = RedisOptions::new(RedisVersion::Redis7_0)
+            .user("limited", &format!("on >secret ~* &* +@all -{missing}"));
+        let (source, _, dump, before) = ground(&options).await;
+        let url = format!("redis://limited:secret@127.0.0.1:{}", source.server.port());
+        let error =
+            refused(&*driver(json!({ "url": url, "databases": LIVE, "include": ["*"] })), &dump).await;
         assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
         assert!(error.to_string().contains("NOPERM"), "{error:?}");
         assert_eq!(source.fingerprint(), before);

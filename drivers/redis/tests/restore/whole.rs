@@ -209,3 +209,59 @@ async fn a_kept_state_that_is_not_as_it_was_kept_is_not_put_back() {
         assert!(marks.iter().all(Vec::is_empty), "{marks:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_time_runs_out_while_it_stands_aside_leaves_nothing_of_the_archive_behind() {
+    let source = Source::new();
+    source.clear();
+    source.run(0, &["SET", "passing", "archived"]);
+    let driver = driver(both_methods(&source)[1].clone());
+    let dump = dump(&*driver).await;
+    source.run(0, &["SET", "passing", "old"]);
+    let mut staging = prepared(&*driver, dump.node.clone()).await.unwrap();
+    source.run(0, &["PEXPIRE", "passing", "700"]);
+    staging.commit().await.unwrap();
+    assert_eq!(source.ask::<String>(0, &["GET", "passing"]), "archived");
+    // It has gone once the server has no such key.
+    while source.ask::<Vec<String>>(0, &["KEYS", "dumprestore:*:old:passing"]).len() == 1 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    for _twice in 0..2 {
+        staging.rollback().await.unwrap();
+        assert!(!source.ask::<bool>(0, &["EXISTS", "passing"]));
+    }
+    assert!(source.beside().is_empty(), "{:?}", source.beside());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_whose_functions_the_server_does_not_take_is_not_half_done() {
+    let source = Source::new();
+    source.seed(Seed::Ordinary);
+    let driver = driver_of(&source);
+    let dump = dump(&*driver).await;
+    source.seed(Seed::Hostile);
+    let before = source.fingerprint();
+    let run = run();
+    let mut staging = driver.stage(dump.node.clone(), StageContext::new(run.clone())).await.unwrap();
+    staging.begin().await.unwrap();
+    load(&*staging, &*dump.node).await.unwrap();
+    staging.prepare().await.unwrap();
+    staging.commit().await.unwrap();
+    let after = source.fingerprint();
+    let field = format!("{run}:0:functions");
+    let own: Vec<u8> = source.ask(15, &["HGET", "dumprestore:restore", &field]);
+    source.run(15, &["HSET", "dumprestore:restore", &field, "of no use"]);
+    for _twice in 0..2 {
+        staging.rollback().await.unwrap_err();
+        assert!(source.fingerprint() == after);
+    }
+    redis::cmd("HSET")
+        .arg("dumprestore:restore")
+        .arg(&field)
+        .arg(own)
+        .exec(&mut source.connection(15))
+        .unwrap();
+    staging.rollback().await.unwrap();
+    assert!(source.fingerprint() == before);
+    assert!(source.beside().is_empty(), "{:?}", source.beside());
+}

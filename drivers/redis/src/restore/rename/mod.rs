@@ -13,7 +13,7 @@ use redis::Cmd;
 
 use super::Restore;
 use super::entry::{Kept, Pair, Step};
-use super::extras::each_step;
+use super::extras::{command, each_step};
 use super::line::{Line, select};
 use super::mark::{Fields, MARK, Mark};
 use super::place::{Names, pattern};
@@ -26,10 +26,12 @@ const BATCH: usize = 200;
 struct Script(&'static str);
 
 /// `KEYS`: live name, new name, old name, name of what was made; of each key.
+///
+/// What there was may expire under its old name, or all fields of a hash: that something was made is said in that case as well.
 const EXCHANGE: Script = Script(
     "for i = 1, #KEYS, 4 do if redis.call('EXISTS', KEYS[i+1]) == 1 then \
-     if redis.call('EXISTS', KEYS[i]) == 1 then redis.call('RENAME', KEYS[i], KEYS[i+2]) \
-     else redis.call('SET', KEYS[i+3], '') end \
+     if redis.call('PTTL', KEYS[i]) ~= -1 or redis.call('TYPE', KEYS[i]).ok == 'hash' then redis.call('SET', KEYS[i+3], '') end \
+     if redis.call('EXISTS', KEYS[i]) == 1 then redis.call('RENAME', KEYS[i], KEYS[i+2]) end \
      redis.call('RENAME', KEYS[i+1], KEYS[i]) end end return 1",
 );
 /// What is live and has no new name goes aside.
@@ -42,7 +44,7 @@ const PUT_BACK: Script = Script(
     "for i = 1, #KEYS, 4 do if redis.call('EXISTS', KEYS[i+2]) == 1 then redis.call('UNLINK', KEYS[i]) \
      redis.call('RENAME', KEYS[i+2], KEYS[i]) end end return 1",
 );
-/// There was none.
+/// There was none, or it has expired since.
 const TAKE_AWAY: Script = Script(
     "for i = 1, #KEYS, 4 do if redis.call('EXISTS', KEYS[i+3]) == 1 then redis.call('UNLINK', KEYS[i], KEYS[i+3]) end end return 1",
 );
@@ -179,8 +181,17 @@ pub(super) fn rehearse(line: &mut Line, run: &str, live: u64) -> Result<()> {
     restore.arg(key).arg(0).arg("a value").arg("ABSTTL");
     let mut count = redis::cmd("HINCRBY");
     count.arg(MARK).arg(fields.lasting()).arg(1);
+    let mut set = redis::cmd("SET");
+    set.arg(key).arg("");
     line.rehearse(&[
         select(live),
+        set,
+        command("PTTL", key),
+        command("TYPE", key),
+        command("EXISTS", key),
+        command("HGET", key).arg("a field").clone(),
+        command("HGETALL", key),
+        redis::cmd("INFO").arg("keyspace").clone(),
         fields.set(Mark::Loading),
         count,
         fields.remove(),

@@ -40,6 +40,7 @@ impl Restore {
         for _ in 0..TRIES {
             let swapped = self.swapped(line)?;
             let Some((first, spare)) = swapped.first() else { return Ok(()) };
+            self.try_functions(line, first, *spare)?;
             watch(line, swapped.iter().flat_map(|(pair, spare)| [*spare, pair.live]))?;
             if self.swapped(line)? != swapped {
                 line.ask(&redis::cmd("UNWATCH"))?;
@@ -61,6 +62,15 @@ impl Restore {
             }
         }
         Err(restless(self.entry.pairs.first().map_or(0, |pair| pair.live)))
+    }
+
+    /// What fails in the transaction has the rest of it be done all the same, and what is to be put back is gone then: it is tried first.
+    fn try_functions(&self, line: &mut Line, first: &Pair, spare: u64) -> Result<()> {
+        line.select(spare)?;
+        match Fields::get(line, &self.fields(first).functions())? {
+            Some(own) => functions::rehearse(line, &own, Policy::Flush),
+            None => Ok(()),
+        }
     }
 
     fn swapped(&self, line: &mut Line) -> Result<Vec<(Pair, u64)>> {
