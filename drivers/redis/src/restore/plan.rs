@@ -33,6 +33,12 @@ impl Restore {
     pub(crate) async fn of_kept(setup: &Setup, kept: &Token, cx: StageContext) -> Result<Self> {
         let (setup, kept) = (setup.clone(), Kept::parse(kept)?);
         aside(move || {
+            if kept.method == Method::Rename {
+                return Err(Error::unsupported("of this node no previous state was kept: its keys were renamed one by one")
+                    .with_hint(
+                        "name with `--only` the other nodes whose previous state is to be put back, if they may be older than this one",
+                    ));
+            }
             let server = Server::of(&mut Session::open_for(&setup.target, &cx.cancel)?)?;
             let entry = Entry::of_kept(kept, &cx.run, &server.run_id);
             Ok(Self::new(&setup, entry, Origin::Planned, cx))

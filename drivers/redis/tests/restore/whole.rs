@@ -265,3 +265,25 @@ async fn a_rollback_whose_functions_the_server_does_not_take_is_not_half_done() 
     assert!(source.fingerprint() == before);
     assert!(source.beside().is_empty(), "{:?}", source.beside());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rename_that_was_to_keep_the_old_state_says_that_there_is_none_to_put_back() {
+    let source = Source::new();
+    source.seed(Seed::Ordinary);
+    let driver = driver(both_methods(&source)[1].clone());
+    let dump = dump(&*driver).await;
+    source.seed(Seed::Hostile);
+    let mut staging = prepared(&*driver, dump.node.clone()).await.unwrap();
+    staging.commit().await.unwrap();
+    let kept = staging.finish(OldState::Keep).await.unwrap().unwrap();
+    assert!(staging.ledger().iter().any(|entry| entry.degrades), "{:?}", staging.ledger());
+    let live = source.fingerprint();
+    let error = driver.stage_previous(&kept, StageContext::new(run())).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
+    assert!(error.hint().unwrap().contains("--only"), "{error:?}");
+    for _twice in 0..2 {
+        driver.discard_previous(&kept).await.unwrap();
+    }
+    assert!(source.fingerprint() == live);
+    assert!(source.beside().is_empty(), "{:?}", source.beside());
+}

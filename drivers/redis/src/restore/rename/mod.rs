@@ -124,7 +124,8 @@ impl Restore {
             }
             line.ask_all(&[select(pair.live), self.fields(pair).remove()])?;
         }
-        Ok(None)
+        // It holds nothing, and says so when it is to be put back: other nodes' would not fit what is live here.
+        Ok((old == OldState::Keep).then(|| self.entry.kept(Vec::new())))
     }
 
     /// How far it is.
