@@ -16,7 +16,7 @@ use super::neighbours::Neighbour;
 use super::spare::spare;
 use super::transfer::{Settings, Transfer};
 use crate::config::Setup;
-use crate::connect::{Reply, Role, Server, Session, Wire};
+use crate::connect::{Reply, Role, Server, Session, Wire, shown};
 
 /// How long a server may be busy with another save.
 const BUSY: Duration = Duration::from_secs(1800);
@@ -226,9 +226,8 @@ pub(super) fn refused(line: &[u8]) -> Error {
         }
         _ => "many hosters switch replication off: dump it with `mode: scan` then",
     };
-    let said: String = text.chars().take(300).collect();
     Error::environment("the server does not send its data")
-        .with_context("answer", said.escape_debug())
+        .with_context("answer", shown(&text))
         .with_hint(hint)
 }
 

@@ -53,11 +53,17 @@ fn part_of_a_cluster(looking: &Looking<'_>, session: &mut Session) -> Option<Pro
     })
 }
 
+/// What servers come with, used or not: sets of vectors, of which a key stops a dump by its name, and the engine of scripts.
+const BUILT_IN: [&str; 2] = ["vectorset", "lua"];
+
 fn modules(looking: &Looking<'_>) -> Option<Problem> {
-    let modules = looking.server.info.modules();
+    let is_foreign = |name: &&str| !BUILT_IN.contains(name);
+    let modules = looking.server.info.modules().iter().map(String::as_str);
+    let modules: Vec<&str> = modules.filter(is_foreign).collect();
     (!modules.is_empty()).then(|| {
         Problem::warning(format!("the server has modules: `{}`", modules.join("`, `"))).with_hint(
-            "keys of types that a module has added can't be dumped, and stop a dump: leave them out with `exclude`",
+            "keys of types that a module has added can't be dumped, and stop a dump: leave them out with `exclude`; if it keeps \
+             data beside the keys, use `mode: scan`, which leaves those out",
         )
     })
 }
@@ -74,10 +80,10 @@ fn left_out(looking: &Looking<'_>) -> Option<Problem> {
         .collect();
     (!others.is_empty()).then(|| {
         Problem::warning(format!(
-            "other databases of the server hold keys, and are not dumped: {}",
+            "other databases of the server hold keys, which this node leaves out: {}",
             others.join(", ")
         ))
-        .with_hint("name them in `databases`, or write `databases: all`")
+        .with_hint("if no other node has them, name them in `databases`")
     })
 }
 
@@ -114,7 +120,10 @@ fn delayed(session: &mut Session) -> Result<Option<Problem>> {
         Problem::warning(format!(
             "the server waits {delay} s before it gives its data, and the cut of the set waits with it"
         ))
-        .with_hint("`CONFIG SET repl-diskless-sync-delay 0`")
+        .with_hint(
+            "`CONFIG SET repl-diskless-sync-delay 0`, and the same in `redis.conf` or the server's arguments: what is set is \
+             forgotten at its next start",
+        )
     }))
 }
 

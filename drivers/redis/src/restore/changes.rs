@@ -59,6 +59,14 @@ struct Tally {
     common: u64,
 }
 
+fn counted(keys: u64) -> String {
+    match keys {
+        0 => "empty".to_owned(),
+        1 => "1 key".to_owned(),
+        keys => format!("{keys} keys"),
+    }
+}
+
 /// How many keys are meant, of those that there are.
 fn count_meant(line: &mut Line, setup: &Setup, live: u64) -> Result<u64> {
     let mut count = 0;
@@ -253,16 +261,24 @@ impl Counting {
             let keys = self.live.get(&pair.live).copied().unwrap_or(0);
             changes.notes.push(match pair.archived {
                 Some(archived) if archived == pair.live => {
-                    format!("database {archived} ({keys} keys) is replaced by what the archive has of it")
+                    format!(
+                        "database {archived} ({}) is replaced by what the archive has of it",
+                        counted(keys)
+                    )
                 }
                 Some(archived) => {
                     format!(
-                        "database {} ({keys} keys) is replaced by database {archived} of the archive",
-                        pair.live
+                        "database {} ({}) is replaced by database {archived} of the archive",
+                        pair.live,
+                        counted(keys)
                     )
                 }
                 None => {
-                    format!("database {} ({keys} keys) is emptied: the archive has no key of it", pair.live)
+                    format!(
+                        "database {} ({}) is emptied: the archive has no key of it",
+                        pair.live,
+                        counted(keys)
+                    )
                 }
             });
         }

@@ -264,3 +264,16 @@ async fn a_byte_that_is_flipped_on_its_way_is_found() {
         assert!(error.to_string().contains("damaged"), "{error}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_half_restored_is_refused() {
+    let server = RedisServer::start(RedisVersion::Redis7_0);
+    server.run(0, redis::cmd("SET").arg("k").arg("x"));
+    for (mark, refused) in [("loading", false), ("moving", true), ("renaming", true)] {
+        server.run(0, redis::cmd("HSET").arg("dumprestore:restore").arg("run:0").arg(mark));
+        for config in [all(&server), config(&server.url(0))] {
+            let dumped = try_dump(config).await;
+            assert_eq!(dumped.is_err(), refused, "{mark}: {dumped:?}");
+        }
+    }
+}
