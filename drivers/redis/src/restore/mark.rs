@@ -217,7 +217,7 @@ pub(super) fn standing(line: &mut Line, fields: &Fields, live: u64, candidates: 
 /// only not finished, is not in the way, nor one that makes its keys elsewhere.
 pub(super) fn refuse_others(line: &mut Line, live: u64, fields: &Fields) -> Result<()> {
     line.select(live)?;
-    match other(line, fields)? {
+    match other(line, fields, |mark| !matches!(mark, Mark::New | Mark::Back | Mark::Live))? {
         None => Ok(()),
         Some(other) => Err(Error::new(ErrorKind::Locked, "another restore has to do with this database")
             .with_context("database", live)
@@ -230,8 +230,13 @@ pub(super) fn refuse_others(line: &mut Line, live: u64, fields: &Fields) -> Resu
     }
 }
 
-/// Another restore that has staged or old keys in the database that was entered, or for which it is live.
-pub(super) fn other(line: &mut Line, fields: &Fields) -> Result<Option<String>> {
+/// Another restore that has keys in the database that was entered, and needs them: a claim is given up where it meets keys.
+pub(super) fn another_with_keys(line: &mut Line, fields: &Fields) -> Result<Option<String>> {
+    other(line, fields, |mark| !matches!(mark, Mark::New | Mark::Back | Mark::Live | Mark::Claimed))
+}
+
+/// Another restore to which the database that was entered is something that is in the way.
+fn other(line: &mut Line, fields: &Fields, is_in_the_way: impl Fn(Mark) -> bool) -> Result<Option<String>> {
     let Reply::Array(replies) = line.ask(redis::cmd("HGETALL").arg(MARK))? else { return Ok(None) };
     let texts: Vec<Vec<u8>> = replies.into_iter().filter_map(bytes).collect();
     let ours = |field: &[u8]| {
@@ -239,8 +244,7 @@ pub(super) fn other(line: &mut Line, fields: &Fields) -> Result<Option<String>> 
     };
     Ok(texts.chunks_exact(2).find_map(|pair| {
         let [field, value] = pair else { return None };
-        let in_the_way =
-            Mark::parse(value).is_some_and(|mark| !matches!(mark, Mark::New | Mark::Back | Mark::Live));
+        let in_the_way = Mark::parse(value).is_some_and(&is_in_the_way);
         (!ours(field) && in_the_way).then(|| field.escape_ascii().to_string())
     }))
 }

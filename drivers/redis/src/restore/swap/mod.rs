@@ -43,7 +43,7 @@ fn empty(line: &mut Line, index: u64, fields: &Fields, mark: Mark) -> Result<Emp
             Some(count) => holds_more(line.count(index)?, count),
             None => false,
         };
-        if holds_more || mark::other(line, fields)?.is_some() {
+        if holds_more || mark::another_with_keys(line, fields)?.is_some() {
             line.ask(&redis::cmd("UNWATCH"))?;
             return Ok(Emptied::Shared);
         }
