@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use dumprestore::{
-    Destination, DumpOptions, DumpOutcome, OpenArchive, RestoreFrom, RestoreOptions, RestoreOutcome,
+    Coherence, Destination, DumpOptions, DumpOutcome, OpenArchive, RestoreFrom, RestoreOptions,
+    RestoreOutcome,
 };
 use dumprestore_tests::{Application, Shop, Traffic};
 
@@ -57,8 +58,10 @@ async fn nothing_dangles_and_nothing_is_torn_in_dumps_under_live_load() {
     let rate = report.operations as f64 / report.seconds;
     println!("{rate:.0} operations a second, cuts {cuts:?}, longest wait {:?}", report.longest_wait);
     assert!(rate > f64::from(load()) / 4.0, "only {rate:.0} operations a second: this proves little");
+    // A cut under a lock, the last resort of a busy machine, has writers wait for as long as its check takes.
+    let locked = cuts.iter().any(|cuts| *cuts > Coherence::default().max_cuts.get() as usize);
     assert!(
-        report.longest_wait < Duration::from_millis(50),
+        locked || report.longest_wait < Duration::from_millis(50),
         "a writer waited {:?} for us",
         report.longest_wait
     );
