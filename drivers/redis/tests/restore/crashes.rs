@@ -147,7 +147,7 @@ async fn a_killed_server_that_saves_now_and_then_is_recovered_from_any_save() {
             let mut token = staging.journal();
             for step in 0..=steps {
                 if step == saved {
-                    ground.source.run(0, &["SAVE"]);
+                    ground.source.save();
                 }
                 token = staging.journal();
                 match step {

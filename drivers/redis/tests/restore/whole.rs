@@ -29,11 +29,11 @@ async fn a_commit_is_not_gone_on_with_where_the_server_has_lost_part_of_the_load
             let mut staging = driver.stage(dump.node.clone(), cx).await.unwrap();
             staging.begin().await.unwrap();
             if saved_after == "begin" {
-                source.run(0, &["SAVE"]);
+                source.save();
             }
             load(&*staging, &*dump.node).await.unwrap();
             if saved_after == "load" {
-                source.run(0, &["SAVE"]);
+                source.save();
             }
             staging.prepare().await.unwrap();
             staging.commit().await.unwrap();

@@ -56,6 +56,14 @@ impl Source {
         self.server.connection(index)
     }
 
+    /// Has the server write its file. It may still be at the save of a dump.
+    pub fn save(&self) {
+        dumprestore_testkit::soon("the end of another save", || {
+            self.server.info("rdb_bgsave_in_progress") == "0"
+        });
+        self.run(0, &["SAVE"]);
+    }
+
     pub fn run(&self, index: u64, parts: &[&str]) {
         self.server.run(index, &cmd(parts));
     }
