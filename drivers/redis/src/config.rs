@@ -12,7 +12,7 @@ use crate::glob::Glob;
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RedisConfig {
-    /// The server: `redis://USER:PASSWORD@HOST:PORT/INDEX`, `rediss://…` with TLS, `redis+unix:///PATH?db=INDEX`, or
+    /// The server, or any node of a cluster: `redis://USER:PASSWORD@HOST:PORT/INDEX`, `rediss://…` with TLS, `redis+unix:///PATH?db=INDEX`, or
     /// `redis-sentinel://HOST:PORT,HOST:PORT/NAME/INDEX`. After a `?` there may be `db`, `tls-ca`, `tls-cert`, `tls-key`,
     /// `tls-verify` and `connect-timeout`.
     pub url: Secret,

@@ -232,11 +232,29 @@ async fn a_server_that_can_not_save_takes_no_restore() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_of_a_cluster_can_be_neither_dumped_nor_restored_into() {
+async fn every_node_of_a_cluster_tells_of_all_of_it() {
     let cluster = RedisCluster::start(V);
-    let inspection = look_at(&cluster.url()).await;
-    assert_eq!(about(&inspection, "a cluster of 3 primaries").severity, Severity::NoDump);
-    assert_eq!(about(&inspection, "a node of a cluster").severity, Severity::NoRestore);
+    let first = look_at(&cluster.url()).await;
+    for node in cluster.nodes() {
+        let inspection = look_at(&node.url(0)).await;
+        assert_eq!(about(&inspection, "it is a cluster").severity, Severity::Warning);
+        assert!(inspection.problems.iter().all(|problem| problem.severity == Severity::Warning));
+        assert_eq!(inspection.parts, Some(3));
+        assert_eq!(inspection.facts["primaries"], "3");
+        assert_eq!(inspection.claims, first.claims);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_of_which_a_slot_moves_is_not_touched() {
+    let cluster = RedisCluster::start(V);
+    let [from, to, _] = cluster.nodes() else { panic!() };
+    let id: String = from.ask(0, cmd("CLUSTER").arg("MYID"));
+    to.run(0, cmd("CLUSTER").arg("SETSLOT").arg(0).arg("IMPORTING").arg(id));
+    let inspection = look_at(&from.url(0)).await;
+    let problem = about(&inspection, "being moved");
+    assert_eq!(problem.severity, Severity::Error);
+    assert!(problem.hint.as_deref().unwrap().contains("--cluster check"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

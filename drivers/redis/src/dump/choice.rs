@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::shard::Shard;
 use crate::config::Setup;
 use crate::restore::{MARK, OURS};
 
@@ -10,6 +11,8 @@ pub(super) struct Choice<'a> {
     pub(super) setup: &'a Setup,
     /// Databases that are left out although all are meant.
     pub(super) spare: &'a BTreeSet<u64>,
+    /// Where the keys come from.
+    pub(super) shard: &'a Shard,
 }
 
 impl Choice<'_> {

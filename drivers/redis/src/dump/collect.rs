@@ -50,7 +50,7 @@ pub(super) fn check(setup: &Setup, declared: &Declared) -> Result<()> {
 }
 
 impl Collecting {
-    pub(super) fn new(setup: &Setup, declared: &Declared, cut_at: u64, scratch: &Path) -> Self {
+    pub(super) fn new(setup: &Setup, declared: &Declared, scratch: &Path) -> Self {
         let first = first(&setup.databases);
         let referring = declared
             .keys
@@ -61,7 +61,12 @@ impl Collecting {
             .iter()
             .map(|within| (within.clone(), within.database.unwrap_or(first), Gathering::new(scratch)));
         let fitting = vec![0; declared.keys.len()];
-        Self { referring: referring.collect(), fitting, referred: referred.collect(), cut_at }
+        Self { referring: referring.collect(), fitting, referred: referred.collect(), cut_at: 0 }
+    }
+
+    /// Of which instant the keys are that come now, in milliseconds since 1970.
+    pub(super) fn at(&mut self, cut_at: u64) {
+        self.cut_at = cut_at;
     }
 
     /// Notes a key that is dumped, and begins to look into it.

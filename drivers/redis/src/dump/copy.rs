@@ -35,9 +35,10 @@ pub(super) fn copy(
         match item {
             Item::Function(code) if choice.setup.functions => {
                 writer.function(&code)?;
-                tally.functions += 1;
+                tally.functions.insert(code);
             }
             Item::Key(entry) if choice.has(entry.database, &entry.key) => {
+                choice.shard.check(&entry.key)?;
                 copy_key(&mut arrival.reader, &entry, &mut writer, collecting, &mut tally)?;
             }
             _ => {}

@@ -1,4 +1,5 @@
-//! One dump of a server's databases: one part, an RDB file that any server of its version loads.
+//! One dump of a server's databases: one part, an RDB file that any server of its version loads. Of a cluster, one for each
+//! primary (`shard.rs`), all pinned at once and read one after the other (`reading.rs`).
 //!
 //! - As a replica, of one instant (for which `hold.rs` can keep writers waiting): `pin.rs` has the server begin a save and proves when it did ([`Moment`], `moment.rs`),
 //!   by the way that [`Transfer`] (`transfer.rs`) chooses; `arrival.rs` takes what it sends, and `copy.rs` copies of it what
@@ -15,7 +16,9 @@ mod moment;
 mod names;
 mod neighbours;
 mod pin;
+mod reading;
 mod scan;
+mod shard;
 mod snapshot;
 mod spare;
 mod told;

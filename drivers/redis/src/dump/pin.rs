@@ -12,10 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 use dumprestore_driver::{Cancel, Error, Result};
 
 use super::moment::Moment;
-use super::neighbours::Neighbour;
+use super::shard::Shard;
 use super::spare::spare;
 use super::transfer::{Settings, Transfer};
-use crate::config::Setup;
 use crate::connect::{Reply, Role, Server, Session, Wire, shown};
 
 /// How long a server may be busy with another save.
@@ -36,6 +35,8 @@ pub(super) struct Asked {
     /// Milliseconds since 1970 by the server's clock, just before it began.
     pub(super) cut_at: u64,
     pub(super) transfer: Transfer,
+    /// By our clock, before it was asked for and after it had begun.
+    pub(super) span: (Instant, Instant),
     /// The way without a file, where the server has it.
     pub(super) without_file: Option<Transfer>,
     /// Whether it was told to remove the file that it sends, and was not before.
@@ -54,18 +55,21 @@ pub(super) struct Asking {
 ///
 /// # Errors
 /// If the server can't be reached, refuses, is busy for too long, or the run is to stop.
-pub(super) fn ask(setup: &Setup, asking: &Asking, neighbour: &Neighbour, cancel: &Cancel) -> Result<Asked> {
+pub(super) fn ask(shard: &Shard, asking: &Asking, cancel: &Cancel) -> Result<Asked> {
+    let Some(neighbour) = &shard.neighbour else {
+        return Err(Error::defect("a save is asked for that nobody needs"));
+    };
+    let setup = &shard.setup;
     let mut wire = Wire::open(&setup.target, cancel)?;
     let mut session = Session::open_for(wire.target(), cancel)?;
     let server = Server::of(&mut session)?;
     check(&server)?;
     refuse_several_servers(&mut wire, &server)?;
-    refuse_several_primaries(&mut session, &server)?;
     let settings = Settings::of(&mut session)?;
-    let spare = spare(&mut session, setup, &server.info)?;
+    let spare = spare(&mut session, shard, &server)?;
     let transfer = match asking.way {
         Some(way) => way,
-        None if neighbour.has_others() => Transfer::File,
+        None if shard.waits || neighbour.has_others() => Transfer::File,
         None => settings.transfer(),
     };
     let removes_file = transfer == Transfer::File && settings.leave_no_file(&mut session)?;
@@ -82,12 +86,14 @@ pub(super) fn ask(setup: &Setup, asking: &Asking, neighbour: &Neighbour, cancel:
         }
     };
     let cut_at = now(&mut session)?;
+    let asked = Instant::now();
     wire.command(&[b"SYNC"])?;
     wire.flush().map_err(|error| wire.lost(error))?;
     let has_begun = |now: &Moment| now.has_begun_since(&before) && now.has_taken_since(&asked_at);
     let after = wait_until_begun(&mut session, &mut wire, has_begun, transfer, cancel)?;
+    let span = (asked, Instant::now());
     let without_file = settings.stream();
-    Ok(Asked { server, spare, wire, before, after, cut_at, transfer, without_file, removes_file })
+    Ok(Asked { server, spare, wire, before, after, cut_at, transfer, span, without_file, removes_file })
 }
 
 fn check(server: &Server) -> Result<()> {
@@ -113,26 +119,6 @@ fn refuse_several_servers(wire: &mut Wire, server: &Server) -> Result<()> {
     }
     Err(Error::environment("the address leads to several servers: each connection to another one")
         .with_hint("let `url` name one of them"))
-}
-
-/// One primary of a cluster has some of its keys only.
-///
-/// # Errors
-/// If there are others.
-pub(super) fn refuse_several_primaries(session: &mut Session, server: &Server) -> Result<()> {
-    if !server.cluster {
-        return Ok(());
-    }
-    let told: Vec<u8> = session.query(redis::cmd("CLUSTER").arg("INFO"))?;
-    let told = String::from_utf8_lossy(&told).into_owned();
-    let primaries =
-        told.lines().find_map(|line| line.strip_prefix("cluster_size:")?.trim().parse::<u64>().ok());
-    match primaries {
-        Some(0 | 1) => Ok(()),
-        _ => Err(Error::unsupported("the server is one of a cluster, and has only some of its keys")
-            .with_context("primaries", primaries.map_or_else(|| "?".to_owned(), |count| count.to_string()))
-            .with_hint("a cluster of several primaries can't be dumped: it has no state of one instant")),
-    }
 }
 
 /// Says what kind of replica we are. Older servers know less of it; none of it is needed.

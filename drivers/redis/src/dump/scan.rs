@@ -9,10 +9,10 @@ use redis::Value;
 use super::choice::Choice;
 use super::copy::begin;
 use super::names::Names;
-use super::pin::refuse_several_primaries;
+use super::shard::Shard;
 use super::spare::spare;
 use super::told::{CUT_AT, Tally};
-use crate::config::{Meant, Setup};
+use crate::config::Meant;
 use crate::connect::{Reply, Server, Session, Wire};
 use crate::rdb::{Entry, Kind, Writer, payload};
 
@@ -34,12 +34,11 @@ pub(super) struct Scanned {
 ///
 /// # Errors
 /// If the server refuses, the part can't be written, or the run is to stop.
-pub(super) fn dump(setup: &Setup, cx: &OpenContext, out: &mut (dyn Write + Send)) -> Result<Scanned> {
-    let cancel = &cx.cancel;
+pub(super) fn dump(shard: &Shard, cx: &OpenContext, out: &mut (dyn Write + Send)) -> Result<Scanned> {
+    let (setup, cancel) = (&shard.setup, &cx.cancel);
     let mut wire = Wire::open(&setup.target, cancel)?;
     let mut session = Session::open_for(wire.target(), cancel)?;
     let server = Server::of(&mut session)?;
-    refuse_several_primaries(&mut session, &server)?;
     let mut tally = Tally::default();
     let (seconds, micros): (u64, u64) = session.query(&redis::cmd("TIME"))?;
     let now = seconds * 1000 + micros / 1000;
@@ -47,11 +46,11 @@ pub(super) fn dump(setup: &Setup, cx: &OpenContext, out: &mut (dyn Write + Send)
     if setup.functions && server.is_since(7, 0) {
         for code in functions(&mut session)? {
             writer.function(&code)?;
-            tally.functions += 1;
+            tally.functions.insert(code);
         }
     }
-    let spare = spare(&mut session, setup, &server.info)?;
-    let choice = Choice { setup, spare: &spare };
+    let spare = spare(&mut session, shard, &server)?;
+    let choice = Choice { setup, spare: &spare, shard };
     let databases = match &setup.databases {
         Meant::These(list) => list.clone(),
         Meant::All => server.info.keyspace().into_iter().map(|(index, _)| index).collect(),

@@ -1,4 +1,4 @@
-//! A server that is being dumped.
+//! A server, or the primaries of a cluster, that are being dumped.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,22 +6,20 @@ use std::time::SystemTime;
 
 use dumprestore_driver::{
     CutContext, CutMode, Dumped, Edge, Error, Facts, KeySink, LedgerEntry, Links, OpenContext, Part,
-    PartName, PartStream, PartWriter, Receipt, Reference, Result, Source, Unresolved, async_trait,
-    part_stream,
+    PartStream, PartWriter, Reference, Result, Source, Unresolved, async_trait, part_stream,
 };
+use futures_util::future::try_join_all;
 
-use super::arrival::{Again, Arrival, Begun, receive};
-use super::choice::Choice;
+use super::arrival::{Again, Begun, receive};
 use super::collect::{self, Collected, Collecting};
-use super::copy::copy;
 use super::hold::Hold;
-use super::neighbours::Neighbour;
 use super::pin::{Asked, Asking, ask};
+use super::reading::{Incoming, Reading, Waited, apart, facts, primaries};
 use super::scan::{self, Scanned};
-use super::told::{CUT_AT, PART, Tally};
+use super::shard::{Layout, Shard};
+use super::told::Tally;
 use super::transfer::Transfer;
 use crate::config::{Mode, Setup};
-use crate::connect::{Server, Session};
 use crate::links::Declared;
 
 /// How often a save may be one of another instant, or fail.
@@ -32,25 +30,26 @@ pub(crate) struct Snapshot {
     setup: Setup,
     declared: Declared,
     cx: OpenContext,
-    /// Not in `mode: scan`.
-    neighbour: Option<Arc<Neighbour>>,
+    layout: Arc<Layout>,
     stage: Mutex<Stage>,
-    /// Keeps writers waiting.
-    hold: Option<Hold>,
+    /// Each keeps writers of a server waiting.
+    holds: Vec<Hold>,
     facts: Mutex<Facts>,
     ledger: Mutex<Vec<LedgerEntry>>,
+    /// What was read key by key so far.
+    scanned: Mutex<(Tally, BTreeSet<u64>)>,
 }
 
 /// How far it has come.
 enum Stage {
     /// Nothing is held.
     Idle,
-    /// The server makes a save.
-    Pinned(Box<Asked>),
-    /// The save arrives.
-    Arrives(Box<Arrival>, Waited),
-    /// All was read, into that part.
-    Read(Receipt, u64, Box<Collected>),
+    /// The servers make a save.
+    Pinned(Vec<Asked>),
+    /// The saves arrive.
+    Arrives(Box<Reading>),
+    /// All was read, into these parts.
+    Read(Vec<Part>, Box<Collected>),
 }
 
 impl Snapshot {
@@ -61,19 +60,17 @@ impl Snapshot {
     /// server says, if it can't be reached.
     pub(crate) async fn open(setup: Setup, cx: OpenContext, declared: Declared) -> Result<Self> {
         collect::check(&setup, &declared)?;
-        let neighbour = match setup.mode {
-            Mode::Scan => None,
-            Mode::Replication => Some(Arc::new(neighbour(&setup, &cx).await?)),
-        };
+        let layout = Arc::new(layout(&setup, &cx).await?);
         Ok(Self {
             setup,
             declared,
             cx,
-            neighbour,
+            layout,
             stage: Mutex::new(Stage::Idle),
-            hold: None,
+            holds: Vec::new(),
             facts: Mutex::default(),
             ledger: Mutex::default(),
+            scanned: Mutex::default(),
         })
     }
 
@@ -89,31 +86,30 @@ impl Snapshot {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner).extend(facts);
     }
 
-    /// Has the server begin a save, on a thread that may block.
-    async fn ask(&self, way: Option<Transfer>, cut: Option<SystemTime>) -> Result<Asked> {
-        let Some(neighbour) = self.neighbour.clone() else {
-            return Err(Error::defect("a save is asked for that nobody needs"));
-        };
-        let (setup, cancel) = (self.setup.clone(), self.cx.cancel.clone());
-        blocking(move || ask(&setup, &Asking { way, cut }, &neighbour, &cancel)).await
+    /// Has a server begin a save, on a thread that may block.
+    async fn ask(&self, shard: usize, way: Option<Transfer>, cut: Option<SystemTime>) -> Result<Asked> {
+        let (layout, cancel) = (self.layout.clone(), self.cx.cancel.clone());
+        blocking(move || ask(shard_of(&layout, shard)?, &Asking { way, cut }, &cancel)).await
     }
 
     /// Waits until what was asked for arrives. What is of another instant is asked for again, unless it must be that of the cut.
-    async fn arrival(&self, mut asked: Asked) -> Result<(Box<Arrival>, Waited)> {
+    async fn arrival(&self, shard: usize, mut asked: Asked) -> Result<Incoming> {
         for again in 0..TRIES {
             let without_file = asked.without_file;
-            let (begun, mut was) = blocking(move || asked.receive()).await?;
+            let (begun, mut waited) = blocking(move || {
+                let waited = Waited::of(&asked);
+                receive(asked).map(|begun| (begun, waited))
+            })
+            .await?;
             let (way, error) = match begun {
                 Begun::Ours(arrival) => {
-                    was.again = again;
-                    was.cut_at = began_at(was.cut_at, &arrival);
-                    self.note(facts(&was, &arrival));
-                    return Ok((arrival, was));
+                    waited.begins(&arrival, again);
+                    return Ok(Incoming { shard, arrival: *arrival, waited });
                 }
                 Begun::Again(Again::NotOurs(error)) => (None, error),
                 // Perhaps it has no room for a file.
                 Begun::Again(Again::Failed(error)) => match without_file {
-                    Some(way) if was.transfer == Transfer::File => (Some(way), error),
+                    Some(way) if waited.transfer == Transfer::File => (Some(way), error),
                     _ => return Err(error),
                 },
             };
@@ -126,54 +122,83 @@ impl Snapshot {
                     "references of the set are certified as of the cut, which is over",
                 ));
             }
-            asked = self.ask(way, None).await?;
+            asked = self.ask(shard, way, None).await?;
         }
         Err(Error::defect("a save is asked for without end"))
     }
 
-    fn dump_arrival(&self, arrival: Arrival, waited: &Waited, out: &mut PartWriter<'_>) -> Result<u64> {
-        let mut collecting = Collecting::new(&self.setup, &self.declared, waited.cut_at, &self.cx.scratch);
-        let choice = Choice { setup: &self.setup, spare: &waited.spare };
-        let tally = copy(&choice, arrival, &mut collecting, &self.cx.cancel, out)?;
-        let receipt = out.finish()?;
-        let unfitting = collecting.unfitting();
-        let collected = Box::new(collecting.finish()?);
-        *self.stage() = Stage::Read(receipt, tally.rows(), collected);
-        let mut ledger = tally.ledger(&waited.spare);
-        ledger.extend(waited.told());
-        ledger.extend(unfitting);
-        Ok(self.tell(&tally, ledger))
+    fn dump_arrival(&self, part: &Part, out: &mut PartWriter<'_>) -> Result<u64> {
+        // One after the other, as what is gathered of references goes through all.
+        let mut stage = self.stage();
+        let Stage::Arrives(reading) = &mut *stage else {
+            return Err(Error::defect("a part of a `redis` source can be dumped once only"));
+        };
+        let rows = reading.read(&self.layout.shards, part, &self.cx.cancel, out)?;
+        if reading.is_over()
+            && let Stage::Arrives(reading) = std::mem::replace(&mut *stage, Stage::Idle)
+        {
+            self.layout.agree(&self.cx.cancel)?;
+            let told = reading.told();
+            let (parts, collected, tally, spare) = reading.finish()?;
+            *stage = Stage::Read(parts, Box::new(collected));
+            self.tell(&tally, &spare, told);
+        }
+        Ok(rows)
     }
 
-    fn dump_scan(&self, out: &mut PartWriter<'_>) -> Result<u64> {
-        let Scanned { facts, tally, spare } = scan::dump(&self.setup, &self.cx, out)?;
-        self.note(facts);
-        let ledger = tally.ledger(&spare);
-        Ok(self.tell(&tally, ledger))
+    fn dump_scan(&self, part: &Part, out: &mut PartWriter<'_>) -> Result<u64> {
+        let meant = self.layout.shards.iter().find(|shard| shard.part == part.name.as_str());
+        let shard = meant.ok_or_else(|| Error::defect("a part is dumped that the source does not have"))?;
+        self.layout.agree(&self.cx.cancel)?;
+        let Scanned { facts, tally, spare } = scan::dump(shard, &self.cx, out)?;
+        self.layout.agree(&self.cx.cancel)?;
+        let rows = tally.rows();
+        let mut all = self.scanned.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = all.0 == Tally::default();
+        all.0.add(tally);
+        all.1.extend(spare);
+        if is_first {
+            self.note(facts);
+        }
+        if self.layout.cluster.is_some() {
+            self.note(Facts::from([("primaries".to_owned(), primaries(&self.layout))]));
+        }
+        self.tell(&all.0, &all.1, Vec::new());
+        Ok(rows)
     }
 
-    /// Gives the number of keys.
-    fn tell(&self, tally: &Tally, ledger: Vec<LedgerEntry>) -> u64 {
+    fn tell(&self, tally: &Tally, spare: &BTreeSet<u64>, told: Vec<LedgerEntry>) {
         self.note(tally.facts(&self.setup));
+        let mut ledger = tally.ledger(spare);
+        ledger.extend(told);
+        ledger.extend(apart(&self.layout, self.facts().get("cut_within_ms").map(String::as_str)));
         *self.ledger.lock().unwrap_or_else(PoisonError::into_inner) = ledger;
-        tally.rows()
     }
 
     fn with_collected<T>(&self, with: impl FnOnce(&Collected) -> Result<T>) -> Result<T> {
         match &*self.stage() {
-            Stage::Read(_, _, collected) => with(collected),
+            Stage::Read(_, collected) => with(collected),
             _ => Err(Error::defect("references of a `redis` source are asked for before it was read")),
         }
     }
+
+    /// Keeps writers of all servers waiting.
+    async fn hold(&mut self) -> Result<()> {
+        for shard in &self.layout.shards {
+            let (target, cancel) = (shard.setup.target.clone(), self.cx.cancel.clone());
+            self.holds.push(blocking(move || Hold::begin(&target, &cancel)).await?);
+        }
+        Ok(())
+    }
 }
 
-async fn neighbour(setup: &Setup, cx: &OpenContext) -> Result<Neighbour> {
-    let (target, cancel, run) = (setup.target.clone(), cx.cancel.clone(), cx.run.clone());
-    blocking(move || {
-        let server = Server::of(&mut Session::open_for(&target, &cancel)?)?;
-        Ok(Neighbour::enter(&run, &server.run_id))
-    })
-    .await
+async fn layout(setup: &Setup, cx: &OpenContext) -> Result<Layout> {
+    let (setup, cx) = (setup.clone(), cx.clone());
+    blocking(move || Layout::of(&setup, &cx)).await
+}
+
+fn shard_of(layout: &Layout, at: usize) -> Result<&Shard> {
+    layout.shards.get(at).ok_or_else(|| Error::defect("there is no such server"))
 }
 
 /// On a thread that may block.
@@ -181,84 +206,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| Error::defect("a thread of a dump has ended").with_source(error))?
-}
-
-/// When the save began, in milliseconds since 1970: it says so itself, to the second.
-fn began_at(asked_at: u64, arrival: &Arrival) -> u64 {
-    let said = arrival.remark("ctime").and_then(|seconds| seconds.parse::<u64>().ok());
-    match said.and_then(|seconds| seconds.checked_mul(1000)) {
-        Some(said) => asked_at.max(said).min(said.saturating_add(999)),
-        None => asked_at,
-    }
-}
-
-fn facts(asked: &Waited, arrival: &Arrival) -> Facts {
-    let mut facts = Facts::from([
-        ("mode".to_owned(), "replication".to_owned()),
-        ("server_version".to_owned(), asked.server.clone()),
-        ("rdb_version".to_owned(), arrival.reader.version().to_string()),
-        (CUT_AT.to_owned(), asked.cut_at.to_string()),
-    ]);
-    let way = match asked.transfer {
-        Transfer::File => "file",
-        Transfer::Stream { .. } => "stream",
-    };
-    facts.insert("transfer".to_owned(), way.to_owned());
-    for (fact, remark) in [("replication_id", "repl-id"), ("replication_offset", "repl-offset")] {
-        facts.extend(arrival.remark(remark).map(|value| (fact.to_owned(), value.to_owned())));
-    }
-    if asked.again > 0 {
-        facts.insert("pinned_again".to_owned(), asked.again.to_string());
-    }
-    facts
-}
-
-/// What is left of what was asked for, once it arrives.
-struct Waited {
-    server: String,
-    spare: BTreeSet<u64>,
-    cut_at: u64,
-    transfer: Transfer,
-    /// How often it was asked for after the cut.
-    again: u32,
-    /// Whether the server was told to remove the file that it sends.
-    removes_file: bool,
-}
-
-impl Waited {
-    /// What a ledger must have of it.
-    fn told(&self) -> Vec<LedgerEntry> {
-        let mut told = Vec::new();
-        if self.again > 0 {
-            told.push(LedgerEntry::degrading(
-                "the cut",
-                "the server's save failed, or was of another instant, and the next one was begun after the cut: the keys are of \
-                 one instant, but not of that of the other nodes",
-            ));
-        }
-        if self.removes_file {
-            told.push(LedgerEntry::note(
-                "rdb-del-sync-files",
-                "was set to `yes` at the server, and stays so: else it would keep the file of this dump, and load it at its next start",
-            ));
-        }
-        told
-    }
-}
-
-impl Asked {
-    fn receive(self) -> Result<(Begun, Waited)> {
-        let (spare, server) = (self.spare.clone(), self.server.title());
-        let waited = Waited {
-            server,
-            spare,
-            cut_at: self.cut_at,
-            transfer: self.transfer,
-            again: 0,
-            removes_file: self.removes_file,
-        };
-        receive(self).map(|begun| (begun, waited))
-    }
 }
 
 #[async_trait]
@@ -275,38 +222,55 @@ impl Links for Snapshot {
 #[async_trait]
 impl Source for Snapshot {
     async fn capture(&mut self) -> Result<PartStream> {
-        let asked = match self.take() {
-            Stage::Pinned(asked) => *asked,
-            _ => return Err(Error::defect("a `redis` source is captured without being pinned")),
+        let Stage::Pinned(all) = self.take() else {
+            return Err(Error::defect("a `redis` source is captured without being pinned"));
         };
-        let (arrival, waited) = self.arrival(asked).await?;
-        *self.stage() = Stage::Arrives(arrival, waited);
-        Ok(part_stream([Part::new(PartName::new(PART)?)]))
+        let mut incoming = Vec::new();
+        for (shard, asked) in all.into_iter().enumerate() {
+            incoming.push(self.arrival(shard, asked).await?);
+        }
+        let (layout, cancel) = (self.layout.clone(), self.cx.cancel.clone());
+        blocking(move || layout.agree(&cancel)).await?;
+        self.note(facts(&self.layout, &incoming));
+        let collecting = Collecting::new(&self.setup, &self.declared, &self.cx.scratch);
+        *self.stage() = Stage::Arrives(Box::new(Reading::new(incoming, collecting)));
+        let parts = self.layout.shards.iter().map(Shard::part).collect::<Result<Vec<_>>>()?;
+        Ok(part_stream(parts))
     }
 
     async fn pin(&mut self, cut: &CutContext) -> Result<()> {
         self.unpin().await?;
+        if self.layout.cluster.is_some() {
+            // Primaries may be others than at the last cut.
+            self.layout = Arc::new(layout(&self.setup, &self.cx).await?);
+        }
         if cut.mode == CutMode::Locked {
-            let (target, cancel) = (self.setup.target.clone(), self.cx.cancel.clone());
-            self.hold = Some(blocking(move || Hold::begin(&target, &cancel)).await?);
+            self.hold().await?;
         }
         if self.setup.mode == Mode::Replication {
-            *self.stage() = Stage::Pinned(Box::new(self.ask(None, Some(cut.not_before)).await?));
+            let shards = 0..self.layout.shards.len();
+            let all = try_join_all(shards.map(|shard| self.ask(shard, None, Some(cut.not_before)))).await?;
+            *self.stage() = Stage::Pinned(all);
         }
         Ok(())
     }
 
     async fn unlock(&mut self) -> Result<()> {
-        if let Some(hold) = self.hold.take() {
-            let waited = blocking(move || hold.end()).await?;
-            self.note(Facts::from([("writers_waited_ms".to_owned(), waited.as_millis().to_string())]));
+        if self.holds.is_empty() {
+            return Ok(());
         }
+        let holds = std::mem::take(&mut self.holds);
+        // All are let go, even if one was lost.
+        let ended: Vec<_> = blocking(move || Ok(holds.into_iter().map(Hold::end).collect())).await?;
+        let waited = ended.into_iter().collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or_default();
+        self.note(Facts::from([("writers_waited_ms".to_owned(), waited.as_millis().to_string())]));
         Ok(())
     }
 
     async fn unpin(&mut self) -> Result<()> {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.scanned.lock().unwrap_or_else(PoisonError::into_inner) = Default::default();
         self.release().await
     }
 
@@ -315,28 +279,20 @@ impl Source for Snapshot {
     }
 
     async fn parts(&mut self) -> Result<PartStream> {
-        let part = Part::new(PartName::new(PART)?);
         match (&*self.stage(), self.setup.mode) {
-            (_, Mode::Scan) => Ok(part_stream([part])),
-            (Stage::Read(receipt, rows, _), Mode::Replication) => Ok(part_stream([part
-                .with_size(receipt.size)
-                .with_captured(receipt.capture)
-                .with_rows(Some(*rows))])),
+            (_, Mode::Scan) => {
+                let parts = self.layout.shards.iter().map(Shard::part).collect::<Result<Vec<_>>>()?;
+                Ok(part_stream(parts))
+            }
+            (Stage::Read(parts, _), Mode::Replication) => Ok(part_stream(parts.clone())),
             _ => Err(Error::defect("the parts of a `redis` source are asked for before it was read")),
         }
     }
 
     async fn dump(&self, part: &Part, out: &mut PartWriter<'_>) -> Result<Dumped> {
-        let rows = match (self.take(), self.setup.mode) {
-            _ if part.name.as_str() != PART => {
-                return Err(Error::defect("a part is dumped that the source does not have")
-                    .with_context("part", &part.name));
-            }
-            (_, Mode::Scan) => self.dump_scan(out)?,
-            (Stage::Arrives(arrival, waited), Mode::Replication) => {
-                self.dump_arrival(*arrival, &waited, out)?
-            }
-            _ => return Err(Error::defect("a part of a `redis` source can be dumped once only")),
+        let rows = match self.setup.mode {
+            Mode::Scan => self.dump_scan(part, out)?,
+            Mode::Replication => self.dump_arrival(part, out)?,
         };
         Ok(Dumped::Whole { rows: Some(rows) })
     }
@@ -346,9 +302,14 @@ impl Source for Snapshot {
     }
 
     async fn release(&mut self) -> Result<()> {
-        if let Some(hold) = self.hold.take() {
-            // That it was lost is of no interest any more.
-            let _ = blocking(move || hold.end()).await;
+        if !self.holds.is_empty() {
+            let holds = std::mem::take(&mut self.holds);
+            // That one was lost is of no interest any more.
+            let _ = blocking(move || {
+                drop(holds);
+                Ok(())
+            })
+            .await;
         }
         // Ends the connection, and with it what the server does for us. The ledger is asked for at the end as well.
         drop(self.take());

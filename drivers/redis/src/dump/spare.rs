@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dumprestore_driver::{Error, Result};
 
-use crate::config::{Meant, Setup};
-use crate::connect::{Info, Session, is_refusal};
+use super::shard::Shard;
+use crate::config::Meant;
+use crate::connect::{Server, Session, is_refusal};
 use crate::restore::MARK;
 
 /// What the mark says of a database that holds keys which are not live: not yet, or not any more.
@@ -17,9 +18,17 @@ const HALF: [&[u8]; 2] = [b"moving", b"renaming"];
 ///
 /// # Errors
 /// If one that is meant is half restored, or the server refuses.
-pub(super) fn spare(session: &mut Session, setup: &Setup, info: &Info) -> Result<BTreeSet<u64>> {
-    let mut spare = BTreeSet::new();
-    for (database, _) in info.keyspace() {
+pub(super) fn spare(session: &mut Session, shard: &Shard, server: &Server) -> Result<BTreeSet<u64>> {
+    let (setup, mut spare) = (&shard.setup, BTreeSet::new());
+    // Of a cluster, one primary has the mark.
+    let may_be_marked = match &shard.primary {
+        Some(primary) => primary.has(MARK.as_bytes()),
+        None => !server.cluster,
+    };
+    if !may_be_marked {
+        return Ok(spare);
+    }
+    for (database, _) in server.info.keyspace() {
         if !setup.databases.has(database) {
             continue;
         }

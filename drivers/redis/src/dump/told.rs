@@ -22,7 +22,8 @@ const LARGEST_VALUE: &str = "largest_value_bytes";
 /// What was dumped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Tally {
-    pub(super) functions: u64,
+    /// The code of each library.
+    pub(super) functions: BTreeSet<Vec<u8>>,
     /// How many keys, by database.
     pub(super) keys: BTreeMap<u64, u64>,
     /// In bytes, as it stands in the file.
@@ -35,6 +36,16 @@ impl Tally {
     /// All keys.
     pub(super) fn rows(&self) -> u64 {
         self.keys.values().sum()
+    }
+
+    /// What was dumped of another server.
+    pub(super) fn add(&mut self, other: Self) {
+        self.functions.extend(other.functions);
+        for (database, keys) in other.keys {
+            *self.keys.entry(database).or_default() += keys;
+        }
+        self.largest = self.largest.max(other.largest);
+        self.vanished += other.vanished;
     }
 
     pub(super) fn facts(&self, setup: &Setup) -> Facts {
@@ -50,7 +61,7 @@ impl Tally {
         note(KEYS, by_database.join(", "));
         // Of those that were not dumped nothing is said: a restore leaves them as they are.
         if setup.functions {
-            note("functions", self.functions.to_string());
+            note("functions", self.functions.len().to_string());
         }
         note(LARGEST_VALUE, self.largest.to_string());
         note(MEANT, meant);

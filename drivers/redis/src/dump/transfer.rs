@@ -15,6 +15,15 @@ pub(super) enum Transfer {
     Stream { delay: Duration },
 }
 
+impl Transfer {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Stream { .. } => "stream",
+        }
+    }
+}
+
 /// What the server's settings say of it. `None`: they are not to be known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Settings {

@@ -12,7 +12,6 @@ pub(super) fn problems(looking: &Looking<'_>, session: &mut Session) -> Result<V
     let mut problems = Vec::new();
     problems.extend(unknown_format(looking));
     problems.extend(without_its_primary(looking));
-    problems.extend(part_of_a_cluster(looking, session));
     problems.extend(modules(looking));
     problems.extend(left_out(looking));
     match looking.setup.mode {
@@ -28,6 +27,10 @@ fn unknown_format(looking: &Looking<'_>) -> Option<Problem> {
 }
 
 fn without_its_primary(looking: &Looking<'_>) -> Option<Problem> {
+    // Of a cluster, the primaries are asked, whichever node we are at.
+    if looking.cluster.is_some() {
+        return None;
+    }
     match &looking.server.role {
         Role::Replica { of, in_touch: false } => Some(
             Problem::no_dump(format!("the server is a replica that has lost its primary, {of}"))
@@ -35,22 +38,6 @@ fn without_its_primary(looking: &Looking<'_>) -> Option<Problem> {
         ),
         _ => None,
     }
-}
-
-fn part_of_a_cluster(looking: &Looking<'_>, session: &mut Session) -> Option<Problem> {
-    if !looking.server.cluster {
-        return None;
-    }
-    let told: Vec<u8> = session.query(redis::cmd("CLUSTER").arg("INFO")).ok()?;
-    let told = String::from_utf8_lossy(&told).into_owned();
-    let primaries: u64 =
-        told.lines().find_map(|line| line.strip_prefix("cluster_size:")?.trim().parse().ok())?;
-    (primaries > 1).then(|| {
-        Problem::no_dump(format!(
-            "the server is one of a cluster of {primaries} primaries, and has only some of its keys"
-        ))
-        .with_hint("a cluster of several primaries has no state of one instant: it can't be dumped")
-    })
 }
 
 /// What servers come with, used or not: sets of vectors, of which a key stops a dump by its name, and the engine of scripts.

@@ -10,7 +10,7 @@ mod rights;
 use dumprestore_driver::{Cancel, Claim, Error, Facts, Inspection, Problem, Result};
 
 use crate::config::{Meant, Setup};
-use crate::connect::{Role, Server, Session, shown};
+use crate::connect::{Cluster, Role, Server, Session, shown};
 
 /// The oldest server that every command of ours is made for: it has users, and copies keys with their time to live.
 const OLDEST: (u16, u16) = (6, 0);
@@ -71,7 +71,18 @@ fn see(setup: &Setup, session: &mut Session, server: &Server, inspection: &mut I
         ));
         return Ok(());
     }
-    let looking = Looking { setup, server, login: login.as_deref(), databases };
+    let cluster = match cluster(session, server) {
+        Ok(cluster) => cluster,
+        Err(error) => {
+            inspection.problems.push(problem(Problem::error, &error));
+            return Ok(());
+        }
+    };
+    if let Some(cluster) = &cluster {
+        see_cluster(setup, cluster, inspection)?;
+    }
+    let cluster = cluster.as_ref();
+    let looking = Looking { setup, server, login: login.as_deref(), databases, cluster };
     inspection.problems.extend(looking.in_the_way_of_both());
     inspection.problems.extend(dumping::problems(&looking, session)?);
     inspection.problems.extend(restoring::problems(&looking, session)?);
@@ -86,6 +97,30 @@ struct Looking<'a> {
     login: Option<&'a str>,
     /// How many databases there are, if that is to be known.
     databases: Option<u64>,
+    /// The cluster that it is a node of.
+    cluster: Option<&'a Cluster>,
+}
+
+/// Who shares the keys, if several may.
+fn cluster(session: &mut Session, server: &Server) -> Result<Option<Cluster>> {
+    if server.cluster { Cluster::agreed(session, &Cancel::default()) } else { Ok(None) }
+}
+
+/// All primaries at once.
+fn see_cluster(setup: &Setup, cluster: &Cluster, inspection: &mut Inspection) -> Result<()> {
+    let (mut keys, mut bytes) = (0u64, 0u64);
+    for primary in &cluster.primaries {
+        let server = Server::of(&mut Session::open(&primary.target)?)?;
+        keys += server.info.keyspace().iter().map(|(_, keys)| keys).sum::<u64>();
+        bytes += size(setup, &server);
+    }
+    // Whichever node was named, it is the same cluster.
+    inspection.claims = claims(setup, Some(&format!("cluster {}", cluster.name())), Some(1));
+    inspection.facts.insert("keys".to_owned(), keys.to_string());
+    inspection.facts.insert("primaries".to_owned(), cluster.primaries.len().to_string());
+    inspection.size = Some(bytes);
+    inspection.parts = Some(cluster.primaries.len() as u64);
+    Ok(())
 }
 
 impl Looking<'_> {

@@ -27,6 +27,9 @@ pub(super) fn problems(looking: &Looking<'_>, session: &mut Session) -> Result<V
 
 fn only_reads(looking: &Looking<'_>) -> Option<Problem> {
     let Role::Replica { of, .. } = &looking.server.role else { return None };
+    if looking.cluster.is_some() {
+        return None;
+    }
     Some(
         Problem::no_restore(format!("the server is a replica of {of}: it takes no writes"))
             .with_hint("restore into the primary"),
@@ -35,8 +38,10 @@ fn only_reads(looking: &Looking<'_>) -> Option<Problem> {
 
 fn of_a_cluster(looking: &Looking<'_>) -> Option<Problem> {
     looking.server.cluster.then(|| {
-        Problem::no_restore("the server is a node of a cluster, which has no second database to restore into")
-            .with_hint("restore into a server that is in no cluster, and move its keys with `redis-cli --cluster import`")
+        Problem::warning(
+            "it is a cluster: a restore renames keys one after the other at each primary, and keeps no previous state",
+        )
+        .with_hint("while it commits, have applications wait that must not see old and new keys side by side")
     })
 }
 

@@ -7,10 +7,12 @@ use dumprestore_driver::{ArchivedNode, Cancel, Changes, Extras, Result, StageCon
 
 use super::archived::{Archived, read_on};
 use super::aside;
+use super::cluster;
 use super::entry::{Method, Pair};
 use super::extras::{command, each_step};
 use super::lifetime::{Fate, Lifetime};
 use super::line::Line;
+use super::lines::Lines;
 use super::permitted;
 use super::plan::{self, Places};
 use super::room::Room;
@@ -37,15 +39,16 @@ pub(crate) async fn changes(
 struct Counting {
     setup: Setup,
     method: Method,
-    line: Line,
+    lines: Lines,
     archived: Archived,
     pairs: Vec<Pair>,
     /// Keys that each live database has.
     live: BTreeMap<u64, u64>,
     lifetime: Lifetime,
     cancel: Cancel,
-    room: Room,
-    /// Whether the server writes down each change as it is made.
+    /// Of a cluster, each primary has its own.
+    room: Option<Room>,
+    /// Whether the server, or each of them, writes down each change as it is made.
     keeps_log: bool,
     /// What the new keys take in the server's memory, in bytes. Counted only if that has a limit.
     needs: u64,
@@ -81,25 +84,44 @@ impl Counting {
     fn begin(setup: &Setup, node: &dyn ArchivedNode, cx: &StageContext) -> Result<Self> {
         let archived = Archived::of(node)?;
         let server = Server::of(&mut Session::open_for(&setup.target, &cx.cancel)?)?;
-        permitted::check_server(&server, &archived)?;
-        let mut line = Line::open(&setup.target, &cx.cancel)?;
-        let places = Places::of(&mut line, setup, &cx.cancel)?;
+        let (mut lines, places) = match server.cluster {
+            true => {
+                let lines = Lines::of_cluster(&setup.target, &cx.cancel)?;
+                cluster::check_servers(&lines, &archived, cx)?;
+                (lines, Places::of_cluster())
+            }
+            false => {
+                permitted::check_server(&server, &archived)?;
+                let mut line = Line::open(&setup.target, &cx.cancel)?;
+                let places = Places::of(&mut line, setup, &cx.cancel)?;
+                (Lines::single(line), places)
+            }
+        };
         let pairs = plan::pairs(setup, &archived, &cx.selection, &places)?;
-        let method = plan::method(setup, &pairs, &places.spares(setup, &pairs));
+        let method = match server.cluster {
+            true => Method::Cluster,
+            false => plan::method(setup, &pairs, &places.spares(setup, &pairs)),
+        };
         let mut live = BTreeMap::new();
         for pair in &pairs {
             let marked = u64::from(places.is_marked(pair.live));
-            let keys = match setup.include.is_empty() && setup.exclude.is_empty() {
-                true => line.count(pair.live)?.all().saturating_sub(marked),
-                false => count_meant(&mut line, setup, pair.live)?,
-            };
+            let mut keys = 0;
+            for line in lines.all() {
+                keys += match setup.include.is_empty() && setup.exclude.is_empty() {
+                    true => line.count(pair.live)?.all().saturating_sub(marked),
+                    false => count_meant(line, setup, pair.live)?,
+                };
+            }
             live.insert(pair.live, keys);
         }
-        let lifetime = Lifetime::begin(&mut line, setup.expiry, archived.cut)?;
-        let room = Room::ask(&mut line)?;
-        let keeps_log = line.info("persistence")?.get("aof_enabled") == Some("1");
+        let lifetime = Lifetime::begin(lines.first()?, setup.expiry, archived.cut)?;
+        let room = if server.cluster { None } else { Some(Room::ask(lines.first()?)?) };
+        let mut keeps_log = true;
+        for line in lines.all() {
+            keeps_log &= line.info("persistence")?.get("aof_enabled") == Some("1");
+        }
         Ok(Self {
-            line,
+            lines,
             setup: setup.clone(),
             method,
             archived,
@@ -122,13 +144,13 @@ impl Counting {
             true => self.compare(node, &mut changes)?,
             false => {
                 self.estimate(&mut changes);
-                if self.room.left().is_some() {
+                if self.left().is_some() {
                     self.weigh(node)?;
                 }
             }
         }
         self.notes(cx, &mut changes);
-        if let Some(left) = self.room.left() {
+        if let Some(left) = self.left() {
             changes.needs_bytes = Some(self.needs);
             changes.free_bytes = Some(left);
         }
@@ -153,7 +175,7 @@ impl Counting {
                     Fate::Expired => tally.expired += 1,
                     _ => {
                         tally.archived += 1;
-                        if self.room.left().is_some() {
+                        if self.left().is_some() {
                             self.needs += weight::of_key(&entry.key) + reader.weigh_value()?;
                         }
                         candidates.remove(&(live, entry.key.clone()));
@@ -207,6 +229,11 @@ impl Counting {
         Ok(())
     }
 
+    /// Bytes that the server may still take, if that is limited.
+    fn left(&self) -> Option<u64> {
+        self.room.and_then(|room| room.left())
+    }
+
     fn live_of(&self, archived: u64) -> Option<u64> {
         self.pairs.iter().find(|pair| pair.archived == Some(archived)).map(|pair| pair.live)
     }
@@ -215,11 +242,12 @@ impl Counting {
     fn candidates(&mut self) -> Result<HashSet<(u64, Vec<u8>)>> {
         let mut candidates = HashSet::new();
         let setup = &self.setup;
-        for pair in &self.pairs {
-            let live = pair.live;
+        let places = self.pairs.iter().flat_map(|pair| (0..self.lines.len()).map(|line| (pair.live, line)));
+        let places: Vec<(u64, usize)> = places.collect();
+        for (live, line) in places {
             // Enough of them is no failure.
             let mut enough = false;
-            let gathered = each_step(&mut self.line, live, b"*", |_, keys| {
+            let gathered = each_step(self.lines.at(line)?, live, b"*", |_, keys| {
                 let meant = keys.iter().filter(|key| setup.has_key(key));
                 candidates.extend(meant.map(|key| (live, key.clone())));
                 enough = candidates.len() >= CANDIDATES;
@@ -237,9 +265,10 @@ impl Counting {
         self.cancel.check()?;
         for keys in asked.chunk_by(|one, other| one.0 == other.0) {
             let Some((live, _)) = keys.first() else { continue };
-            self.line.select(*live)?;
-            let exist: Vec<redis::Cmd> = keys.iter().map(|(_, key)| command("EXISTS", key)).collect();
-            let there = self.line.ask_all(&exist)?;
+            self.lines.all().try_for_each(|line| line.select(*live))?;
+            let exist: Vec<(&[u8], redis::Cmd)> =
+                keys.iter().map(|(_, key)| (key.as_slice(), command("EXISTS", key))).collect();
+            let there = self.lines.ask_all(&exist)?;
             let common = there.iter().filter(|there| **there == Reply::Integer(1)).count() as u64;
             tallies.entry(*live).or_default().common += common;
         }
@@ -281,6 +310,13 @@ impl Counting {
                     )
                 }
             });
+        }
+        if self.method == Method::Cluster {
+            changes.notes.push(format!(
+                "keys are made at the {} primaries of the cluster under other names, and renamed one after the other: an application \
+                 sees old and new keys for a moment, and no old state is kept; a failover or a slot that moves meanwhile ends the restore",
+                self.lines.len()
+            ));
         }
         if self.method == Method::Rename {
             changes.notes.push(

@@ -21,6 +21,8 @@ pub(super) enum Method {
     Swap,
     /// They are made in the live databases under other names, and renamed.
     Rename,
+    /// The same in a cluster, where each primary has its own.
+    Cluster,
 }
 
 /// Where the keys come from that become live.

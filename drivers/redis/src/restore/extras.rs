@@ -16,7 +16,7 @@ const STEP: u64 = 500;
 impl Restore {
     pub(super) fn see_to_extras(&self, line: &mut Line, pair: &Pair) -> Result<()> {
         match (self.entry.extras, self.entry.method) {
-            (Extras::Remove, _) | (Extras::Keep, Method::Rename) => Ok(()),
+            (Extras::Remove, _) | (Extras::Keep, Method::Rename | Method::Cluster) => Ok(()),
             (Extras::Fail, _) => self.refuse_extras(line, pair),
             (Extras::Keep, Method::Swap) => self.copy_extras(line, pair),
         }

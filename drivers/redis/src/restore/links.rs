@@ -17,17 +17,20 @@ const VALUES: usize = 16;
 impl Restore {
     pub(super) fn find_references(&self, edge: &Edge, found: &mut KeySink<'_>) -> Result<()> {
         let keys = Keys::of(&edge.keys)?;
-        let mut line = self.line()?;
+        let mut lines = self.lines()?;
         let place = self.place_for(keys.database)?;
         let all = place::pattern(&place.before);
         let before = all.strip_suffix(b"*").unwrap_or_default();
-        let pattern = [before, keys.pattern.text().as_bytes()].concat();
-        each_step(&mut line, place.index, &pattern, |line, names| {
-            for names in names.chunks(VALUES) {
-                self.cancel.check()?;
-                look(line, &keys, &place, names, found)?;
-            }
-            Ok(())
+        // What stands between is the tag of a cluster.
+        let pattern = [before, place.tag_pattern(), keys.pattern.text().as_bytes()].concat();
+        lines.all().try_for_each(|line| {
+            each_step(line, place.index, &pattern, |line, names| {
+                for names in names.chunks(VALUES) {
+                    self.cancel.check()?;
+                    look(line, &keys, &place, names, found)?;
+                }
+                Ok(())
+            })
         })
     }
 
@@ -37,16 +40,16 @@ impl Restore {
         references: &[Reference],
     ) -> Result<Vec<Unresolved>> {
         let within = Within::of(within)?;
-        let mut line = self.line()?;
+        let mut lines = self.lines()?;
         let place = self.place_for(within.database)?;
-        line.select(place.index)?;
+        lines.all().try_for_each(|line| line.select(place.index))?;
         let mut unresolved = Vec::new();
         for some in references.chunks(1000) {
-            let asked: Vec<redis::Cmd> = some
-                .iter()
-                .map(|reference| command("EXISTS", &place.name(&within.key(reference.key.as_bytes()))))
-                .collect();
-            let there = line.ask_all(&asked)?;
+            let names: Vec<Vec<u8>> =
+                some.iter().map(|reference| place.name(&within.key(reference.key.as_bytes()))).collect();
+            let asked: Vec<(&[u8], redis::Cmd)> =
+                names.iter().map(|name| (name.as_slice(), command("EXISTS", name))).collect();
+            let there = lines.ask_all(&asked)?;
             let missing = some.iter().zip(there).filter(|(_, there)| *there == Reply::Integer(0));
             unresolved.extend(missing.map(|(reference, _)| Unresolved::new(reference.clone(), Why::Missing)));
         }
@@ -90,7 +93,7 @@ fn look(
             Found::Reference(reference) => found.push(reference),
             Found::Malformed(key, what) => found.push_malformed(key, what),
         };
-        let key = name.get(place.before.len()..).unwrap_or_default();
+        let key = place.key(name);
         let mut look = keys.look(key, kind);
         if look.needs_value() {
             elements(kind, value, &mut |element| look.see(element, &mut take))?;

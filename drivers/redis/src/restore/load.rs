@@ -48,7 +48,7 @@ impl Restore {
         Ok(())
     }
 
-    fn take(&self, loaded: Loaded) {
+    pub(super) fn take(&self, loaded: Loaded) {
         let mut all = self.shared.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         for (live, made) in loaded.counts {
             let sum = all.counts.entry(live).or_default();
@@ -58,7 +58,12 @@ impl Restore {
         }
         all.expired += loaded.expired;
         all.left_out += loaded.left_out;
-        all.functions.extend(loaded.functions);
+        // Each primary of a cluster has dumped its own, which are mostly the same.
+        for library in loaded.functions {
+            if !all.functions.contains(&library) {
+                all.functions.push(library);
+            }
+        }
     }
 }
 
@@ -130,7 +135,8 @@ impl<'a> Loader<'a> {
             self.loaded.expired += 1;
             return Ok(());
         }
-        self.read_payload(entry, reader)?;
+        let version = self.version.ok_or_else(not_understood)?;
+        payload_of(reader, entry, version, self.most_per_value, &mut self.payload)?;
         let bytes = (self.payload.len() + entry.key.len()) as u64;
         self.make_room(entry, bytes)?;
         let full = |open: &Transaction| {
@@ -181,19 +187,6 @@ impl<'a> Loader<'a> {
             self.guard.ask(weight)?;
         }
         self.guard.spend(weight);
-        Ok(())
-    }
-
-    /// Reads a value as `RESTORE` takes it.
-    fn read_payload<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
-        let version = self.version.ok_or_else(not_understood)?;
-        self.payload.clear();
-        self.payload.push(entry.kind.byte());
-        let read = reader.read_value(&mut self.payload, self.most_per_value);
-        read.map_err(|error| error.with_context("key", entry.key.escape_ascii()))?;
-        let value = self.payload.get(1..).unwrap_or_default();
-        let footer = payload::footer(version, entry.kind, value);
-        self.payload.extend_from_slice(&footer);
         Ok(())
     }
 
@@ -290,6 +283,23 @@ impl<'a> Loader<'a> {
     }
 }
 
+/// Reads a value as `RESTORE` takes it.
+pub(super) fn payload_of<R: Read>(
+    reader: &mut Reader<R>,
+    entry: &Entry,
+    version: Version,
+    most: u64,
+    into: &mut Vec<u8>,
+) -> Result<()> {
+    into.clear();
+    into.push(entry.kind.byte());
+    let read = reader.read_value(into, most);
+    read.map_err(|error| error.with_context("key", entry.key.escape_ascii()))?;
+    let footer = payload::footer(version, entry.kind, into.get(1..).unwrap_or_default());
+    into.extend_from_slice(&footer);
+    Ok(())
+}
+
 impl Transaction {
     fn count(&mut self, kind: Kind, fate: Fate, bytes: u64) {
         self.expiring.push(matches!(fate, Fate::Expires(_)));
@@ -306,7 +316,7 @@ impl Transaction {
 }
 
 /// Whether fields of such a value expire by themselves: with its last field goes the key.
-fn has_fading_fields(kind: Kind) -> bool {
+pub(super) fn has_fading_fields(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::HashExpiring

@@ -6,6 +6,7 @@
 //! - Method *swap* (`swap/`): new keys are made in databases that are empty, and `SWAPDB` has them and the live ones change places, all
 //!   pairs in one transaction, with the functions (`functions.rs`).
 //! - Method *rename* (`rename/`): new keys are made in the live database under other names (`place.rs`), and renamed one after the other.
+//! - In a cluster (`cluster/`, `lines.rs`): the same, slot by slot at each primary.
 //! - Load (`load.rs`, `room.rs`): keys in transactions of some hundreds, each of which counts them in the mark. So what is ours can be
 //!   told from what somebody else has written there, whatever is cut off.
 //! - Links (`links.rs`): what is staged answers for itself.
@@ -13,11 +14,13 @@
 mod archived;
 mod begin;
 mod changes;
+mod cluster;
 mod entry;
 mod extras;
 mod functions;
 mod lifetime;
 mod line;
+mod lines;
 mod links;
 mod load;
 mod mark;

@@ -16,10 +16,6 @@ pub(super) fn check_server(server: &Server, archived: &Archived) -> Result<()> {
             .with_context("its primary", of)
             .with_hint("have `url` lead to the primary, or to the sentinels"));
     }
-    if server.cluster {
-        return Err(Error::unsupported("a node of a cluster can't be restored into")
-            .with_hint("restore into a server that is in no cluster, and move its keys with `redis-cli --cluster import`"));
-    }
     if !reads(server.rdb, archived.version) {
         return Err(Error::unsupported("the server can't read what a newer or another one has dumped")
             .with_context("dumped as", archived.version)

@@ -4,26 +4,55 @@ use dumprestore_driver::{Error, Result};
 
 use super::Restore;
 use super::entry::{Method, Pair};
+use crate::connect::{TAG, slot, tag};
 
 /// A database, and what stands before the names of keys there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) index: u64,
     pub(super) before: String,
+    /// Whether a tag follows it that has a name be in the slot of its key.
+    tagged: bool,
 }
 
 impl Place {
     pub(super) fn name(&self, key: &[u8]) -> Vec<u8> {
-        [self.before.as_bytes(), key].concat()
+        under(&self.before, key, self.tagged)
+    }
+
+    /// A pattern for the tag.
+    pub(super) fn tag_pattern(&self) -> &'static [u8] {
+        if self.tagged { b"{????}" } else { b"" }
+    }
+
+    /// The key that is under that name.
+    pub(super) fn key<'n>(&self, name: &'n [u8]) -> &'n [u8] {
+        let before = self.before.len() + if self.tagged { TAGGED } else { 0 };
+        name.get(before..).unwrap_or_default()
     }
 }
 
 impl Restore {
     pub(super) fn place(&self, pair: &Pair) -> Result<Place> {
         match self.entry.method {
-            Method::Swap => Ok(Place { index: spare_of(pair)?, before: String::new() }),
-            Method::Rename => Ok(Place { index: pair.live, before: Names::of(&self.entry.run).new }),
+            Method::Swap => Ok(Place { index: spare_of(pair)?, before: String::new(), tagged: false }),
+            Method::Rename | Method::Cluster => Ok(Place {
+                index: pair.live,
+                before: Names::of(&self.entry.run).new,
+                tagged: self.entry.method == Method::Cluster,
+            }),
         }
+    }
+}
+
+/// How long the tag of a name is, with its braces.
+pub(super) const TAGGED: usize = TAG + 2;
+
+/// The name of a key; in a cluster, one of the same slot.
+pub(super) fn under(before: &str, key: &[u8], tagged: bool) -> Vec<u8> {
+    match tagged {
+        false => [before.as_bytes(), key].concat(),
+        true => [before.as_bytes(), b"{", tag(slot(key)).as_bytes(), b"}", key].concat(),
     }
 }
 

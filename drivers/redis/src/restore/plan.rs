@@ -33,7 +33,7 @@ impl Restore {
     pub(crate) async fn of_kept(setup: &Setup, kept: &Token, cx: StageContext) -> Result<Self> {
         let (setup, kept) = (setup.clone(), Kept::parse(kept)?);
         aside(move || {
-            if kept.method == Method::Rename {
+            if kept.method != Method::Swap {
                 return Err(Error::unsupported("of this node no previous state was kept: its keys were renamed one by one")
                     .with_hint(
                         "name with `--only` the other nodes whose previous state is to be put back, if they may be older than this one",
@@ -49,6 +49,9 @@ impl Restore {
     fn plan(setup: &Setup, node: Arc<dyn ArchivedNode>, cx: StageContext) -> Result<Self> {
         let archived = Archived::of(&*node)?;
         let server = Server::of(&mut Session::open_for(&setup.target, &cx.cancel)?)?;
+        if server.cluster {
+            return Self::plan_cluster(setup, node, cx);
+        }
         permitted::check_server(&server, &archived)?;
         let mut line = Line::open(&setup.target, &cx.cancel)?;
         permitted::check_largest(&mut line, &archived)?;
@@ -105,6 +108,11 @@ impl Places {
         }
         line.select(setup.target.index())?;
         Ok(Self { count, filled, ours })
+    }
+
+    /// A cluster has one for us.
+    pub(super) fn of_cluster() -> Self {
+        Self { count: 1, filled: BTreeSet::from([0]), ours: BTreeSet::new() }
     }
 
     /// Whether a database holds the mark of a restore.

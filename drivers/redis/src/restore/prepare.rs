@@ -6,32 +6,35 @@ use super::archived::Archived;
 use super::entry::{Method, Pair, Step};
 use super::functions::{self, Policy};
 use super::line::{Count, Line, select};
-use super::mark::{Fields, Mark, Standing};
+use super::lines::Lines;
+use super::mark::{Fields, MARK, Mark, Standing};
 use super::noted::Noted;
 use super::place::spare_of;
 use super::{Made, Restore};
 
 impl Restore {
     pub(super) fn prepare(&mut self) -> Result<()> {
-        let mut line = self.line()?;
+        let mut lines = self.lines()?;
         if self.entry.method == Method::Swap {
-            for (pair, standing) in self.standings(&mut line)? {
+            let line = lines.first()?;
+            for (pair, standing) in self.standings(line)? {
                 if !matches!(standing, Standing::Staged(_)) {
                     return Err(self.gone(&pair));
                 }
             }
         }
-        self.refuse_evicted(&mut line)?;
+        self.refuse_evicted_by_all(&mut lines)?;
         if self.archived.is_some() {
             let loaded = self.loaded();
             for pair in &self.entry.pairs {
                 let made = loaded.counts.get(&pair.live).copied().unwrap_or_default();
                 match self.entry.method {
-                    Method::Swap => verify(&mut line, pair, made)?,
-                    Method::Rename => self.verify_renamed(&mut line, pair, made)?,
+                    Method::Swap => verify(lines.first()?, pair, made)?,
+                    Method::Rename => self.verify_renamed(lines.first()?, pair, made)?,
+                    Method::Cluster => self.verify_cluster(&mut lines, made)?,
                 }
                 self.cancel.check()?;
-                self.see_to_extras(&mut line, pair)?;
+                lines.all().try_for_each(|line| self.see_to_extras(line, pair))?;
             }
             if loaded.expired > 0 {
                 let why =
@@ -46,10 +49,15 @@ impl Restore {
             );
             self.tell(LedgerEntry::note("keys", why));
         }
-        self.prepare_functions(&mut line)?;
-        self.refuse_evicted(&mut line)?;
-        for pair in &self.entry.pairs {
-            self.set_ready(&mut line, pair)?;
+        self.prepare_functions(&mut lines)?;
+        self.refuse_evicted_by_all(&mut lines)?;
+        match self.entry.method {
+            Method::Cluster => self.set_cluster_ready(&mut lines)?,
+            _ => {
+                for pair in &self.entry.pairs {
+                    self.set_ready(lines.first()?, pair)?;
+                }
+            }
         }
         self.entry.step = Step::Prepared;
         Ok(())
@@ -66,16 +74,30 @@ impl Restore {
 
     /// Finds the functions that belong to the new keys, tries them, and puts them beside the new keys: there they are found
     /// after a crash as well.
-    fn prepare_functions(&self, line: &mut Line) -> Result<()> {
+    fn prepare_functions(&self, lines: &mut Lines) -> Result<()> {
         let Some(first) = self.entry.pairs.first() else { return Ok(()) };
-        let Some(new) = self.new_functions(line, first)? else { return Ok(()) };
+        let Some(new) = self.new_functions(lines.first()?, first)? else { return Ok(()) };
+        let mut are_others = false;
+        for line in lines.all() {
+            are_others |= self.takes_functions(line, &new)?;
+        }
+        if are_others {
+            let line = lines.of(MARK.as_bytes())?;
+            line.select(self.place(first)?.index)?;
+            line.ask(&Fields::put(&self.fields(first).functions(), new))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a server has others than these, and takes these.
+    fn takes_functions(&self, line: &mut Line, new: &[u8]) -> Result<bool> {
         let policy = self.policy();
         let own = functions::of_server(line)?;
         match own {
-            Some(own) if own == new || functions::is_empty(&new) && policy == Policy::Replace => {
-                return Ok(());
+            Some(own) if own == new || functions::is_empty(new) && policy == Policy::Replace => {
+                return Ok(false);
             }
-            None if functions::is_empty(&new) => return Ok(()),
+            None if functions::is_empty(new) => return Ok(false),
             Some(own) if self.entry.extras == Extras::Fail && !functions::is_empty(&own) => {
                 return Err(Error::environment("the server has functions that are not those of the archive")
                     .with_hint("restore with `--extras keep` or `--extras remove`"));
@@ -88,10 +110,8 @@ impl Restore {
             }
             Some(_) => {}
         }
-        functions::rehearse(line, &new, policy)?;
-        line.select(self.place(first)?.index)?;
-        line.ask(&Fields::put(&self.fields(first).functions(), new))?;
-        Ok(())
+        functions::rehearse(line, new, policy)?;
+        Ok(true)
     }
 
     /// `None`: those of the server stay as they are.

@@ -4,6 +4,7 @@ use dumprestore_driver::{Error, Result};
 
 use super::Restore;
 use super::line::Line;
+use super::lines::Lines;
 use crate::connect::Info;
 
 /// How much a server may hold, and holds.
@@ -112,7 +113,33 @@ impl Restore {
     /// If something had to: live keys, or new ones.
     pub(super) fn refuse_evicted(&self, line: &mut Line) -> Result<()> {
         let Some(before) = self.shared.evicted.get() else { return Ok(()) };
-        match evicted(line)?.saturating_sub(*before) {
+        refuse(evicted(line)?.saturating_sub(*before))
+    }
+
+    /// The same of all primaries of a cluster.
+    pub(super) fn note_evicted_by_all(&self, lines: &mut Lines) -> Result<()> {
+        if self.shared.evicted.get().is_none() {
+            let _ = self.shared.evicted.set(evicted_by_all(lines)?);
+        }
+        Ok(())
+    }
+
+    /// The same of all primaries of a cluster.
+    ///
+    /// # Errors
+    /// The same.
+    pub(super) fn refuse_evicted_by_all(&self, lines: &mut Lines) -> Result<()> {
+        let Some(before) = self.shared.evicted.get() else { return Ok(()) };
+        refuse(evicted_by_all(lines)?.saturating_sub(*before))
+    }
+}
+
+fn evicted_by_all(lines: &mut Lines) -> Result<u64> {
+    lines.all().try_fold(0u64, |sum, line| Ok(sum.saturating_add(evicted(line)?)))
+}
+
+fn refuse(evicted: u64) -> Result<()> {
+    match evicted {
             0 => Ok(()),
             gone => Err(Error::environment(
                 "the server has evicted keys while new ones were made: live keys may be among them, and are lost",
@@ -122,7 +149,6 @@ impl Restore {
                 "not the restore but the server has removed them, to stay below `maxmemory`: raise it, and restore again",
             )),
         }
-    }
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ impl Staging for Restore {
         self.step(|restore| match restore.entry.method {
             Method::Swap => restore.begin(),
             Method::Rename => restore.begin_rename(),
+            Method::Cluster => restore.begin_cluster(),
         })
         .await
     }
@@ -49,7 +50,10 @@ impl Staging for Restore {
     }
 
     async fn load(&self, part: &ArchivedPart, from: &mut PartReader<'_>) -> Result<()> {
-        Restore::load(self, part, from)
+        match self.entry.method {
+            Method::Cluster => self.load_cluster(part, from),
+            _ => Restore::load(self, part, from),
+        }
     }
 
     async fn prepare(&mut self) -> Result<()> {
@@ -60,6 +64,7 @@ impl Staging for Restore {
         self.step(|restore| match restore.entry.method {
             Method::Swap => restore.commit(),
             Method::Rename => restore.commit_rename(),
+            Method::Cluster => restore.commit_cluster(),
         })
         .await
     }
@@ -73,6 +78,7 @@ impl Staging for Restore {
         aside(move || match restore.entry.method {
             Method::Swap => restore.rollback(),
             Method::Rename => restore.rollback_rename(),
+            Method::Cluster => restore.rollback_cluster(),
         })
         .await?;
         self.entry.step = Step::Planned;
@@ -84,6 +90,7 @@ impl Staging for Restore {
         let kept = aside(move || match restore.entry.method {
             Method::Swap => restore.finish(old),
             Method::Rename => restore.finish_rename(old),
+            Method::Cluster => restore.finish_cluster(old),
         })
         .await?;
         Ok(kept.as_ref().map(Kept::token))

@@ -2,13 +2,16 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::time::Duration;
 
-use dumprestore_driver::{Cancel, ErrorKind, PartName, PartWriter, Severity};
+use dumprestore_driver::{Cancel, ErrorKind, OpenContext, PartName, PartWriter, Severity};
 use dumprestore_testkit::{RedisCluster, RedisOptions, RedisServer, RedisVersion};
 use futures_util::TryStreamExt;
 
-use crate::dump_support::{Sink, all, config, cut, dump, open_for, pinned, scanned, try_dump, write_part};
+use crate::dump_support::{
+    Sink, all, config, cut, driver, dump, open_for, pinned, scanned, try_dump, write_part,
+};
 
 fn with_values(options: &RedisOptions, megabytes: u64) -> RedisServer {
     let server = options.start();
@@ -217,13 +220,12 @@ async fn a_replica_that_has_lost_its_primary_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_of_several_primaries_is_refused_and_not_dumped_in_part() {
+async fn a_cluster_that_has_lost_a_primary_is_refused_and_not_dumped_in_part() {
     let cluster = RedisCluster::start(RedisVersion::Redis7_0);
-    for node in cluster.nodes() {
-        for config in [config(&node.url(0)), scanned(config(&node.url(0)))] {
-            let error = try_dump(config).await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
-        }
+    cluster.nodes()[2].kill();
+    for config in [config(&cluster.url()), scanned(config(&cluster.url()))] {
+        let error = driver(config).open(OpenContext::new("run", Path::new("/tmp"))).await.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Environment, "{error:?}");
     }
 }
 

@@ -30,10 +30,10 @@ impl Restore {
                 line.ask(&functions::restore(&own, Policy::Flush))?;
             }
             until_none(line, live, &names.made, |line, keys| {
-                done(&line.ask(&TAKE_AWAY.on(&names, keys.iter().copied()))?)
+                done(&line.ask(&TAKE_AWAY.on(&names, false, keys.iter().copied()))?)
             })?;
             until_none(line, live, &names.old, |line, keys| {
-                done(&line.ask(&PUT_BACK.on(&names, keys.iter().copied()))?)
+                done(&line.ask(&PUT_BACK.on(&names, false, keys.iter().copied()))?)
             })?;
         }
         unlink(line, live, &names.new)?;

@@ -74,7 +74,7 @@ impl Restore {
         if mark == Mark::Renaming {
             let names = Names::of(&self.entry.run);
             until_none(line, live, &names.new, |line, keys| {
-                done(&line.ask(&EXCHANGE.on(&names, keys.iter().copied()))?)
+                done(&line.ask(&EXCHANGE.on(&names, false, keys.iter().copied()))?)
             })?;
             line.ask_all(&[select(live), fields.set(Mark::New)])?;
         }
@@ -100,7 +100,8 @@ impl Restore {
             line.select(live)?;
             let meant = |key: &&[u8]| !key.starts_with(OURS.as_bytes()) && self.setup.has_key(key);
             let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).filter(meant).collect();
-            keys.chunks(BATCH).try_for_each(|keys| done(&line.ask(&ASIDE.on(&names, keys.iter().copied()))?))
+            keys.chunks(BATCH)
+                .try_for_each(|keys| done(&line.ask(&ASIDE.on(&names, false, keys.iter().copied()))?))
         })
     }
 }

@@ -16,47 +16,53 @@ use super::entry::{Kept, Pair, Step};
 use super::extras::{command, each_step};
 use super::line::{Line, select};
 use super::mark::{Fields, MARK, Mark};
-use super::place::{Names, pattern};
+use super::place::{Names, pattern, under};
 use crate::connect::Reply;
 
 /// As many keys as one script moves.
 const BATCH: usize = 200;
 
 /// Nobody else's commands come between those of a script.
-struct Script(&'static str);
+pub(super) struct Script(&'static str);
 
 /// `KEYS`: live name, new name, old name, name of what was made; of each key.
 ///
 /// What there was may expire under its old name, or all fields of a hash: that something was made is said in that case as well.
-const EXCHANGE: Script = Script(
+pub(super) const EXCHANGE: Script = Script(
     "for i = 1, #KEYS, 4 do if redis.call('EXISTS', KEYS[i+1]) == 1 then \
      if redis.call('PTTL', KEYS[i]) ~= -1 or redis.call('TYPE', KEYS[i]).ok == 'hash' then redis.call('SET', KEYS[i+3], '') end \
      if redis.call('EXISTS', KEYS[i]) == 1 then redis.call('RENAME', KEYS[i], KEYS[i+2]) end \
      redis.call('RENAME', KEYS[i+1], KEYS[i]) end end return 1",
 );
 /// What is live and has no new name goes aside.
-const ASIDE: Script = Script(
+pub(super) const ASIDE: Script = Script(
     "for i = 1, #KEYS, 4 do if redis.call('EXISTS', KEYS[i+1]) == 0 and redis.call('EXISTS', KEYS[i]) == 1 then \
      redis.call('RENAME', KEYS[i], KEYS[i+2]) end end return 1",
 );
 /// The old one is live again.
-const PUT_BACK: Script = Script(
+pub(super) const PUT_BACK: Script = Script(
     "for i = 1, #KEYS, 4 do if redis.call('EXISTS', KEYS[i+2]) == 1 then redis.call('UNLINK', KEYS[i]) \
      redis.call('RENAME', KEYS[i+2], KEYS[i]) end end return 1",
 );
 /// There was none, or it has expired since.
-const TAKE_AWAY: Script = Script(
+pub(super) const TAKE_AWAY: Script = Script(
     "for i = 1, #KEYS, 4 do if redis.call('EXISTS', KEYS[i+3]) == 1 then redis.call('UNLINK', KEYS[i], KEYS[i+3]) end end return 1",
 );
 
 impl Script {
-    fn on<'k>(&self, names: &Names, keys: impl ExactSizeIterator<Item = &'k [u8]>) -> Cmd {
+    /// On these keys; in a cluster, under names that are in their slots.
+    pub(super) fn on<'k>(
+        &self,
+        names: &Names,
+        tagged: bool,
+        keys: impl ExactSizeIterator<Item = &'k [u8]>,
+    ) -> Cmd {
         let mut cmd = redis::cmd("EVAL");
         cmd.arg(self.0).arg(keys.len() * 4);
         for key in keys {
             cmd.arg(key);
             for before in [&names.new, &names.old, &names.made] {
-                cmd.arg([before.as_bytes(), key].concat());
+                cmd.arg(under(before, key, tagged));
             }
         }
         cmd
@@ -200,12 +206,12 @@ pub(super) fn rehearse(line: &mut Line, run: &str, live: u64) -> Result<()> {
         scan,
         rename,
         unlink,
-        EXCHANGE.on(&Names::of(run), [key].into_iter()),
+        EXCHANGE.on(&Names::of(run), false, [key].into_iter()),
     ])
 }
 
 /// Whether a script was executed.
-fn done(reply: &Reply) -> Result<()> {
+pub(super) fn done(reply: &Reply) -> Result<()> {
     match reply {
         Reply::Integer(1) => Ok(()),
         _ => Err(super::line::not_understood()),

@@ -1,0 +1,196 @@
+//! Restores into clusters.
+
+use dumprestore_driver::{Driver, Extras, OldState, StageContext, Token};
+use dumprestore_testkit::{RedisCluster, RedisServer, RedisVersion, soon};
+use serde_json::json;
+
+use crate::archive::{Dump, driver, dump, load, prepared, run as new_run};
+use crate::restore_support::cmd;
+use crate::shop::{V, change, content, driver_of, fill, functions, start};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_is_put_back_and_back_again() {
+    let cluster = start();
+    fill(&cluster);
+    let driver = driver_of(&cluster.url());
+    let dumped = content(cluster.nodes());
+    let dump = dump(&*driver).await;
+    change(&cluster);
+    let changed = content(cluster.nodes());
+    assert!(changed != dumped);
+
+    let changes = driver.changes(dump.node.clone(), &StageContext::new("run")).await.unwrap();
+    assert_eq!((changes.create, changes.remove), (101, 100), "{changes:?}");
+    assert!(changes.notes.iter().any(|note| note.contains("3 primaries")));
+
+    let mut staging = prepared(&*driver, dump.node.clone()).await.unwrap();
+    staging.commit().await.unwrap();
+    staging.rollback().await.unwrap();
+    assert!(content(cluster.nodes()) == changed, "rolled back");
+
+    let mut staging = prepared(&*driver, dump.node.clone()).await.unwrap();
+    staging.commit().await.unwrap();
+    staging.finish(OldState::Drop).await.unwrap();
+    assert!(content(cluster.nodes()) == dumped, "restored");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_one_server_go_to_the_primaries_that_have_their_slots() {
+    let (server, cluster) = (RedisServer::start(V), start());
+    for at in 0..2000 {
+        server.run(0, &cmd(&["SET", &format!("{{a:{}}}:{at}", at % 700), "x"]));
+    }
+    let dump = dump(&*driver_of(&server.url(0))).await;
+    functions(&cluster, "own");
+    fill(&cluster);
+    let before = content(cluster.nodes());
+    let to = driver(json!({ "url": cluster.nodes()[2].url(0), "functions": false }));
+    let run = new_run();
+    let cx = StageContext::new(run.clone()).with_extras(Extras::Keep);
+    let mut staging = to.stage(dump.node.clone(), cx).await.unwrap();
+    staging.begin().await.unwrap();
+    load(&*staging, &*dump.node).await.unwrap();
+    staging.prepare().await.unwrap();
+    staging.commit().await.unwrap();
+    staging.finish(OldState::Drop).await.unwrap();
+    let after = content(cluster.nodes());
+    assert_eq!(after.len(), before.len() + 2000);
+    assert!(before.iter().all(|(key, value)| after.get(key) == Some(value)));
+}
+
+/// After which steps the process ends.
+const STEPS: [&str; 5] = ["planned", "begun", "loaded", "prepared", "committed"];
+
+async fn left_after(driver: &dyn Driver, dump: &Dump, steps: usize) -> (Token, String) {
+    let run = new_run();
+    let mut staging = driver.stage(dump.node.clone(), StageContext::new(run.clone())).await.unwrap();
+    let token = staging.journal();
+    if steps > 0 {
+        staging.begin().await.unwrap();
+    }
+    if steps > 1 {
+        load(&*staging, &*dump.node).await.unwrap();
+    }
+    if steps > 2 {
+        staging.prepare().await.unwrap();
+    }
+    let token = if steps > 0 { staging.journal() } else { token };
+    if steps > 3 {
+        staging.commit().await.unwrap();
+    }
+    (token, run)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_ends_after_any_step_leaves_what_can_be_undone_and_done() {
+    let cluster = start();
+    fill(&cluster);
+    let driver = driver_of(&cluster.url());
+    let dumped = content(cluster.nodes());
+    let dump = dump(&*driver).await;
+    change(&cluster);
+    let changed = content(cluster.nodes());
+    for (steps, name) in STEPS.iter().enumerate() {
+        let (token, run) = left_after(&*driver, &dump, steps).await;
+        for _twice in 0..2 {
+            let mut again = driver.resume(&token, StageContext::new(run.clone())).await.unwrap();
+            again.rollback().await.unwrap();
+            assert!(content(cluster.nodes()) == changed, "{name}");
+        }
+    }
+    for steps in [3, 4] {
+        change(&cluster);
+        let (token, run) = left_after(&*driver, &dump, steps).await;
+        for _twice in 0..2 {
+            let mut again = driver.resume(&token, StageContext::new(run.clone())).await.unwrap();
+            again.commit().await.unwrap();
+            again.finish(OldState::Drop).await.unwrap();
+            assert!(content(cluster.nodes()) == dumped, "{steps}");
+        }
+    }
+}
+
+/// Microseconds after which a node is killed while it is committed, or rolled back.
+const MOMENTS: [u64; 8] = [0, 2_000, 5_000, 10_000, 20_000, 40_000, 80_000, 160_000];
+
+fn up_again(cluster: &RedisCluster, node: &RedisServer) {
+    node.restart();
+    soon("a cluster", || {
+        cluster.nodes().iter().all(|node| {
+            let info: String = node.ask(0, &cmd(&["CLUSTER", "INFO"]));
+            info.contains("cluster_state:ok")
+        })
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_is_killed_while_keys_are_renamed_is_recovered() {
+    let cluster = start();
+    fill(&cluster);
+    let driver = driver_of(&cluster.url());
+    let dump = dump(&*driver).await;
+    change(&cluster);
+    let changed = content(cluster.nodes());
+    for (at, after) in MOMENTS.into_iter().enumerate() {
+        let (token, run) = left_after(&*driver, &dump, 3).await;
+        let victim = &cluster.nodes()[at % 3];
+        let mut staging = driver.resume(&token, StageContext::new(run.clone())).await.unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(std::time::Duration::from_micros(after));
+                victim.kill();
+            });
+            let _whatever = tokio::task::block_in_place(|| {
+                tokio::runtime::Handle::current().block_on(staging.commit()).is_ok()
+            });
+        });
+        up_again(&cluster, victim);
+        for _twice in 0..2 {
+            let mut again = driver.resume(&token, StageContext::new(run.clone())).await.unwrap();
+            again.rollback().await.unwrap();
+            assert!(content(cluster.nodes()) == changed, "killed after {after} us");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_was_started_again_since_is_not_committed_into() {
+    let cluster = start();
+    fill(&cluster);
+    let driver = driver_of(&cluster.url());
+    let dump = dump(&*driver).await;
+    change(&cluster);
+    let changed = content(cluster.nodes());
+    let mut staging = prepared(&*driver, dump.node.clone()).await.unwrap();
+    cluster.nodes()[1].kill();
+    up_again(&cluster, &cluster.nodes()[1]);
+    let error = staging.commit().await.unwrap_err();
+    assert!(error.to_string().contains("has changed since"), "{error:?}");
+    staging.rollback().await.unwrap();
+    assert!(content(cluster.nodes()) == changed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_supported_cluster_takes_a_dump_of_its_own() {
+    for version in
+        [RedisVersion::Redis6_0, RedisVersion::Redis8_0, RedisVersion::Valkey8_1, RedisVersion::Valkey9]
+    {
+        let cluster = RedisCluster::start(version);
+        let sizes =
+            || cluster.nodes().iter().map(|node| node.ask::<u64>(0, &cmd(&["DBSIZE"]))).collect::<Vec<_>>();
+        for at in 0..100 {
+            let key = format!("key:{at}");
+            crate::shop::run(&cluster, key.as_bytes(), &cmd(&["SET", &key, "x"]));
+        }
+        let before = sizes();
+        let driver = driver_of(&cluster.url());
+        let dump = dump(&*driver).await;
+        for node in cluster.nodes() {
+            node.run(0, &cmd(&["FLUSHDB"]));
+        }
+        let mut staging = prepared(&*driver, dump.node.clone()).await.unwrap();
+        staging.commit().await.unwrap();
+        staging.finish(OldState::Drop).await.unwrap();
+        assert_eq!(sizes(), before, "{version:?}");
+    }
+}
