@@ -1,0 +1,260 @@
+//! What a store's error means, and what to do.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use dumprestore_driver::{Error, ErrorKind};
+use opendal::ErrorKind as Kind;
+
+use crate::Scheme;
+use crate::service::{Kind as StoreKind, Store};
+use crate::trouble::Trouble;
+
+/// The error for people: what could not be done, on what, why, and what to do.
+pub(crate) fn told(store: &Store, shown: &str, doing: &str, key: &str, error: &opendal::Error) -> Error {
+    let said = Said::of(error);
+    let object = match key {
+        "" => shown.to_owned(),
+        key => format!("{}/{key}", shown.trim_end_matches('/')),
+    };
+    let message = format!("can't {doing} `{object}`");
+    let verdict = verdict(store, error, &said);
+    let made = Error::new(verdict.kind, message).with_source(Cause(store.veil.over(&verdict.why)));
+    match verdict.hint {
+        Some(hint) => made.with_hint(hint),
+        None => made,
+    }
+}
+
+/// Why, in words; the whole request and answer that an error of OpenDAL holds are left out.
+#[derive(Debug)]
+struct Cause(String);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for Cause {}
+
+struct Verdict {
+    kind: ErrorKind,
+    why: String,
+    hint: Option<String>,
+}
+
+impl Verdict {
+    fn new(kind: ErrorKind, why: impl Into<String>) -> Self {
+        Self { kind, why: why.into(), hint: None }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+fn verdict(store: &Store, error: &opendal::Error, said: &Said) -> Verdict {
+    if let Some(trouble) = trouble(error) {
+        return unreachable(trouble);
+    }
+    if let Some(verdict) = no_credentials(store, error) {
+        return verdict;
+    }
+    if let Some(verdict) = by_code(store, said) {
+        return verdict;
+    }
+    by_kind(store, error, said)
+}
+
+fn causes(error: &opendal::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
+}
+
+fn trouble(error: &opendal::Error) -> Option<&Trouble> {
+    causes(error).find_map(|cause| {
+        let inside = cause.downcast_ref::<opendal::Error>().and_then(|error| trouble(error));
+        cause.downcast_ref::<Trouble>().or(inside)
+    })
+}
+
+fn unreachable(trouble: &Trouble) -> Verdict {
+    let hint = match trouble {
+        Trouble::Unreachable(_) => "check `endpoint`, the network, and that the server runs",
+        Trouble::Tls(_) => {
+            "check `endpoint`; if the server's certificate is of an authority of your own, name it with `ca_file`"
+        }
+        Trouble::Stalled(_) => "check the network and the server, or raise `timeout`",
+        Trouble::Broken(_) => "check the network and the server, and run it again",
+    };
+    Verdict::new(ErrorKind::Environment, trouble.to_string()).hint(hint)
+}
+
+fn no_credentials(store: &Store, error: &opendal::Error) -> Option<Verdict> {
+    let is_it = error.message().contains("failed to load signing credential")
+        || causes(error).any(|cause| {
+            cause
+                .downcast_ref::<reqsign_core::Error>()
+                .is_some_and(|error| error.kind() == reqsign_core::ErrorKind::CredentialInvalid)
+        });
+    let is_it = is_it && (error.message().contains("sign") || error.message().contains("credential"));
+    is_it.then(|| {
+        let looked = match &store.kind {
+            StoreKind::S3 { credentials, .. } => credentials.trouble().map(|trouble| format!("; {trouble}")),
+            _ => None,
+        };
+        let why = format!("no credentials were found{}", looked.unwrap_or_default());
+        Verdict::new(ErrorKind::Config, why).hint(credentials_hint(store.scheme))
+    })
+}
+
+fn credentials_hint(scheme: Scheme) -> &'static str {
+    match scheme {
+        Scheme::S3 => {
+            "set `access_key_id` and `secret_access_key`, `profile`, or the environment as for the AWS command line; \
+             for a public bucket, `anonymous`"
+        }
+        Scheme::Gcs => {
+            "set `credential_file` or `GOOGLE_APPLICATION_CREDENTIALS`, or log in with `gcloud auth application-default \
+             login`; for a public bucket, `anonymous`"
+        }
+        Scheme::Azblob => {
+            "set `account_name` with `account_key` or `sas_token`; for a public container, `anonymous`"
+        }
+        Scheme::Fs => "run as a user who may do this",
+    }
+}
+
+/// What S3 and Azure name in their errors.
+fn by_code(store: &Store, said: &Said) -> Option<Verdict> {
+    let verdict = |kind| Verdict::new(kind, said.text());
+    Some(match said.code.as_deref()? {
+        "NoSuchBucket" | "ContainerNotFound" => verdict(ErrorKind::Config)
+            .hint("check the bucket's name, its account and `region`, or make the bucket"),
+        "InvalidBucketName" | "InvalidUri" => verdict(ErrorKind::Config).hint("check the bucket's name"),
+        "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "AuthenticationFailed" => {
+            verdict(ErrorKind::Config)
+                .hint("check the access key: its id, its secret, and whether it is for this server")
+        }
+        "ExpiredToken" | "TokenRefreshRequired" => verdict(ErrorKind::Environment)
+            .hint("the session has ended: log in again, or take a key that lasts"),
+        "RequestTimeTooSkewed" => verdict(ErrorKind::Environment).hint("set this machine's clock right"),
+        "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
+            verdict(ErrorKind::Config).hint(format!(
+                "the bucket is in another region than `{}`: set `region`",
+                store.region().unwrap_or("this")
+            ))
+        }
+        "QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull" => {
+            verdict(ErrorKind::Environment).hint("make room in the store, and run it again")
+        }
+        _ => return None,
+    })
+}
+
+fn by_kind(store: &Store, error: &opendal::Error, said: &Said) -> Verdict {
+    let why = said.text();
+    match error.kind() {
+        Kind::NotFound => Verdict::new(ErrorKind::Environment, "there is no such object"),
+        Kind::PermissionDenied => {
+            let made = Verdict::new(ErrorKind::Environment, format!("not permitted: {why}"));
+            match (store.scheme, said.permission()) {
+                (Scheme::S3, Some(action)) => {
+                    made.hint(format!("the credentials need `{action}` on this bucket"))
+                }
+                (Scheme::Fs, _) => made.hint("run as a user who may do this, or change the rights"),
+                _ => made.hint("check what the credentials may do on this bucket"),
+            }
+        }
+        Kind::RateLimited => {
+            Verdict::new(ErrorKind::Environment, format!("the store has too much to do: {why}"))
+                .hint("run it again later, or lower `concurrency`")
+        }
+        Kind::ConditionNotMatch => {
+            Verdict::new(ErrorKind::Environment, "it is there already, or was changed meanwhile")
+        }
+        Kind::AlreadyExists => Verdict::new(ErrorKind::Environment, "it is there already"),
+        Kind::ConfigInvalid => Verdict::new(ErrorKind::Config, why).hint("check the options of this store"),
+        Kind::Unsupported => Verdict::new(ErrorKind::Unsupported, format!("this store can't do that: {why}")),
+        _ if said.is_redirect() => Verdict::new(ErrorKind::Config, "the server sends us elsewhere")
+            .hint("check `region` and `endpoint`: the bucket is in another region"),
+        _ => Verdict::new(ErrorKind::Environment, why),
+    }
+}
+
+/// What an error of OpenDAL says, taken apart.
+struct Said {
+    code: Option<String>,
+    message: String,
+    /// All of it, requests included: to look into, never to show.
+    whole: String,
+}
+
+impl Said {
+    fn of(error: &opendal::Error) -> Self {
+        let text = error.message();
+        let code = quoted(text, "code: \"").filter(|code| !code.is_empty());
+        let message = match &code {
+            Some(_) => quoted(text, "message: \"").unwrap_or_default(),
+            None => text.to_owned(),
+        };
+        let last = causes(error).last().map(ToString::to_string);
+        let message = match (message.is_empty(), &code, last) {
+            (_, None, Some(cause)) if !cause.contains("://") => format!("{message}: {cause}"),
+            _ => message,
+        };
+        Self { code, message, whole: error.to_string() }
+    }
+
+    fn text(&self) -> String {
+        match (&self.code, self.message.is_empty()) {
+            (Some(code), true) => format!("`{code}`"),
+            (Some(code), false) => format!("`{code}`: {}", self.message),
+            (None, true) => "the store says no more".to_owned(),
+            (None, false) => self.message.clone(),
+        }
+    }
+
+    fn is_redirect(&self) -> bool {
+        ["status: 301", "status: 307", "status: 308"].iter().any(|status| self.whole.contains(status))
+    }
+
+    /// What has to be allowed for the call that failed.
+    fn permission(&self) -> Option<&'static str> {
+        let (_, call) = self.whole.split_once("service_operation: ")?;
+        let call = call.split(|c: char| !c.is_ascii_alphanumeric()).next()?;
+        let is_version = self.whole.contains("versionId=");
+        Some(match call {
+            "HeadObject" | "GetObject" if is_version => "s3:GetObjectVersion",
+            "HeadObject" | "GetObject" => "s3:GetObject",
+            "PutObject" | "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload" => {
+                "s3:PutObject"
+            }
+            "CopyObject" | "UploadPartCopy" => "s3:GetObject` and `s3:PutObject",
+            "AbortMultipartUpload" => "s3:AbortMultipartUpload",
+            "ListObjects" | "ListObjectsV2" => "s3:ListBucket",
+            "ListObjectVersions" => "s3:ListBucketVersions",
+            "DeleteObject" | "DeleteObjects" => "s3:DeleteObject",
+            _ => return None,
+        })
+    }
+}
+
+/// The string that a `Debug` has after `name`.
+fn quoted(text: &str, name: &str) -> Option<String> {
+    let (_, rest) = text.split_once(name)?;
+    let mut found = String::new();
+    let mut chars = rest.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => return Some(found),
+            '\\' => found.push(match chars.next()? {
+                'n' | 'r' | 't' => ' ',
+                other => other,
+            }),
+            other => found.push(other),
+        }
+    }
+    None
+}

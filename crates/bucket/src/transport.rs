@@ -1,0 +1,166 @@
+//! HTTP for OpenDAL: so many requests at once, and none that stands still for ever.
+//!
+//! OpenDAL has layers for both, but its limit holds a place for as long as a writer or a reader lives, so that whoever has
+//! some open can wait for himself for ever; and its timeout is one for a whole part of an upload, however large that is
+//! and however slow the line. Here a place is held until the answer begins, and time counts only while no byte moves.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use dumprestore_driver::{Error, Result};
+use futures_util::stream;
+use http::{Request, Response};
+use opendal::{Buffer, ErrorKind, HttpBody, HttpTransport};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::trouble::Trouble;
+
+/// What is handed to the connection at once: so small that a slow line is not taken for one that stands still.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// The longest to wait for a connection, however long an answer may take.
+const LONGEST_CONNECT: Duration = Duration::from_secs(20);
+
+/// One HTTP client, shared by all that speak to one store.
+#[derive(Clone)]
+pub(crate) struct Transport {
+    client: reqwest::Client,
+    places: Arc<Semaphore>,
+    patience: Duration,
+}
+
+impl Transport {
+    /// A client that has at most `places` requests under way, and gives up on whoever stands still for `patience`.
+    ///
+    /// # Errors
+    /// If the client can't be made.
+    pub(crate) fn new(tls: rustls::ClientConfig, places: usize, patience: Duration) -> Result<Self> {
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .user_agent(concat!("dumprestore/", env!("CARGO_PKG_VERSION")))
+            // A signature is for one host: who is sent elsewhere has to be told.
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            // What is to be tried again is decided above.
+            .retry(reqwest::retry::never())
+            .connect_timeout(patience.min(LONGEST_CONNECT))
+            .tcp_nodelay(true)
+            .build()
+            .map_err(|error| Error::defect("can't make an HTTP client").with_source(error.without_url()))?;
+        Ok(Self { client, places: Arc::new(Semaphore::new(places)), patience })
+    }
+
+    async fn answer(&self, request: Request<Buffer>) -> Result<reqwest::Response, Trouble> {
+        let (parts, body) = request.into_parts();
+        let moved = Arc::new(Moved::default());
+        let url = reqwest::Url::parse(&parts.uri.to_string())
+            .map_err(|error| Trouble::Unreachable(format!("the URL is none: {error}")))?;
+        let mut request = self.client.request(parts.method, url).headers(parts.headers);
+        if !body.is_empty() {
+            request = request.body(reqwest::Body::wrap(Upload { left: body, moved: Arc::clone(&moved) }));
+        }
+        tokio::select! {
+            answer = request.send() => answer.map_err(|error| Trouble::of(&error)),
+            () = moved.stopped(self.patience) => Err(Trouble::Stalled(self.patience)),
+        }
+    }
+}
+
+impl HttpTransport for Transport {
+    async fn fetch(&self, request: Request<Buffer>) -> opendal::Result<Response<HttpBody>> {
+        let place = self
+            .places
+            .acquire()
+            .await
+            .map_err(|_| opendal::Error::new(ErrorKind::Unexpected, "the HTTP client is closed"))?;
+        let uri = request.uri().clone();
+        let is_head = request.method() == http::Method::HEAD;
+        let mut answer = self.answer(request).await.map_err(failed)?;
+        drop(place);
+        let length = answer
+            .headers()
+            .get(http::header::CONTENT_LENGTH)
+            .filter(|_| !is_head)
+            .and_then(|length| length.to_str().ok()?.parse().ok());
+        let mut response =
+            Response::builder().status(answer.status()).version(answer.version()).extension(uri);
+        if let Some(headers) = response.headers_mut() {
+            std::mem::swap(headers, answer.headers_mut());
+        }
+        response.body(HttpBody::new(body(answer, self.patience), length)).map_err(|error| {
+            opendal::Error::new(ErrorKind::Unexpected, "the answer makes no sense").set_source(error)
+        })
+    }
+}
+
+type Pieces = Pin<Box<dyn stream::Stream<Item = opendal::Result<Buffer>> + Send + Sync>>;
+
+fn body(answer: reqwest::Response, patience: Duration) -> Pieces {
+    Box::pin(stream::unfold(Some(answer), move |answer| async move {
+        let mut answer = answer?;
+        match tokio::time::timeout(patience, answer.chunk()).await {
+            Ok(Ok(Some(piece))) => Some((Ok(Buffer::from(piece)), Some(answer))),
+            Ok(Ok(None)) => None,
+            Ok(Err(error)) => Some((Err(failed(Trouble::of(&error))), None)),
+            Err(_) => Some((Err(failed(Trouble::Stalled(patience))), None)),
+        }
+    }))
+}
+
+fn failed(trouble: Trouble) -> opendal::Error {
+    opendal::Error::new(ErrorKind::Unexpected, "no answer")
+        .with_temporary(trouble.may_pass())
+        .set_source(trouble)
+}
+
+/// How often bytes of a request were taken.
+#[derive(Default)]
+struct Moved(AtomicU64);
+
+impl Moved {
+    /// Returns once nothing was taken for that long.
+    async fn stopped(&self, patience: Duration) {
+        let (mut seen, mut since) = (0, Instant::now());
+        loop {
+            tokio::time::sleep_until(since + patience).await;
+            let now = self.0.load(Ordering::Relaxed);
+            if now == seen {
+                return;
+            }
+            (seen, since) = (now, Instant::now());
+        }
+    }
+}
+
+/// The body of a request, in small pieces.
+struct Upload {
+    left: Buffer,
+    moved: Arc<Moved>,
+}
+
+impl http_body::Body for Upload {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<http_body::Frame<Bytes>, Self::Error>>> {
+        self.moved.0.fetch_add(1, Ordering::Relaxed);
+        let length = self.left.chunk().len().min(PIECE_BYTES);
+        Poll::Ready((length > 0).then(|| Ok(http_body::Frame::data(self.left.copy_to_bytes(length)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(self.left.len() as u64)
+    }
+}

@@ -1,0 +1,213 @@
+//! Which store, and where in it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use dumprestore_driver::{Error, Result, looks_secret};
+use percent_encoding::percent_decode_str;
+
+/// The kinds of stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Scheme {
+    /// S3, and what speaks its protocol.
+    S3,
+    /// Google Cloud Storage.
+    Gcs,
+    /// Azure Blob Storage.
+    Azblob,
+    /// A folder of this machine.
+    Fs,
+}
+
+impl Scheme {
+    /// As it stands in a URL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Gcs => "gs",
+            Self::Azblob => "azblob",
+            Self::Fs => "fs",
+        }
+    }
+}
+
+/// A store, and a prefix in it: `s3://bucket/prefix`, `gs://bucket/prefix`, `azblob://container/prefix`, `fs:///folder`.
+///
+/// Also understood: `s3a://`, `gcs://`, `az://`, `file:///folder`. The prefix is taken as it is, up to a `?`; only
+/// `file://` knows percent-encoding. After the `?` there may be options that are no secrets, such as
+/// `region=eu-west-1&endpoint=https://…`. Credentials have no place in a URL, and are refused.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BucketUrl {
+    scheme: Scheme,
+    name: String,
+    prefix: String,
+    parameters: Vec<(String, String)>,
+}
+
+impl BucketUrl {
+    /// Takes a URL apart.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](dumprestore_driver::ErrorKind::Config) if it is none, or has credentials in it. No such
+    /// error shows what it found.
+    pub fn parse(text: &str) -> Result<Self> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Err(Error::config("this is no URL of a store").with_hint(KNOWN));
+        };
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        refuse_login(place)?;
+        let parameters = parameters(query)?;
+        let (scheme, name, prefix) = match scheme.to_ascii_lowercase().as_str() {
+            "s3" | "s3a" => named(Scheme::S3, place)?,
+            "gs" | "gcs" => named(Scheme::Gcs, place)?,
+            "azblob" | "az" => named(Scheme::Azblob, place)?,
+            "fs" => (Scheme::Fs, String::new(), folder(place)?),
+            "file" => (Scheme::Fs, String::new(), folder(&decoded(place)?)?),
+            _ => return Err(Error::config("a store of that kind is not known").with_hint(KNOWN)),
+        };
+        Ok(Self { scheme, name, prefix, parameters })
+    }
+
+    /// Whether this text looks like the URL of a store, rather than like a path.
+    pub fn looks_like(text: &str) -> bool {
+        let known = ["s3", "s3a", "gs", "gcs", "azblob", "az", "fs", "file"];
+        text.split_once("://").is_some_and(|(scheme, _)| known.iter().any(|k| scheme.eq_ignore_ascii_case(k)))
+    }
+
+    /// Which kind of store.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The bucket or container; nothing for a folder.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where in it: without a slash at either end, and nothing if it is all of the bucket. For a folder, its absolute path.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The options in it, each a name with its value.
+    pub fn parameters(&self) -> &[(String, String)] {
+        &self.parameters
+    }
+
+    /// For people: the store and the prefix, without options.
+    pub fn shown(&self) -> String {
+        shown(self.scheme, &self.name, &self.prefix)
+    }
+}
+
+/// A place, for people.
+pub(crate) fn shown(scheme: Scheme, name: &str, prefix: &str) -> String {
+    match (scheme, prefix) {
+        (Scheme::Fs, prefix) => format!("fs://{prefix}"),
+        (scheme, "") => format!("{}://{name}", scheme.as_str()),
+        (scheme, prefix) => format!("{}://{name}/{prefix}", scheme.as_str()),
+    }
+}
+
+const KNOWN: &str =
+    "write `s3://bucket/prefix`, `gs://bucket/prefix`, `azblob://container/prefix` or `fs:///folder`";
+
+/// What stands before an `@` in the first segment is a login, however it is written.
+fn refuse_login(place: &str) -> Result<()> {
+    let host = place.split('/').next().unwrap_or_default();
+    match host.contains('@') {
+        true => Err(Error::config("the URL of a store has a login in it").with_hint(
+            "give credentials as options (`access_key_id`, `secret_access_key`, `account_key`, …), or by the environment",
+        )),
+        false => Ok(()),
+    }
+}
+
+fn named(scheme: Scheme, place: &str) -> Result<(Scheme, String, String)> {
+    let (name, prefix) = place.split_once('/').unwrap_or((place, ""));
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '$');
+    if name.is_empty() || !name.chars().all(fine) || name.starts_with('.') {
+        return Err(
+            Error::config("the URL of a store names no bucket, or one that can't be").with_hint(KNOWN)
+        );
+    }
+    Ok((scheme, name.to_owned(), plain_prefix(prefix)?))
+}
+
+/// A prefix without slashes at its ends, if it is one that names what it says.
+pub(crate) fn plain_prefix(prefix: &str) -> Result<String> {
+    let prefix = prefix.trim_matches('/');
+    if prefix.is_empty() {
+        return Ok(String::new());
+    }
+    let odd = |name: &str| name.is_empty() || name == "." || name == ".." || name.trim() != name;
+    if prefix.split('/').any(odd) || prefix.chars().any(char::is_control) {
+        return Err(Error::config(
+            "a prefix in a store has an empty name, `.`, `..` or blanks at the end of a name",
+        )
+        .with_context("prefix", format!("{prefix:?}")));
+    }
+    Ok(prefix.to_owned())
+}
+
+fn folder(path: &str) -> Result<String> {
+    if !path.starts_with('/') {
+        return Err(Error::config("the URL of a folder needs its absolute path")
+            .with_hint("with three slashes: `fs:///folder`"));
+    }
+    Ok(format!("/{}", plain_prefix(path)?))
+}
+
+fn decoded(path: &str) -> Result<String> {
+    percent_decode_str(path)
+        .decode_utf8()
+        .map(std::borrow::Cow::into_owned)
+        .map_err(|_| Error::config("the URL of a folder is not UTF-8"))
+}
+
+fn parameters(query: &str) -> Result<Vec<(String, String)>> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = name.to_ascii_lowercase().replace('-', "_");
+        if is_secret(&name) {
+            return Err(Error::config("the URL of a store has a secret in it")
+                .with_context("parameter", name)
+                .with_hint("give it as an option, as `${VARIABLE}` or `file:PATH`"));
+        }
+        if found.iter().any(|(known, _)| *known == name) {
+            return Err(
+                Error::config("the URL of a store has a parameter twice").with_context("parameter", name)
+            );
+        }
+        found.push((name, decoded(value)?));
+    }
+    Ok(found)
+}
+
+/// Signatures of Azure and of signed URLs look like nothing, so they are known by name.
+fn is_secret(name: &str) -> bool {
+    looks_secret(name)
+        || matches!(name, "sig" | "signature" | "account_key" | "x_amz_signature" | "x_amz_credential")
+}
+
+impl FromStr for BucketUrl {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for BucketUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown())
+    }
+}
+
+impl fmt::Debug for BucketUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BucketUrl({})", self.shown())
+    }
+}
