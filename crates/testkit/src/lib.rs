@@ -39,6 +39,8 @@ mod moments;
 mod process;
 mod restoring;
 mod servers;
+#[cfg(feature = "spoilt")]
+mod spoilt;
 mod stored;
 mod trial;
 mod trials;
@@ -58,6 +60,10 @@ pub use servers::{MysqlFamily, MysqlOptions, MysqlServer, MysqlVersion};
 pub use servers::{PostgresOptions, PostgresServer, PostgresVersion};
 #[cfg(feature = "redis")]
 pub use servers::{RedisCluster, RedisOptions, RedisServer, RedisVersion};
+#[cfg(feature = "s3")]
+pub use servers::{S3Answer, S3Bucket, S3Kind, S3Object, S3Server, S3Upload, S3Version};
+#[cfg(feature = "spoilt")]
+pub use spoilt::{Change, changed, changes};
 pub use stored::{DAMAGED, Damage, StoredNode};
 pub use trial::{Broken, Needs, TRIALS, Trial, check_the_list, run_as_test, try_in_test};
 pub use world::{Kit, State, World};

@@ -14,6 +14,10 @@ mod postgres;
 mod programs;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "s3")]
+mod s3;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis", feature = "s3"))]
+mod server;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod template;
 
@@ -28,9 +32,11 @@ pub use postgres::{PostgresOptions, PostgresServer, PostgresVersion};
 pub use programs::Programs;
 #[cfg(feature = "redis")]
 pub use redis::{RedisCluster, RedisOptions, RedisServer, RedisVersion};
+#[cfg(feature = "s3")]
+pub use s3::{S3Answer, S3Bucket, S3Kind, S3Object, S3Server, S3Upload, S3Version};
 
 /// Whether a process has ended, reaped or not.
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis", feature = "s3"))]
 fn has_ended(pid: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     status.rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with('Z'))
