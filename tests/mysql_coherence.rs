@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dumprestore_testkit::{MysqlServer, MysqlVersion};
-use dumprestore_tests::{Bazaar, prove_coherent, show_incoherent};
+use dumprestore_tests::{Bazaar, Served, prove_coherent, show_incoherent};
 
 const PRODUCTS: u32 = 1500;
 

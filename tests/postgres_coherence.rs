@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dumprestore_testkit::{PostgresServer, PostgresVersion};
-use dumprestore_tests::{Market, prove_coherent, show_incoherent};
+use dumprestore_tests::{Market, Served, prove_coherent, show_incoherent};
 
 const PRODUCTS: u32 = 1500;
 

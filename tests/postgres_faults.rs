@@ -8,52 +8,14 @@
 
 use std::sync::Arc;
 
-use dumprestore_testkit::{Fault, PostgresServer, PostgresVersion};
-use dumprestore_tests::{Application, Crowd, Dumps, Market, Outage, Scene, at_once, later};
+use dumprestore_testkit::{Fault, Faulty};
+use dumprestore_tests::{Application, Crowd, Market, served_scene};
 
-const PRODUCTS: u32 = 24;
-const FEW: u64 = 8;
-const KILLED_RUN: &str = env!("CARGO_BIN_EXE_killed-run");
-
-fn server() -> Arc<PostgresServer> {
-    Arc::new(PostgresServer::start(PostgresVersion::V15))
-}
-
-async fn scene() -> (Scene<Market>, Arc<PostgresServer>) {
-    let server = server();
-    (Scene::new(FEW, |folder| Market::create(folder, &server, PRODUCTS)).await, server)
-}
-
-fn dumps() -> (Dumps<Market>, Arc<PostgresServer>) {
-    let server = server();
-    (Dumps::new(FEW, |folder| Market::create(folder, &server, PRODUCTS)), server)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_failure_at_any_step_of_a_restore_leaves_all_old_or_all_new() {
-    scene().await.0.disturb_restores(Fault::Fail).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_interrupt_at_any_step_of_a_restore_leaves_all_old_or_all_new() {
-    scene().await.0.disturb_restores(Fault::Cancel).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_kill_at_any_step_of_a_restore_leaves_all_old_or_all_new_with_clients_that_come_back_at_once() {
-    let (scene, _) = scene().await;
-    scene.kill_restores(KILLED_RUN, at_once, Crowd::of).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_kill_within_any_step_of_a_restore_leaves_all_old_or_all_new() {
-    let (scene, _) = scene().await;
-    scene.kill_restores(KILLED_RUN, later, |_| ()).await;
-}
+dumprestore_tests::fault_matrix!(Market, bystanders: Crowd::of);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_come_back_at_once_stop_neither_a_restore_nor_its_way_back() {
-    let (scene, _) = scene().await;
+    let (scene, _server) = served_scene::<Market>().await;
     let names = scene.moments().await;
     let last_commit = names.iter().rposition(|name| *name == "after commit").unwrap() as u64;
     for fails in [false, true] {
@@ -61,8 +23,8 @@ async fn clients_that_come_back_at_once_stop_neither_a_restore_nor_its_way_back(
         let spoilt = market.state();
         let crowd = Crowd::of(&market);
         let faults = match fails {
-            true => dumprestore_testkit::Faulty::at(last_commit, Fault::Fail),
-            false => dumprestore_testkit::Faulty::never(),
+            true => Faulty::at(last_commit, Fault::Fail),
+            false => Faulty::never(),
         };
         let ended = scene.restore(&market, &Arc::new(faults)).await;
         assert_eq!(ended.is_err(), fails, "{ended:?}");
@@ -71,65 +33,4 @@ async fn clients_that_come_back_at_once_stop_neither_a_restore_nor_its_way_back(
         drop(crowd);
         assert_eq!(scene.settle(&market, &spoilt, "in a crowd").await, !fails);
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_killed_at_any_step_of_a_restore_and_stays_down_leaves_all_old_or_all_new() {
-    black_out_restores(|_| Outage::StaysDown).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_killed_at_any_step_of_a_restore_and_comes_back_leaves_all_old_or_all_new() {
-    black_out_restores(|_| Outage::ComesBack).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_killed_within_any_step_of_a_restore_leaves_all_old_or_all_new() {
-    black_out_restores(|moment| Outage::Later(later(moment))).await;
-}
-
-async fn black_out_restores(outage: impl Fn(u64) -> Outage) {
-    let (scene, server) = scene().await;
-    dumprestore_tests::black_out_restores(&scene, &server, outage).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_failure_at_any_step_of_a_dump_publishes_nothing_and_changes_nothing() {
-    dumps().0.disturb(Fault::Fail).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_interrupt_at_any_step_of_a_dump_publishes_nothing_and_changes_nothing() {
-    dumps().0.disturb(Fault::Cancel).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_kill_at_any_step_of_a_dump_publishes_nothing_and_changes_nothing() {
-    dumps().0.kill(KILLED_RUN, at_once).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_kill_within_any_step_of_a_dump_publishes_nothing_and_changes_nothing() {
-    dumps().0.kill(KILLED_RUN, later).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_killed_at_any_step_of_a_dump_and_stays_down_leaves_no_archive_but_a_whole_one() {
-    black_out_dumps(|_| Outage::StaysDown).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_killed_at_any_step_of_a_dump_and_comes_back_leaves_no_archive_but_a_whole_one() {
-    black_out_dumps(|_| Outage::ComesBack).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_killed_within_any_step_of_a_dump_leaves_no_archive_but_a_whole_one() {
-    black_out_dumps(|moment| Outage::Later(later(moment) / 3)).await;
-}
-
-async fn black_out_dumps(outage: impl Fn(u64) -> Outage) {
-    let (dumps, server) = dumps();
-    dumprestore_tests::black_out_dumps(&dumps, &server, outage, |folder| Market::nothing(folder, &server))
-        .await;
 }

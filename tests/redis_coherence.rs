@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dumprestore_testkit::{RedisServer, RedisVersion};
-use dumprestore_tests::{Kiosk, prove_coherent, show_incoherent};
+use dumprestore_tests::{Kiosk, Served, prove_coherent, show_incoherent};
 
 const CUSTOMERS: u32 = 1500;
 

@@ -11,13 +11,13 @@ use dumprestore::{BackupSet, Coherence, Driver, DriverConfig, NodeBuilder, NodeP
 use dumprestore_filesystem::FilesystemConfig;
 use dumprestore_mysql::MysqlConfig;
 use dumprestore_sqlite::SqliteConfig;
-use dumprestore_testkit::{Faulty, MysqlServer};
+use dumprestore_testkit::{Faulty, MysqlServer, MysqlVersion};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::client::{self, Client};
 use crate::shop::{copy_folder, driver, left_in, open, read_database, read_folder};
-use crate::{Application, State, Traded, goods, watch};
+use crate::{Application, Served, State, Traded, goods, watch};
 
 /// How long the server may take to see that sessions have ended whose process is gone.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -52,27 +52,6 @@ impl Bazaar {
     pub fn at(folder: &Path) -> Self {
         let place = serde_json::from_slice(&fs::read(folder.join(PLACE)).unwrap()).unwrap();
         Self { folder: folder.to_owned(), place, server: None }
-    }
-
-    /// A new one with that many products, each with a file.
-    pub fn create(folder: &Path, server: &Arc<MysqlServer>, products: u32) -> Self {
-        let bazaar = Self::nothing(folder, server);
-        for name in DATABASES {
-            server.batch("", &format!("CREATE DATABASE `{}`", bazaar.name(name)));
-        }
-        goods::fill(&bazaar, products);
-        bazaar
-    }
-
-    /// One that is to be: without databases and files.
-    pub fn nothing(folder: &Path, server: &Arc<MysqlServer>) -> Self {
-        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
-        server.batch("", &format!("CREATE USER IF NOT EXISTS {LOGIN}@localhost"));
-        server.batch("", &format!("GRANT ALL ON *.* TO {LOGIN}@localhost"));
-        fs::create_dir_all(folder).unwrap();
-        let place = Place { socket: server.socket(), name };
-        fs::write(folder.join(PLACE), serde_json::to_vec(&place).unwrap()).unwrap();
-        Self { folder: folder.to_owned(), place, server: Some(server.clone()) }
     }
 
     /// What one of its databases is called: `db` or `crm`.
@@ -136,6 +115,35 @@ impl Bazaar {
         let mut loading = self.client_program("mariadb");
         let loaded = loading.arg(to).stdin(dumping.stdout.take().unwrap()).status().unwrap();
         assert!(dumping.wait().unwrap().success() && loaded.success(), "`{from}` can't be copied");
+    }
+}
+
+impl Served for Bazaar {
+    type Server = MysqlServer;
+    const FEW: u64 = 8;
+    const SOONER: u32 = 3;
+
+    fn server() -> Arc<MysqlServer> {
+        Arc::new(MysqlServer::start(MysqlVersion::Mariadb10_11))
+    }
+
+    fn create(folder: &Path, server: &Arc<MysqlServer>, products: u32) -> Self {
+        let bazaar = Self::nothing(folder, server);
+        for name in DATABASES {
+            server.batch("", &format!("CREATE DATABASE `{}`", bazaar.name(name)));
+        }
+        goods::fill(&bazaar, products);
+        bazaar
+    }
+
+    fn nothing(folder: &Path, server: &Arc<MysqlServer>) -> Self {
+        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        server.batch("", &format!("CREATE USER IF NOT EXISTS {LOGIN}@localhost"));
+        server.batch("", &format!("GRANT ALL ON *.* TO {LOGIN}@localhost"));
+        fs::create_dir_all(folder).unwrap();
+        let place = Place { socket: server.socket(), name };
+        fs::write(folder.join(PLACE), serde_json::to_vec(&place).unwrap()).unwrap();
+        Self { folder: folder.to_owned(), place, server: Some(server.clone()) }
     }
 }
 

@@ -8,7 +8,7 @@ use dumprestore::{
 };
 
 use crate::visits::faults_of;
-use crate::{Application, Kiosk, Trade, Traded, TrafficReport, Visits, faults};
+use crate::{Application, Kiosk, Served, Trade, Traded, TrafficReport, Visits, faults};
 
 /// An application that can be dumped while it is at work.
 pub trait Lively: Application {

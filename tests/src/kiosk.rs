@@ -10,14 +10,14 @@ use dumprestore::{BackupSet, Coherence, Driver, DriverConfig, NodeBuilder, NodeP
 use dumprestore_filesystem::FilesystemConfig;
 use dumprestore_redis::RedisConfig;
 use dumprestore_sqlite::SqliteConfig;
-use dumprestore_testkit::{Faulty, RedisServer};
+use dumprestore_testkit::{Faulty, RedisOptions, RedisServer, RedisVersion};
 use redis::{Commands as _, Connection};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::shop::{copy_folder, driver, left_in, open, read_database, read_folder};
 use crate::wares::hex_of;
-use crate::{Application, State, watch};
+use crate::{Application, Served, State, watch};
 
 /// How long the server may take to see that connections have ended whose process is gone.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -52,47 +52,6 @@ impl Kiosk {
     pub fn at(folder: &Path) -> Self {
         let place = serde_json::from_slice(&fs::read(folder.join(PLACE)).unwrap()).unwrap();
         Self { folder: folder.to_owned(), place, server: None }
-    }
-
-    /// A new one with that many customers, each with a session and a file.
-    pub fn create(folder: &Path, server: &Arc<RedisServer>, customers: u32) -> Self {
-        let kiosk = Self::nothing(folder, server);
-        fs::create_dir_all(folder.join("uploads")).unwrap();
-        let mut db = kiosk.db();
-        db.execute_batch(SCHEMA).unwrap();
-        let db = db.transaction().unwrap();
-        let (mut sessions, mut queue) = (kiosk.sessions(), kiosk.queue());
-        for id in 1..=customers {
-            db.execute("INSERT INTO customer VALUES (?, ?)", (id, format!("customer {id}"))).unwrap();
-            let content = format!("image {id} ").repeat(40);
-            fs::write(folder.join(format!("uploads/{id}.jpg")), &content).unwrap();
-            let fields = [
-                ("customer", id.to_string()),
-                ("image", format!("{id}.jpg")),
-                ("sha256", hex_of(content.as_bytes())),
-            ];
-            let session = format!("session:{id}");
-            let () = sessions.hset_multiple(&session, &fields).unwrap();
-            let () = sessions.expire(&session, 100_000 + i64::from(id)).unwrap();
-            let () = sessions.sadd(format!("seen:{}", id % 7), id).unwrap();
-            let () = sessions.zadd("top", id, f64::from(id) / 7.0).unwrap();
-            let () = queue.rpush(format!("jobs:{}", id % 3), session).unwrap();
-            let () = redis::cmd("XADD").arg("log").arg(&["*", "job"]).arg(id).query(&mut queue).unwrap();
-        }
-        db.commit().unwrap();
-        let () = redis::cmd("XGROUP").arg(&["CREATE", "log", "workers", "0"]).query(&mut queue).unwrap();
-        kiosk
-    }
-
-    /// One that is to be: without keys, rows and files.
-    pub fn nothing(folder: &Path, server: &Arc<RedisServer>) -> Self {
-        fs::create_dir_all(folder).unwrap();
-        let mut taken = server.connection(0);
-        let free = |number: &u64| taken.sadd(TAKEN, number).unwrap_or(0) == 1;
-        let number: u64 = (0..).find(free).unwrap();
-        let place = Place { socket: server.socket(), sessions: 1 + 2 * number, queue: 2 + 2 * number };
-        fs::write(folder.join(PLACE), serde_json::to_vec(&place).unwrap()).unwrap();
-        Self { folder: folder.to_owned(), place, server: Some(server.clone()) }
     }
 
     /// Its server.
@@ -178,6 +137,55 @@ fn copy_keys(from: &mut Connection, to: u64) {
     let keys: Vec<Vec<u8>> = from.keys("*").unwrap();
     for key in keys {
         let () = redis::cmd("COPY").arg(&key).arg(&key).arg("DB").arg(to).query(from).unwrap();
+    }
+}
+
+impl Served for Kiosk {
+    type Server = RedisServer;
+    const FEW: u64 = 10;
+    const SOONER: u32 = 10;
+
+    fn server() -> Arc<RedisServer> {
+        Arc::new(RedisOptions::new(RedisVersion::Redis7_0).durable().start())
+    }
+
+    fn create(folder: &Path, server: &Arc<RedisServer>, customers: u32) -> Self {
+        let kiosk = Self::nothing(folder, server);
+        fs::create_dir_all(folder.join("uploads")).unwrap();
+        let mut db = kiosk.db();
+        db.execute_batch(SCHEMA).unwrap();
+        let db = db.transaction().unwrap();
+        let (mut sessions, mut queue) = (kiosk.sessions(), kiosk.queue());
+        for id in 1..=customers {
+            db.execute("INSERT INTO customer VALUES (?, ?)", (id, format!("customer {id}"))).unwrap();
+            let content = format!("image {id} ").repeat(40);
+            fs::write(folder.join(format!("uploads/{id}.jpg")), &content).unwrap();
+            let fields = [
+                ("customer", id.to_string()),
+                ("image", format!("{id}.jpg")),
+                ("sha256", hex_of(content.as_bytes())),
+            ];
+            let session = format!("session:{id}");
+            let () = sessions.hset_multiple(&session, &fields).unwrap();
+            let () = sessions.expire(&session, 100_000 + i64::from(id)).unwrap();
+            let () = sessions.sadd(format!("seen:{}", id % 7), id).unwrap();
+            let () = sessions.zadd("top", id, f64::from(id) / 7.0).unwrap();
+            let () = queue.rpush(format!("jobs:{}", id % 3), session).unwrap();
+            let () = redis::cmd("XADD").arg("log").arg(&["*", "job"]).arg(id).query(&mut queue).unwrap();
+        }
+        db.commit().unwrap();
+        let () = redis::cmd("XGROUP").arg(&["CREATE", "log", "workers", "0"]).query(&mut queue).unwrap();
+        kiosk
+    }
+
+    fn nothing(folder: &Path, server: &Arc<RedisServer>) -> Self {
+        fs::create_dir_all(folder).unwrap();
+        let mut taken = server.connection(0);
+        let free = |number: &u64| taken.sadd(TAKEN, number).unwrap_or(0) == 1;
+        let number: u64 = (0..).find(free).unwrap();
+        let place = Place { socket: server.socket(), sessions: 1 + 2 * number, queue: 2 + 2 * number };
+        fs::write(folder.join(PLACE), serde_json::to_vec(&place).unwrap()).unwrap();
+        Self { folder: folder.to_owned(), place, server: Some(server.clone()) }
     }
 }
 

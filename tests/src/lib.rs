@@ -9,6 +9,7 @@
 //! - A [`Scene`] disturbs restores of an application, [`Dumps`] its dumps, at one moment after another. A [`Blackout`]
 //!   kills its server, a [`Crowd`] comes back at once whenever it
 //!   is thrown out, and [`Readers`] are there all the time.
+//! - [`fault_matrix!`] puts an application that is [`Served`] through all of that.
 //! - [`Traffic`] works on a shop while it is dumped, [`Trade`] on a market or a bazaar, [`Visits`] on a kiosk; each knows
 //!   what must hold.
 
@@ -30,6 +31,7 @@ mod market;
 mod outage;
 mod readers;
 mod scene;
+mod served;
 mod shop;
 mod stock;
 mod trade;
@@ -48,6 +50,9 @@ pub use market::Market;
 pub use outage::{Blackout, Mortal, Outage};
 pub use readers::Readers;
 pub use scene::{Application, Dumps, Scene, at_once, later};
+pub use served::{
+    Served, served_dumps, served_dumps_black_out, served_restores_black_out, served_scene, sooner,
+};
 pub use shop::{Shop, State};
 pub use trade::{Trade, Traded, faults};
 pub use traffic::{Traffic, TrafficReport};

@@ -10,13 +10,13 @@ use dumprestore::{BackupSet, Coherence, Driver, DriverConfig, NodeBuilder, NodeP
 use dumprestore_filesystem::FilesystemConfig;
 use dumprestore_postgres::PostgresConfig;
 use dumprestore_sqlite::SqliteConfig;
-use dumprestore_testkit::{Faulty, PostgresServer};
+use dumprestore_testkit::{Faulty, PostgresServer, PostgresVersion};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::client::{self, Client};
 use crate::shop::{copy_folder, driver, left_in, open, read_database, read_folder};
-use crate::{Application, State, Traded, stock, watch};
+use crate::{Application, Served, State, Traded, stock, watch};
 
 /// How long the server may take to see that sessions have ended whose process is gone.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -52,30 +52,6 @@ impl Market {
     pub fn at(folder: &Path) -> Self {
         let place = serde_json::from_slice(&fs::read(folder.join(PLACE)).unwrap()).unwrap();
         Self { folder: folder.to_owned(), place, server: None }
-    }
-
-    /// A new one with that many products, each with a file.
-    pub fn create(folder: &Path, server: &Arc<PostgresServer>, products: u32) -> Self {
-        let market = Self::nothing(folder, server);
-        for name in DATABASES {
-            server
-                .batch("postgres", &format!("CREATE DATABASE \"{}\" CONNECTION LIMIT 55", market.name(name)));
-        }
-        stock::fill(&market, products);
-        market
-    }
-
-    /// One that is to be: without databases and files.
-    pub fn nothing(folder: &Path, server: &Arc<PostgresServer>) -> Self {
-        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
-        let pg_dump = server.programs().path("pg_dump").unwrap();
-        let url = server.socket_url("");
-        Self {
-            folder: folder.to_owned(),
-            place: Place { server: url, pg_dump, name },
-            server: Some(server.clone()),
-        }
-        .settled()
     }
 
     fn settled(self) -> Self {
@@ -134,6 +110,38 @@ impl Market {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+}
+
+impl Served for Market {
+    type Server = PostgresServer;
+    const FEW: u64 = 8;
+    const SOONER: u32 = 3;
+
+    fn server() -> Arc<PostgresServer> {
+        Arc::new(PostgresServer::start(PostgresVersion::V15))
+    }
+
+    fn create(folder: &Path, server: &Arc<PostgresServer>, products: u32) -> Self {
+        let market = Self::nothing(folder, server);
+        for name in DATABASES {
+            server
+                .batch("postgres", &format!("CREATE DATABASE \"{}\" CONNECTION LIMIT 55", market.name(name)));
+        }
+        stock::fill(&market, products);
+        market
+    }
+
+    fn nothing(folder: &Path, server: &Arc<PostgresServer>) -> Self {
+        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        let pg_dump = server.programs().path("pg_dump").unwrap();
+        let url = server.socket_url("");
+        Self {
+            folder: folder.to_owned(),
+            place: Place { server: url, pg_dump, name },
+            server: Some(server.clone()),
+        }
+        .settled()
     }
 }
 

@@ -18,3 +18,39 @@ pub(crate) fn stock_drivers() -> Registry {
         .with::<FilesystemConfig>()
         .with::<CommandConfig>()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    const REFERENCE: &str = include_str!("../../../docs/configuration.md");
+
+    /// What stands in the reference of that driver's option: one line may tell of several.
+    fn row_of<'r>(kind: &str, option: &str) -> Option<&'r str> {
+        let (_, table) = REFERENCE.split_once(&format!("| `{kind}` | default |"))?;
+        let (table, _) = table.split_once("\n\n")?;
+        let names = |line: &&str| line.split('|').nth(1).is_some_and(|names| names.contains(&format!("`{option}`")));
+        table.lines().find(names)
+    }
+
+    #[test]
+    fn every_option_of_every_driver_is_documented_with_its_default() {
+        let schema = stock_drivers().schema();
+        let branches = schema.pointer("/$defs/node/allOf").and_then(Value::as_array).unwrap();
+        assert_eq!(branches.len(), stock_drivers().kinds().count());
+        for branch in branches {
+            let kind = branch.pointer("/if/properties/driver/const").and_then(Value::as_str).unwrap();
+            for (option, schema) in branch.pointer("/then/properties").and_then(Value::as_object).unwrap() {
+                let row = row_of(kind, option).unwrap_or_else(|| panic!("`{kind}`: `{option}` is not documented"));
+                let default = schema.get("default").map(|default| default.to_string().replace('"', ""));
+                let default = default.filter(|default| !matches!(default.as_str(), "null" | "[]" | "{}"));
+                assert!(
+                    row.contains(default.as_deref().unwrap_or(" | ")),
+                    "`{kind}`: `{option}`: {default:?} is not in {row:?}"
+                );
+            }
+        }
+    }
+}

@@ -216,28 +216,3 @@ pub(crate) struct Setup {
     /// `None`: for ever.
     pub(crate) statement_timeout: Option<Duration>,
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_option_is_documented_with_its_default() {
-        let reference = include_str!("../../../docs/configuration.md");
-        let (_, table) = reference.split_once("| `mysql` | default |").unwrap();
-        let (table, _) = table.split_once("\n\n").unwrap();
-        let schema = schemars::schema_for!(MysqlConfig);
-        let options = schema.pointer("/properties").unwrap().as_object().unwrap();
-        for (option, schema) in options {
-            let row =
-                table.lines().find(|line| line.starts_with(&format!("| `{option}` |"))).unwrap_or_default();
-            let default = schema.get("default").map(|default| default.to_string().replace('"', ""));
-            let default = default.filter(|default| !matches!(default.as_str(), "null" | "[]"));
-            assert!(
-                row.contains(default.as_deref().unwrap_or(" | ")),
-                "`{option}`: {default:?} is not in {row:?}"
-            );
-            assert!(!row.is_empty(), "`{option}` is not in docs/configuration.md");
-        }
-    }
-}

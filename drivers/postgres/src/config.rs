@@ -191,28 +191,3 @@ pub(crate) struct Setup {
     pub(crate) privileges: Policy,
     pub(crate) tablespaces: Policy,
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_option_is_documented_with_its_default() {
-        let reference = include_str!("../../../docs/configuration.md");
-        let (_, table) = reference.split_once("| `postgres` | default |").unwrap();
-        let (table, _) = table.split_once("\n\n").unwrap();
-        let schema = schemars::schema_for!(PostgresConfig);
-        let options = schema.pointer("/properties").unwrap().as_object().unwrap();
-        for (option, schema) in options {
-            let row =
-                table.lines().find(|line| line.starts_with(&format!("| `{option}` |"))).unwrap_or_default();
-            let default = schema.get("default").map(|default| default.to_string().replace('"', ""));
-            let default = default.filter(|default| !matches!(default.as_str(), "null" | "[]"));
-            assert!(
-                row.contains(default.as_deref().unwrap_or(" | ")),
-                "`{option}`: {default:?} is not in {row:?}"
-            );
-            assert!(!row.is_empty(), "`{option}` is not in docs/configuration.md");
-        }
-    }
-}

@@ -199,28 +199,3 @@ impl Setup {
         included && !self.exclude.iter().any(|glob| glob.fits(key))
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_option_is_documented_with_its_default() {
-        let reference = include_str!("../../../docs/configuration.md");
-        let (_, table) = reference.split_once("| `redis` | default |").unwrap();
-        let (table, _) = table.split_once("\n\n").unwrap();
-        let schema = schemars::schema_for!(RedisConfig);
-        let options = schema.pointer("/properties").unwrap().as_object().unwrap();
-        for (option, schema) in options {
-            let row =
-                table.lines().find(|line| line.starts_with(&format!("| `{option}` |"))).unwrap_or_default();
-            let default = schema.get("default").map(|default| default.to_string().replace('"', ""));
-            let default = default.filter(|default| !matches!(default.as_str(), "null" | "[]"));
-            assert!(
-                row.contains(default.as_deref().unwrap_or(" | ")),
-                "`{option}`: {default:?} is not in {row:?}"
-            );
-            assert!(!row.is_empty(), "`{option}` is not in docs/configuration.md");
-        }
-    }
-}

@@ -7,51 +7,9 @@ mod bodies;
 
 use std::path::Path;
 
+use dumprestore_testkit::{changed, changes};
 use proptest::prelude::*;
 use proptest::sample::Index;
-
-/// What is done to a seed: a byte changed, a stretch removed, doubled, or put elsewhere.
-#[derive(Clone, Debug)]
-enum Change {
-    Set(Index, u8),
-    Remove(Index, usize),
-    Double(Index, usize),
-    Copy(Index, Index, usize),
-}
-
-fn changes() -> impl Strategy<Value = Vec<Change>> {
-    let index = any::<Index>;
-    let change = prop_oneof![
-        (index(), any::<u8>()).prop_map(|(at, byte)| Change::Set(at, byte)),
-        (index(), 1..40usize).prop_map(|(at, length)| Change::Remove(at, length)),
-        (index(), 1..40usize).prop_map(|(at, length)| Change::Double(at, length)),
-        (index(), index(), 1..40usize).prop_map(|(from, to, length)| Change::Copy(from, to, length)),
-    ];
-    proptest::collection::vec(change, 1..6)
-}
-
-fn changed(mut bytes: Vec<u8>, changes: &[Change]) -> Vec<u8> {
-    for change in changes {
-        let size = bytes.len();
-        if size == 0 {
-            break;
-        }
-        let stretch = |at: &Index, length: usize| at.index(size)..(at.index(size) + length).min(size);
-        match change {
-            Change::Set(at, byte) => bytes[at.index(size)] = *byte,
-            Change::Remove(at, length) => drop(bytes.drain(stretch(at, *length))),
-            Change::Double(at, length) => {
-                let copy = bytes[stretch(at, *length)].to_vec();
-                bytes.splice(at.index(size)..at.index(size), copy);
-            }
-            Change::Copy(from, to, length) => {
-                let copy = bytes[stretch(from, *length)].to_vec();
-                bytes.splice(stretch(to, *length), copy);
-            }
-        }
-    }
-    bytes
-}
 
 /// The files of servers, and small ones with a value of each kind.
 fn corpus() -> Vec<Vec<u8>> {
