@@ -3,9 +3,13 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use dumprestore_driver::{Error, Result};
+use futures_util::TryStreamExt;
 use opendal::Operator;
+
+use crate::s3::{LifecycleRule, Lock, Locking, UnfinishedUpload, Versioning};
 
 use crate::service::Store;
 use crate::url::{plain_prefix, shown};
@@ -76,6 +80,126 @@ impl Bucket {
     /// The most requests under way at once.
     pub fn concurrency(&self) -> usize {
         self.store.concurrency()
+    }
+
+    /// Whether the store can be reached, and what is below the prefix be listed.
+    ///
+    /// # Errors
+    /// As [`failed`](Self::failed).
+    pub async fn check(&self) -> Result<()> {
+        let list = async {
+            let mut lister = self.operator.lister_with("").limit(1).await?;
+            lister.try_next().await
+        };
+        list.await.map(|_| ()).map_err(|error| self.failed("list", "", error))
+    }
+
+    /// The store's own clock, to the second; where there is none to ask, this machine's.
+    ///
+    /// # Errors
+    /// As [`failed`](Self::failed).
+    pub async fn server_time(&self) -> Result<SystemTime> {
+        match self.store.calls() {
+            Some(calls) => calls.clock().await.map_err(|error| self.failed("ask for the time of", "", error)),
+            None => Ok(SystemTime::now()),
+        }
+    }
+
+    /// Whether the store keeps what is overwritten and deleted.
+    ///
+    /// # Errors
+    /// As [`failed`](Self::failed). That it may not be asked is [`Versioning::Unknown`].
+    pub async fn versioning(&self) -> Result<Versioning> {
+        match (self.store.calls(), self.store.scheme) {
+            (Some(calls), _) => {
+                calls.versioning().await.map_err(|error| self.failed("ask for the versioning of", "", error))
+            }
+            (None, Scheme::Fs) => Ok(Versioning::Off),
+            (None, _) => Ok(Versioning::Unknown("of this kind of store it is not asked".to_owned())),
+        }
+    }
+
+    /// What the store deletes and moves by itself: none, if it has no rules.
+    ///
+    /// # Errors
+    /// As [`failed`](Self::failed); [`ErrorKind::Unsupported`](dumprestore_driver::ErrorKind::Unsupported) for what is
+    /// not S3. That the rules may not be seen is an error too, and not the same as none.
+    pub async fn lifecycle(&self) -> Result<Vec<LifecycleRule>> {
+        match (self.store.calls(), self.store.scheme) {
+            (Some(calls), _) => calls
+                .lifecycle()
+                .await
+                .map_err(|error| self.failed("ask for the lifecycle rules of", "", error)),
+            (None, Scheme::Fs) => Ok(Vec::new()),
+            (None, _) => {
+                Err(Error::unsupported(format!("can't ask for the lifecycle rules of `{}`", self.shown)))
+            }
+        }
+    }
+
+    /// Uploads below the prefix that were begun and neither finished nor aborted, the first hundred thousand. Where they
+    /// can't be asked for, none.
+    ///
+    /// # Errors
+    /// As [`failed`](Self::failed).
+    pub async fn unfinished_uploads(&self) -> Result<Vec<UnfinishedUpload>> {
+        match self.store.calls() {
+            Some(calls) => calls
+                .unfinished_uploads(&self.whole_key(""))
+                .await
+                .map_err(|error| self.failed("list unfinished uploads in", "", error)),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Aborts such an upload, and so frees what it takes. If it is gone already, all is well.
+    ///
+    /// # Errors
+    /// As [`failed`](Self::failed).
+    pub async fn abort_upload(&self, upload: &UnfinishedUpload) -> Result<()> {
+        match self.store.calls() {
+            Some(calls) => calls
+                .abort_upload(&self.whole_key(&upload.key), &upload.id)
+                .await
+                .map_err(|error| self.failed("abort an upload of", &upload.key, error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the store can lock what is in it.
+    ///
+    /// # Errors
+    /// As [`failed`](Self::failed). That it may not be asked is [`Locking::Unknown`].
+    pub async fn locking(&self) -> Result<Locking> {
+        match (self.store.calls(), self.store.scheme) {
+            (Some(calls), _) => {
+                calls.locking().await.map_err(|error| self.failed("ask for the object lock of", "", error))
+            }
+            (None, Scheme::Fs) => Ok(Locking::Off),
+            (None, _) => Ok(Locking::Unknown("of this kind of store it is not asked".to_owned())),
+        }
+    }
+
+    /// What keeps that version of an object, or the current one, from being deleted. Where there are no locks, nothing.
+    ///
+    /// # Errors
+    /// As [`failed`](Self::failed).
+    pub async fn lock(&self, key: &str, version: Option<&str>) -> Result<Lock> {
+        match self.store.calls() {
+            Some(calls) => calls
+                .lock(&self.whole_key(key), version)
+                .await
+                .map_err(|error| self.failed("ask for the lock of", key, error)),
+            None => Ok(Lock::default()),
+        }
+    }
+
+    /// A key as the store has it, from the top of the bucket.
+    fn whole_key(&self, key: &str) -> String {
+        match self.prefix.as_str() {
+            "" => key.to_owned(),
+            prefix => format!("{prefix}/{key}"),
+        }
     }
 
     /// An error for people: `can't {doing} …`, on that key (nothing: on the store itself), why, and what to do.

@@ -7,6 +7,7 @@ use dumprestore_driver::{Error, ErrorKind};
 use opendal::ErrorKind as Kind;
 
 use crate::Scheme;
+use crate::s3::Refusal;
 use crate::service::{Kind as StoreKind, Store};
 use crate::trouble::Trouble;
 
@@ -193,6 +194,18 @@ struct Said {
 
 impl Said {
     fn of(error: &opendal::Error) -> Self {
+        if let Some(refusal) = Refusal::within(error) {
+            let code = Some(refusal.code.clone()).filter(|code| !code.is_empty());
+            let message = match &code {
+                Some(_) => refusal.message.clone(),
+                None => refusal.to_string(),
+            };
+            return Self {
+                code,
+                message,
+                whole: format!("status: {} service_operation: {}", refusal.status, refusal.call),
+            };
+        }
         let text = error.message();
         let code = quoted(text, "code: \"").filter(|code| !code.is_empty());
         let message = match &code {
@@ -236,6 +249,11 @@ impl Said {
             "ListObjects" | "ListObjectsV2" => "s3:ListBucket",
             "ListObjectVersions" => "s3:ListBucketVersions",
             "DeleteObject" | "DeleteObjects" => "s3:DeleteObject",
+            "GetBucketVersioning" => "s3:GetBucketVersioning",
+            "GetBucketLifecycleConfiguration" => "s3:GetLifecycleConfiguration",
+            "ListMultipartUploads" => "s3:ListBucketMultipartUploads",
+            "GetObjectRetention" => "s3:GetObjectRetention",
+            "GetObjectLegalHold" => "s3:GetObjectLegalHold",
             _ => return None,
         })
     }

@@ -26,6 +26,8 @@ mod endpoint;
 mod fault;
 mod local;
 mod options;
+mod pause;
+mod s3;
 mod service;
 mod tls;
 mod transport;
@@ -35,6 +37,7 @@ mod veil;
 
 pub use bucket::Bucket;
 pub use options::BucketOptions;
+pub use s3::{Expiration, LifecycleRule, Lock, LockMode, Locking, Transition, UnfinishedUpload, Versioning};
 pub use url::{BucketUrl, Scheme};
 
 pub use opendal;

@@ -11,15 +11,14 @@ use std::time::Duration;
 use crate::credentials::{AwsCredentials, Keys};
 use crate::endpoint::{Endpoint, checked_origin};
 use crate::local::Folder;
+use crate::s3::Calls;
 use crate::transport::Transport;
 use crate::veil::Veil;
-use crate::{BucketOptions, BucketUrl, Scheme, tls};
+use crate::{BucketOptions, BucketUrl, Scheme, pause, tls};
 
 const PLACES: usize = 16;
 const TRIES: usize = 8;
 const PATIENCE_SECONDS: u64 = 60;
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// One store, wherever in it: what its operators are made of.
 pub(crate) struct Store {
@@ -32,9 +31,8 @@ pub(crate) struct Store {
 
 pub(crate) enum Kind {
     S3 {
-        endpoint: Endpoint,
         credentials: AwsCredentials,
-        http: HttpTransporter,
+        calls: Calls,
     },
     Gcs {
         endpoint: Option<String>,
@@ -71,8 +69,8 @@ impl Store {
     /// An operator whose root is `prefix`.
     pub(crate) fn operator(&self, prefix: &str) -> Result<Operator> {
         match &self.kind {
-            Kind::S3 { endpoint, credentials, http } => {
-                self.remote(self.s3_builder(endpoint, credentials, prefix), http)
+            Kind::S3 { credentials, calls } => {
+                self.remote(self.s3_builder(&calls.endpoint, credentials, prefix), &calls.http)
             }
             Kind::Gcs { endpoint, file, http } => {
                 self.remote(self.gcs_builder(endpoint.as_deref(), file.as_deref(), prefix), http)
@@ -143,8 +141,8 @@ impl Store {
     fn remote(&self, builder: impl Builder, http: &HttpTransporter) -> Result<Operator> {
         let retry = RetryLayer::new()
             .with_max_times(self.tries() - 1)
-            .with_min_delay(FIRST_PAUSE)
-            .with_max_delay(LONGEST_PAUSE)
+            .with_min_delay(pause::FIRST)
+            .with_max_delay(pause::LONGEST)
             .with_factor(2.0)
             .with_jitter()
             // Whoever logs them would log whole requests.
@@ -166,7 +164,15 @@ impl Store {
     /// Of S3.
     pub(crate) fn region(&self) -> Option<&str> {
         match &self.kind {
-            Kind::S3 { endpoint, .. } => Some(&endpoint.region),
+            Kind::S3 { calls, .. } => Some(&calls.endpoint.region),
+            _ => None,
+        }
+    }
+
+    /// For what OpenDAL does not ask S3.
+    pub(crate) fn calls(&self) -> Option<&Calls> {
+        match &self.kind {
+            Kind::S3 { calls, .. } => Some(calls),
             _ => None,
         }
     }
@@ -248,7 +254,9 @@ fn s3(url: &BucketUrl, options: &BucketOptions, secrets: Secrets, base: &Path) -
     let endpoint = Endpoint::new(url.name(), options, |name| std::env::var(name).ok())?;
     let http = http(options, base)?;
     let credentials = AwsCredentials::new(options, secrets.keys()?, &endpoint.region, http.clone());
-    Ok(Kind::S3 { endpoint, credentials, http })
+    let signer = (options.anonymous != Some(true)).then(|| credentials.signer(&endpoint.region));
+    let calls = Calls { endpoint, http, signer, tries: options.retries.unwrap_or(TRIES) };
+    Ok(Kind::S3 { credentials, calls })
 }
 
 fn gcs(options: &BucketOptions, base: &Path) -> Result<Kind> {
