@@ -61,7 +61,7 @@ impl Error {
     }
 
     /// An I/O error with what was being done; a wrapped [`Error`] is handed through untouched.
-    pub(crate) fn io(doing: impl Into<String>, source: io::Error) -> Self {
+    pub fn io(doing: impl Into<String>, source: io::Error) -> Self {
         match Self::unwrap_io(source) {
             Ok(error) => error,
             Err(source) => {

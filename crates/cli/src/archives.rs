@@ -3,94 +3,73 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use dumprestore::{BackupSet, Error, ErrorKind, OpenArchive, Result};
+use dumprestore::{BackupSet, Environment, Error, ErrorKind, OpenArchive, Result};
+use dumprestore_store::{
+    ArchiveSettings, BucketOptions, LATEST, Latest, Naming, Place, Shelf, Summary, Target,
+};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
 use crate::session::Session;
 
-/// The name of the newest archive of a set.
-pub(crate) const LATEST: &str = "latest";
-/// Below the folder of archives: safety dumps, which `latest` must never mean.
-const BEFORE_RESTORE: &str = "before-restore";
-
 /// Where an archive goes.
 pub(crate) enum Output {
     Stdout,
-    File(PathBuf),
+    Places(Vec<Target>),
 }
 
-/// Where an archive of `set` goes: `asked`, else `archive.to` of its configuration, else beside that.
-pub(crate) fn output(set: &BackupSet, asked: Option<&Path>) -> Result<Output> {
-    match asked {
-        Some(path) if path == Path::new("-") => Ok(Output::Stdout),
-        Some(path) if path.to_string_lossy().contains("://") => {
-            Err(Error::config("archives go to a local file or folder, not to a URL")
-                .with_hint("name a file, or pipe it on: `dumprestore dump -o - | ...`"))
+/// The places of a set, with what opens its archives.
+pub(crate) fn shelf(session: &Session, set: &BackupSet) -> Result<Shelf> {
+    let settings = set.archive().and_then(|archive| archive.settings::<ArchiveSettings>());
+    let identities = match settings {
+        Some(settings) if session.identities()?.is_empty() => {
+            settings.identities(&|name| session.environment.var(name))?
         }
-        Some(path) if path.is_dir() || ends_in_slash(path) => within(path, set).map(Output::File),
-        Some(path) => Ok(Output::File(path.to_owned())),
-        None => match usual(set) {
-            Usual::File(path) => Ok(Output::File(path)),
-            Usual::Folder(folder) => within(&folder, set).map(Output::File),
+        _ => session.identities()?,
+    };
+    Ok(Shelf::of(set, identities))
+}
+
+/// Where an archive of the set goes: `asked`, else `archive.to` of its configuration, else beside that.
+pub(crate) fn output(shelf: &Shelf, asked: Option<&Path>, profile: &str) -> Result<Output> {
+    let naming = Naming { set: shelf.set(), profile, moment: OffsetDateTime::now_utc() };
+    let place = match asked {
+        Some(path) if path == Path::new("-") => return Ok(Output::Stdout),
+        Some(path) => match path.to_str().filter(|text| Place::is_url(text)) {
+            Some(url) => shelf.place_at(url)?,
+            None if path.is_dir() || ends_in_slash(path) => Place::Folder(path.to_owned()),
+            None => Place::File(path.to_owned()),
         },
-    }
+        None => return shelf.targets(&naming).map(Output::Places),
+    };
+    shelf.targets_at(place, &naming).map(Output::Places)
 }
 
 /// Where the present state is dumped to before a restore, if the caller does not say.
-pub(crate) fn safety_output(set: &BackupSet) -> Result<PathBuf> {
-    let folder = match usual(set) {
-        Usual::Folder(folder) => folder,
-        Usual::File(path) => path.parent().unwrap_or(Path::new("/")).to_owned(),
-    };
-    within(&folder.join(BEFORE_RESTORE), set)
+pub(crate) fn safety_output(shelf: &Shelf) -> Result<PathBuf> {
+    let naming = Naming { set: shelf.set(), profile: "full", moment: OffsetDateTime::now_utc() };
+    let targets = shelf.targets_before_restore(&naming)?;
+    let local = targets.iter().find_map(|target| target.place.local());
+    local.map(Path::to_owned).ok_or_else(|| {
+        Error::config(
+            "archives of this set go to no local folder, so that it has to be said where a safety dump goes",
+        )
+        .with_hint("name a file: `--safety-dump=FILE`")
+    })
 }
 
-/// Where archives of `set` are if nobody says otherwise: for warnings about restores that would replace them.
-pub(crate) fn usual_place(set: &BackupSet) -> PathBuf {
-    match usual(set) {
-        Usual::File(path) | Usual::Folder(path) => path,
-    }
-}
-
-enum Usual {
-    File(PathBuf),
-    Folder(PathBuf),
-}
-
-/// `archive.to` is a file if it is one, or ends in `.zip`; a folder otherwise.
-fn usual(set: &BackupSet) -> Usual {
-    match set.archive().map(|archive| archive.to.as_path()) {
-        None => Usual::Folder(set.base().to_owned()),
-        Some(to) if to.is_dir() || ends_in_slash(to) => Usual::Folder(to.to_owned()),
-        Some(to) if to.is_file() || to.extension().is_some_and(|end| end == "zip") => {
-            Usual::File(to.to_owned())
-        }
-        Some(to) => Usual::Folder(to.to_owned()),
+/// The local folders and files in which archives of a set are: for warnings about restores that would replace them.
+pub(crate) fn local_places(set: &BackupSet) -> Vec<PathBuf> {
+    match set.archive() {
+        Some(archive) => archive.local.clone(),
+        None => vec![set.base().to_owned()],
     }
 }
 
 fn ends_in_slash(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().ends_with(b"/")
-}
-
-/// A new name in `folder`, which is made if need be, readable by its owner only.
-fn within(folder: &Path, set: &BackupSet) -> Result<PathBuf> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
-        Error::io("can't make the folder for archives", error).with_context("folder", folder.display())
-    })?;
-    let stamp = OffsetDateTime::now_utc()
-        .format(format_description!("[year][month][day]T[hour][minute][second]Z"))
-        .map_err(|error| Error::defect("the time can't be written").with_source(error))?;
-    let name = format!("{}-{stamp}", set.name());
-    let names = std::iter::once(format!("{name}.zip")).chain((2..100).map(|nth| format!("{name}-{nth}.zip")));
-    let free = names.map(|name| folder.join(name)).find(|path| path.symlink_metadata().is_err());
-    free.ok_or_else(|| {
-        Error::environment("all names for an archive are taken").with_context("folder", folder.display())
-    })
 }
 
 /// What an archive is, for people who are about to restore it.
@@ -126,13 +105,50 @@ pub(crate) fn utc(moment: OffsetDateTime) -> String {
     moment.to_offset(time::UtcOffset::UTC).format(form).unwrap_or_default()
 }
 
-/// Opens the archive of that path, or the `latest` of the configured set.
+/// Opens the archive of that name: a path or a URL, or what the configured set has under that name.
 pub(crate) fn open(session: &Session, name: &Path) -> Result<OpenArchive> {
-    if name == Path::new(LATEST) {
-        open_for(session, &session.load()?, name)
-    } else {
-        OpenArchive::open(name)
+    let Some(set) = set_for(session, name)? else {
+        let identities = session.identities()?;
+        return match name.to_str().filter(|text| Place::is_url(text)) {
+            Some(url) => {
+                let here = crate::env::current_folder()?;
+                dumprestore_store::open(&Place::from_url(url, &BucketOptions::default(), &here)?, &identities)
+            }
+            None => dumprestore_store::open(&Place::File(name.to_owned()), &identities),
+        };
+    };
+    open_for(session, &set, name)
+}
+
+/// The configured set, as far as it is needed to find an archive of that name.
+fn set_for(session: &Session, name: &Path) -> Result<Option<BackupSet>> {
+    let is_url = name.to_str().is_some_and(Place::is_url);
+    if name == Path::new(LATEST) || is_moment(name) || session.names_config() {
+        return session.load().map(Some);
     }
+    if !is_url && name.exists() {
+        // Its options may say what opens it, but it has to be readable where the set is not known, or not any more.
+        let encrypted =
+            File::open(name).is_ok_and(|file| dumprestore_store::is_encrypted(&file).unwrap_or(false));
+        return Ok(if encrypted { session.load().ok() } else { None });
+    }
+    if !session.config().exists() {
+        return Ok(None);
+    }
+    // The URL may be got to without it.
+    if is_url { Ok(session.load().ok()) } else { session.load().map(Some) }
+}
+
+/// `SET@TIME`.
+fn is_moment(name: &Path) -> bool {
+    as_moment(name).is_some()
+}
+
+fn as_moment(name: &Path) -> Option<(&str, &str)> {
+    let (set, moment) = name.to_str().filter(|text| !Place::is_url(text))?.split_once('@')?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    let is_set = !set.is_empty() && set.chars().all(is_name);
+    (is_set && moment.starts_with(|c: char| c.is_ascii_digit()) && !name.exists()).then_some((set, moment))
 }
 
 /// The same, with the set at hand.
@@ -146,122 +162,40 @@ pub(crate) fn open_for(session: &Session, set: &BackupSet, name: &Path) -> Resul
 
 /// The same, and what is to be told of a newer archive that `latest` does not mean.
 pub(crate) fn find(session: &Session, set: &BackupSet, name: &Path) -> Result<(OpenArchive, Option<String>)> {
-    if name == Path::new(LATEST) { latest(session, set) } else { Ok((OpenArchive::open(name)?, None)) }
-}
-
-/// The archive of this set that was sealed last, as its manifest says. One that holds a part of the set only, made with
-/// `--only`, is not meant as long as there is a whole one, and is told of if it is newer.
-///
-/// # Errors
-/// If a file beside it was written later and can't be used, whatever its name: it may be the archive that is meant, and
-/// an older state is never restored without somebody having asked for it by name.
-fn latest(session: &Session, set: &BackupSet) -> Result<(OpenArchive, Option<String>)> {
-    let folder = match usual(set) {
-        Usual::File(path) => return Ok((OpenArchive::open(&path)?, None)),
-        Usual::Folder(folder) => folder,
+    let shelf = shelf(session, set)?;
+    if name == Path::new(LATEST) {
+        return Ok(newest(session, shelf.latest()?));
+    }
+    if let Some((set, moment)) = as_moment(name) {
+        return Ok(newest(session, shelf.as_of(set, moment)?));
+    }
+    let text = name.to_str().unwrap_or_default();
+    let opened = match () {
+        () if Place::is_url(text) => dumprestore_store::open(&shelf.place_at(text)?, shelf.identities()),
+        () if name.exists() || text.is_empty() || name.is_absolute() || text.starts_with('.') => {
+            dumprestore_store::open(&Place::File(name.to_owned()), shelf.identities())
+        }
+        () => shelf.named(text),
     };
-    let Found { whole, part, unusable } = look_through(set, &folder)?;
-    let (newest, part) = if whole.is_some() { (whole, part) } else { (part, None) };
-    for (path, error) in unusable {
-        if newest.as_ref().is_none_or(|newest| may_be_newer(&path, newest)) {
-            return Err(error.with_hint(
-                "`latest` would mean an older archive: name the one that you mean, or move this file away",
-            ));
-        }
-        session.console.warn(format_args!("passed over, for it can't be used: {error}"), None);
+    opened.map(|archive| (archive, None))
+}
+
+/// Tells of what was passed over.
+fn newest(session: &Session, latest: Latest) -> (OpenArchive, Option<String>) {
+    for unusable in latest.unusable {
+        session.console.warn(format_args!("passed over, for it can't be used: {}", unusable.error), None);
     }
-    let (archive, _) = newest.ok_or_else(|| {
-        Error::config(format!("there is no archive of the set `{}`", set.name()))
-            .with_context("folder", folder.display())
-            .with_hint("name the archive's file instead of `latest`")
-    })?;
-    let passed_over = part.filter(|(part, _)| is_newer(part, &archive)).map(|(part, _)| passed_over(&part));
-    Ok((archive, passed_over))
+    let passed_over = latest.passed_over.map(|(name, summary)| passed_over(&name, &summary));
+    (latest.archive, passed_over)
 }
 
-/// The archives of a set in a folder.
-#[derive(Default)]
-struct Found {
-    /// The newest of those that hold all nodes.
-    whole: Option<(OpenArchive, PathBuf)>,
-    /// The newest of all others.
-    part: Option<(OpenArchive, PathBuf)>,
-    unusable: Vec<(PathBuf, Error)>,
-}
-
-fn look_through(set: &BackupSet, folder: &Path) -> Result<Found> {
-    let mut found = Found::default();
-    for path in zips(folder)? {
-        match OpenArchive::open(&path) {
-            Err(error) if error.kind() != ErrorKind::Archive => return Err(error),
-            Err(error) => found.unusable.push((path, error)),
-            Ok(archive) if archive.archive().manifest().set != set.name() => {}
-            Ok(archive) => {
-                let newest = if is_complete(&archive, set) { &mut found.whole } else { &mut found.part };
-                if newest.as_ref().is_none_or(|(newest, _)| is_newer(&archive, newest)) {
-                    *newest = Some((archive, path));
-                }
-            }
-        }
-    }
-    Ok(found)
-}
-
-fn passed_over(part: &OpenArchive) -> String {
-    let nodes: Vec<_> =
-        part.archive().manifest().nodes.iter().map(|node| format!("`{}`", node.path)).collect();
+fn passed_over(name: &str, part: &Summary) -> String {
+    let nodes: Vec<_> = part.nodes.iter().map(|node| format!("`{}`", node.node)).collect();
     format!(
-        "`latest` means the newest archive of the whole set: {} is newer, and holds {} only",
-        describe(part),
+        "`latest` means the newest archive of the whole set: `{name}`, as of {}, is newer, and holds {} only",
+        moment(part.moment),
         nodes.join(", ")
     )
-}
-
-/// Whether an archive holds all nodes of the set.
-fn is_complete(archive: &OpenArchive, set: &BackupSet) -> bool {
-    let manifest = archive.archive().manifest();
-    set.dump_order().iter().all(|node| manifest.node(node.as_str()).is_some())
-}
-
-/// Whether a file that can't be read may hold a later state than that archive. A copy of the archive may have been made
-/// later than the file: what counts is when it was sealed.
-fn may_be_newer(unusable: &Path, (archive, path): &(OpenArchive, PathBuf)) -> bool {
-    let sealed = archive.archive().manifest().sealed.into();
-    let since = written(path).map_or(sealed, |written| written.min(sealed));
-    written(unusable).is_none_or(|written| written >= since)
-}
-
-fn written(path: &Path) -> Option<std::time::SystemTime> {
-    path.metadata().and_then(|meta| meta.modified()).ok()
-}
-
-fn is_newer(a: &OpenArchive, b: &OpenArchive) -> bool {
-    let sealed = |archive: &OpenArchive| {
-        let manifest = archive.archive().manifest();
-        (manifest.sealed, manifest.run.clone())
-    };
-    sealed(a) > sealed(b)
-}
-
-fn zips(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |error| {
-        Error::io("can't look for archives", error)
-            .with_context("folder", folder.display())
-            .with_hint("name the archive's file instead of `latest`")
-    };
-    let mut paths = Vec::new();
-    let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(paths),
-        entries => entries.map_err(failed)?,
-    };
-    for entry in entries {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|end| end == "zip") && path.is_file() {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
 }
 
 /// Standard output, for an archive or a part: not by way of `io::stdout`, which looks for line ends.

@@ -27,7 +27,7 @@ impl Cli {
 
     /// With no driver at all.
     pub fn without_drivers() -> Self {
-        Self { registry: Registry::new() }
+        Self { registry: Registry::new().with_archives::<dumprestore_store::ArchiveOptions>() }
     }
 
     /// With one more driver. That two are called the same comes to light when a configuration is read.

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use dumprestore::{Environment, Error, Result};
+use dumprestore_store::IdentitySource;
 
 /// Set to anything but nothing: no colour. See <https://no-color.org>.
 const NO_COLOR: &str = "NO_COLOR";
@@ -33,6 +34,27 @@ pub(crate) const LIBPQ: [(&str, &str); 5] = [
     ("PGUSER", "user"),
     ("PGDATABASE", "dbname"),
 ];
+
+/// An identity that opens encrypted archives: what `age-keygen` prints.
+const IDENTITY: &str = "DUMPRESTORE_IDENTITY";
+/// A file with one.
+const IDENTITY_FILE: &str = "DUMPRESTORE_IDENTITY_FILE";
+/// The passphrase of archives that are encrypted with one.
+const PASSPHRASE: &str = "DUMPRESTORE_PASSPHRASE";
+
+/// What the environment says of identities.
+pub(crate) fn identities() -> Vec<IdentitySource> {
+    let file = std::env::var_os(IDENTITY_FILE).filter(|path| !path.is_empty());
+    let value = std::env::var(IDENTITY).ok().filter(|value| !value.is_empty());
+    let variable =
+        value.map(|value| IdentitySource::Variable { name: IDENTITY.to_owned(), value: Some(value.into()) });
+    file.map(|path| IdentitySource::File(path.into())).into_iter().chain(variable).collect()
+}
+
+/// The passphrase of archives, if the environment has one.
+pub(crate) fn passphrase() -> Option<String> {
+    std::env::var(PASSPHRASE).ok().filter(|value| !value.is_empty())
+}
 
 /// The environment of this process, for `${VARIABLE}` in configurations. It never changes while a command runs.
 #[derive(Debug, Clone, Copy, Default)]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dumprestore::{BackupSet, ConfigOrigin, Error, Observer, OpenArchive, Overrides, Registry, Result};
+use dumprestore_store::{Identities, IdentitySource};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -21,6 +22,7 @@ pub(crate) struct Session {
     pub(crate) console: Arc<Console>,
     pub(crate) environment: ProcessEnvironment,
     config: Option<PathBuf>,
+    identities: Vec<PathBuf>,
 }
 
 /// How a command ended that did not fail.
@@ -47,12 +49,34 @@ impl Serialize for Report {
 
 impl Session {
     pub(crate) fn new(registry: Registry, console: Arc<Console>, global: &Global) -> Self {
-        Self { registry, console, environment: ProcessEnvironment, config: global.config.clone() }
+        Self {
+            registry,
+            console,
+            environment: ProcessEnvironment,
+            config: global.config.clone(),
+            identities: global.identity.clone(),
+        }
     }
 
     /// The configuration file.
     pub(crate) fn config(&self) -> &Path {
         self.config.as_deref().unwrap_or(Path::new(CONFIG))
+    }
+
+    /// Whether the command line names a configuration file.
+    pub(crate) fn names_config(&self) -> bool {
+        self.config.is_some()
+    }
+
+    /// What opens encrypted archives by what the command line and the environment say.
+    pub(crate) fn identities(&self) -> Result<Identities> {
+        let mut sources: Vec<_> = self.identities.iter().cloned().map(IdentitySource::File).collect();
+        sources.extend(crate::env::identities());
+        let identities = Identities::from(sources);
+        match crate::env::passphrase() {
+            Some(passphrase) => identities.and_passphrase(&passphrase),
+            None => Ok(identities),
+        }
     }
 
     /// The folder of the configuration file. Absolute.

@@ -7,6 +7,7 @@ use dumprestore_mysql::MysqlConfig;
 use dumprestore_postgres::PostgresConfig;
 use dumprestore_redis::RedisConfig;
 use dumprestore_sqlite::SqliteConfig;
+use dumprestore_store::ArchiveOptions;
 
 /// All drivers that come with dumprestore.
 pub(crate) fn stock_drivers() -> Registry {
@@ -17,6 +18,7 @@ pub(crate) fn stock_drivers() -> Registry {
         .with::<RedisConfig>()
         .with::<FilesystemConfig>()
         .with::<CommandConfig>()
+        .with_archives::<ArchiveOptions>()
 }
 
 #[cfg(test)]
@@ -31,7 +33,8 @@ mod tests {
     fn row_of<'r>(kind: &str, option: &str) -> Option<&'r str> {
         let (_, table) = REFERENCE.split_once(&format!("| `{kind}` | default |"))?;
         let (table, _) = table.split_once("\n\n")?;
-        let names = |line: &&str| line.split('|').nth(1).is_some_and(|names| names.contains(&format!("`{option}`")));
+        let names =
+            |line: &&str| line.split('|').nth(1).is_some_and(|names| names.contains(&format!("`{option}`")));
         table.lines().find(names)
     }
 
@@ -43,7 +46,8 @@ mod tests {
         for branch in branches {
             let kind = branch.pointer("/if/properties/driver/const").and_then(Value::as_str).unwrap();
             for (option, schema) in branch.pointer("/then/properties").and_then(Value::as_object).unwrap() {
-                let row = row_of(kind, option).unwrap_or_else(|| panic!("`{kind}`: `{option}` is not documented"));
+                let row =
+                    row_of(kind, option).unwrap_or_else(|| panic!("`{kind}`: `{option}` is not documented"));
                 let default = schema.get("default").map(|default| default.to_string().replace('"', ""));
                 let default = default.filter(|default| !matches!(default.as_str(), "null" | "[]" | "{}"));
                 assert!(

@@ -18,8 +18,21 @@ impl From<crate::Compression> for archive::Compression {
     }
 }
 
+/// The error of ours that an error of the archive came from: who reads or writes it has told what is wrong there.
+pub(crate) fn told(error: &archive::Error) -> Option<&Error> {
+    let source = std::error::Error::source(error)?.downcast_ref::<std::io::Error>()?;
+    source.get_ref()?.downcast_ref()
+}
+
 /// An error of the archive as one of ours.
 pub(crate) fn archive_error(error: archive::Error) -> Error {
+    if let Some(told) = told(&error) {
+        let made = Error::new(told.kind(), error.to_string());
+        return match told.hint() {
+            Some(hint) => made.with_hint(hint),
+            None => made,
+        };
+    }
     let kind = match error.kind() {
         archive::ErrorKind::Io | archive::ErrorKind::Scratch | archive::ErrorKind::Exists => {
             ErrorKind::Environment

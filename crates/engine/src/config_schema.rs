@@ -13,6 +13,7 @@ const VARIABLE: &str = "#/$defs/variable";
 /// get names of their own.
 pub(crate) fn config_schema(
     drivers: impl Iterator<Item = (DriverInfo, fn(&mut SchemaGenerator) -> Schema)>,
+    archive: fn(&mut SchemaGenerator) -> Schema,
 ) -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let mut kinds = Vec::new();
@@ -29,6 +30,10 @@ pub(crate) fn config_schema(
     }
     let mut node = open(generator.root_schema_for::<NodeKeys>().to_value());
     let mut set = open(generator.root_schema_for::<SetKeys>().to_value());
+    set["properties"]["archive"] = json!({
+        "description": "Where archives go when the command line does not say.",
+        "anyOf": [archive(&mut generator).to_value(), { "type": "null" }],
+    });
     [&mut node, &mut set].into_iter().for_each(admit_variables);
     finish_node(&mut node, kinds, branches);
     let mut definitions = generator.take_definitions(true);

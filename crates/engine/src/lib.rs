@@ -1,5 +1,6 @@
 //! Dump and restore the whole state of an application, coherent, all or nothing.
 
+mod archive_config;
 mod archived;
 mod assemble;
 mod builder;
@@ -31,9 +32,13 @@ mod selection;
 mod set;
 mod settings;
 
+pub use archive_config::{Archive, ArchiveConfig};
 pub use builder::{NodeBuilder, SetBuilder};
 pub use config::{ConfigOrigin, Environment, Overrides};
-pub use dump::{Destination, DumpOptions, DumpOutcome, DumpReport, DumpedNode, dump};
+pub use dump::{
+    ArchiveCopy, CopyOutcome, Destination, DumpOptions, DumpOutcome, DumpReport, DumpedNode, Elsewhere,
+    Opened, dump,
+};
 pub use event::{Event, Observer};
 pub use hook_program::HookProblem;
 pub use hook_settings::{Hook, HookPoint, Hooks, OnError};
@@ -48,7 +53,7 @@ pub use restore::{
 };
 pub use run::run_began;
 pub use set::{BackupSet, Node};
-pub use settings::{Archive, Coherence, Compression, IfUncertified, Parallel};
+pub use settings::{Coherence, Compression, IfUncertified, Parallel};
 
 pub use dumprestore_archive as archive;
 pub use dumprestore_driver as driver;

@@ -7,13 +7,17 @@ use dumprestore_driver::{ArchivedNode, DriverConfig, Error, Result, Selection};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
+use crate::archive_config::{ArchiveConfig, ArchiveReader, BuildArchive};
 use crate::builder::BuildDriver;
 use crate::config::{ConfigMistake, ConfigValue, NODE_KEYS, read_noting};
 use crate::option_schema::OptionSchema;
 
 /// The drivers that a configuration may name: a value, which the caller puts together.
 #[derive(Clone, Default)]
-pub struct Registry(Vec<Entry>);
+pub struct Registry {
+    drivers: Vec<Entry>,
+    archives: ArchiveReader,
+}
 
 /// A driver that can be named in a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -52,7 +56,7 @@ impl Registry {
     /// The same, with one more driver. That two drivers have one name, or that an option is called like a key of
     /// every node, is the programmer's mistake; it comes to light when the first set is built.
     pub fn with<C: DriverConfig>(mut self) -> Self {
-        self.0.push(Entry {
+        self.drivers.push(Entry {
             info: DriverInfo { kind: C::KIND, about: C::ABOUT, target: C::TARGET },
             export_sql: C::export_sql,
             read: read_config::<C>,
@@ -62,22 +66,28 @@ impl Registry {
         self
     }
 
+    /// The same, with what may stand under `archive:`. Without it, that is a local file or folder.
+    pub fn with_archives<C: ArchiveConfig>(mut self) -> Self {
+        self.archives = ArchiveReader::of::<C>();
+        self
+    }
+
     /// What there is, in the order in which it was put in.
     pub fn kinds(&self) -> impl Iterator<Item = DriverInfo> + '_ {
-        self.0.iter().map(|entry| entry.info)
+        self.drivers.iter().map(|entry| entry.info)
     }
 
     /// The JSON Schema of a whole configuration file, with the options of all these drivers.
     pub fn schema(&self) -> Value {
-        let drivers = self.0.iter().map(|entry| (entry.info, entry.json_schema));
-        crate::config_schema::config_schema(drivers)
+        let drivers = self.drivers.iter().map(|entry| (entry.info, entry.json_schema));
+        crate::config_schema::config_schema(drivers, self.archives.json_schema)
     }
 
     /// Refuses a registry that its programmer got wrong.
     pub(crate) fn check(&self) -> Result<()> {
-        for (at, entry) in self.0.iter().enumerate() {
+        for (at, entry) in self.drivers.iter().enumerate() {
             let kind = entry.info.kind;
-            if self.0[..at].iter().any(|other| other.info.kind == kind) {
+            if self.drivers[..at].iter().any(|other| other.info.kind == kind) {
                 return Err(Error::defect(format!("two drivers are called `{kind}`")));
             }
             let schema = OptionSchema::of(&entry.options);
@@ -93,6 +103,19 @@ impl Registry {
     /// The schema of that driver's options.
     pub(crate) fn options(&self, kind: &str) -> Option<OptionSchema<'_>> {
         self.entry(kind).map(|entry| OptionSchema::of(&entry.options))
+    }
+
+    /// The schema of what stands under `archive:`.
+    pub(crate) fn archive_options(&self) -> OptionSchema<'_> {
+        OptionSchema::of(&self.archives.options)
+    }
+
+    /// Reads a mapping with the one key `archive`.
+    pub(crate) fn read_archive(
+        &self,
+        value: &ConfigValue,
+    ) -> Result<Option<BuildArchive>, Box<ConfigMistake>> {
+        (self.archives.read)(value)
     }
 
     /// Reads the options of a node with that driver.
@@ -117,7 +140,7 @@ impl Registry {
     }
 
     fn entry(&self, kind: &str) -> Option<&Entry> {
-        self.0.iter().find(|entry| entry.info.kind == kind)
+        self.drivers.iter().find(|entry| entry.info.kind == kind)
     }
 }
 

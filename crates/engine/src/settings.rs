@@ -1,7 +1,6 @@
 //! The settings of a set and of its nodes, typed.
 
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -53,19 +52,4 @@ pub enum IfUncertified {
     Fail,
     /// The dump goes on, is `degraded`, and lists the dangling references.
     Degraded,
-}
-
-/// Where archives go when the command line does not say.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Archive {
-    /// A file, or a folder that gets a file named after the set and the time. Absolute.
-    pub to: PathBuf,
-}
-
-impl Archive {
-    /// Archives go to `to`.
-    pub fn to(to: impl Into<PathBuf>) -> Self {
-        Self { to: to.into() }
-    }
 }

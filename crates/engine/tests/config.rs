@@ -63,7 +63,7 @@ fn every_key_of_a_set_arrives() {
     assert_eq!(set.name(), "shop");
     assert_eq!(set.base(), Path::new("/srv/shop"));
     assert_eq!(set.state_dir(), Path::new("/srv/shop/.dumprestore"));
-    assert_eq!(set.archive().unwrap().to, Path::new("/srv/shop/backups/"));
+    assert_eq!(set.archive().unwrap().local, [Path::new("/srv/shop/backups/")]);
     assert!(set.allow_restore());
     assert_eq!(set.parallel().unwrap().get(), 4);
     assert_eq!(set.coherence().max_cuts.get(), 2);

@@ -2,9 +2,46 @@
 //!
 //! # From the top
 //!
+//! A [`Place`] is a folder, a file, a prefix of a bucket, or an object of it. A [`StoreDestination`] is one such place or
+//! several, into which a dump goes at once; [`open`] opens an archive where it lies, and reads of it what is needed, by
+//! ranges. Nothing is kept on local disk either way.
+//!
+//! A [`Shelf`] is all the places of one set, with how archives are named there: it finds the `latest` one, one of a moment,
+//! or one by its name. [`ArchiveOptions`] are what a configuration says of all this.
+//!
 //! [`judge`] says of each archive of a set whether it stays by a policy, [`Keep`], and why: a pure function, which
 //! removes nothing itself.
+//!
+//! [`Encryption`] makes any [`Output`](dumprestore_archive::Output) an encrypted one; [`readable`] gives the content of a
+//! file that may be encrypted, with the [`Identities`] that there are. [`rewrap`] writes an archive for others.
 
+mod amount;
+mod destination;
+mod encryption;
+mod object;
+mod place;
+mod read;
 mod retention;
+mod settings;
+mod shelf;
+mod template;
+mod transfers;
+mod write;
 
+pub use amount::{Amount, Rate};
+pub use destination::{StoreDestination, Target, WriteSettings};
+pub use dumprestore_bucket::BucketOptions;
+pub use encryption::{
+    DecryptedRead, EncryptedOutput, Encryption, EncryptionOptions, Identities, IdentityOption,
+    IdentitySource, Rewrapped, check_rewrapped, is_encrypted, readable, rewrap,
+};
+pub use object::Object;
+pub use place::Place;
+pub use read::StoredArchive;
 pub use retention::{Candidate, Judgement, Keep, KeptFor, RemovedFor, Rhythm, Ruling, Span, Verdict, judge};
+pub use settings::{ArchiveOptions, ArchiveSettings, SetPlace};
+pub use shelf::{
+    ArchivedNode, BEFORE_RESTORE, Entry, LATEST, Latest, Listing, Shelf, Summary, Unusable, open,
+    parse_moment, place_of_path,
+};
+pub use template::{Naming, Template};

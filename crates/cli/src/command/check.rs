@@ -115,13 +115,11 @@ fn overlap(a: &Claim, b: &Claim) -> bool {
 
 /// Archives, or our own state, in what a restore would replace.
 fn find_what_lies_within(set: &BackupSet, nodes: &mut [Looked]) {
-    let archives = archives::usual_place(set);
-    let ours = [
-        ("the folder of archives", archives.as_path(), "`archive.to`"),
-        ("the state folder", set.state_dir(), "`state`"),
-    ];
+    let archives = archives::local_places(set);
+    let mut ours = vec![("the state folder", set.state_dir(), "`state`")];
+    ours.extend(archives.iter().map(|path| ("the folder of archives", path.as_path(), "`archive.to`")));
     for node in nodes {
-        for (what, path, key) in ours {
+        for (what, path, key) in &ours {
             if node.inspection.claims.iter().any(|claim| holds(claim, path)) {
                 let message = format!("{what} lies in what a restore replaces ({})", path.display());
                 let hint = format!("move it elsewhere with {key}");

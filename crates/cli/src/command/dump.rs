@@ -1,12 +1,13 @@
 //! `dump`.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use dumprestore::archive::Existing;
-use dumprestore::{Destination, DumpOptions, DumpOutcome, DumpReport, Error, Result};
+use dumprestore::archive::{Existing, StreamOutput};
+use dumprestore::{Cancel, CopyOutcome, Destination, DumpOptions, DumpOutcome, DumpReport, Error, Result};
+use dumprestore_store::{Place, Shelf, StoreDestination, Target, WriteSettings};
 
 use crate::archives::{self, Output};
 use crate::console::{bytes, counted, seconds};
@@ -17,6 +18,7 @@ Examples:
   dumprestore dump                    to `archive.to`, as <set>-<time>.zip
   dumprestore dump -o before-2.0.zip  into this file
   dumprestore dump -o /backups/       into this folder, as <set>-<time>.zip
+  dumprestore dump -o s3://backups/shop  into this bucket, below that prefix, without a local copy
   dumprestore dump -o - | ssh host 'cat > shop.zip'
   dumprestore dump --only db          one node, and all below it
 
@@ -26,15 +28,18 @@ Everything is dumped as of one moment, while the application goes on, and every 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Dump {
-    /// The archive: a file, a folder, or `-` for standard output
-    #[arg(short, long, value_name = "FILE|FOLDER|-")]
+    /// The archive: a file, a folder, the URL of a store, or `-` for standard output
+    #[arg(short, long, value_name = "FILE|FOLDER|URL|-")]
     output: Option<PathBuf>,
     /// Only this node, and all below it; may be given several times
     #[arg(long, value_name = "NODE")]
     only: Vec<String>,
-    /// Replace the file if there is one of that name
+    /// Replace the archive if there is one of that name
     #[arg(long)]
     force: bool,
+    /// What `{profile}` stands for in names of archives [default: `full`, or `part` with `--only`]
+    #[arg(long, value_name = "NAME", value_parser = profile)]
+    profile: Option<String>,
 }
 
 impl Dump {
@@ -42,14 +47,22 @@ impl Dump {
         let console = &session.console;
         let set = session.load()?;
         let begun = Instant::now();
-        let destination = self.destination(session, archives::output(&set, self.output.as_deref())?)?;
+        let cancel = crate::interrupt::watch(console, crate::interrupt::Second::Ends)?;
+        let shelf = archives::shelf(session, &set)?;
+        let profile = self.profile.as_deref().unwrap_or(if self.only.is_empty() { "full" } else { "part" });
+        let output = archives::output(&shelf, self.output.as_deref(), profile)?;
+        let destination = self.destination(session, &shelf, output, &cancel)?;
         let mut options = DumpOptions::default();
         options.only = self.only;
         options.observer = session.observer();
-        options.cancel = crate::interrupt::watch(console, crate::interrupt::Second::Ends)?;
+        options.cancel = cancel;
         let report = dumprestore::dump(&set, destination, options).await?;
-        if let Some(path) = &report.archive {
-            console.print(path.display())?;
+        match &report.copies[..] {
+            [] => report.archive.iter().try_for_each(|path| console.print(path))?,
+            copies => {
+                let there = copies.iter().filter(|copy| copy.outcome != CopyOutcome::Failed);
+                there.into_iter().try_for_each(|copy| console.print(&copy.place))?;
+            }
         }
         console.note(summary(&report, begun));
         tell_dangling(session, &report);
@@ -58,15 +71,38 @@ impl Dump {
 }
 
 impl Dump {
-    fn destination(&self, session: &Session, output: Output) -> Result<Destination> {
-        let Output::File(path) = output else {
-            if std::io::stdout().is_terminal() {
-                return Err(Error::config("an archive is not for a terminal")
-                    .with_hint("send it into a file or a pipe: `dumprestore dump -o - > FILE`"));
-            }
-            session.console.give_up_stdout();
-            return Ok(Destination::Stream(Box::new(archives::StdoutStream::new()?)));
+    fn destination(
+        &self,
+        session: &Session,
+        shelf: &Shelf,
+        output: Output,
+        cancel: &Cancel,
+    ) -> Result<Destination> {
+        let targets = match output {
+            Output::Places(targets) => targets,
+            Output::Stdout => return to_stdout(session, shelf),
         };
+        for path in targets.iter().filter_map(|target| target.place.local()) {
+            self.refuse_what_is_there(path)?;
+        }
+        let existing = if self.force { Existing::Replace } else { Existing::Keep };
+        let settings = shelf.settings();
+        let is_plain = settings.encryption.is_none() && settings.max_size.is_none();
+        if let [Target { place: Place::File(path), .. }] = &targets[..]
+            && is_plain
+        {
+            return Ok(Destination::File { path: path.clone(), existing });
+        }
+        let mut writing = WriteSettings::default();
+        writing.existing = existing;
+        writing.bandwidth = settings.bandwidth;
+        writing.max_size = settings.max_size;
+        writing.encryption.clone_from(&settings.encryption);
+        shelf.set().clone_into(&mut writing.set);
+        Ok(Destination::Elsewhere(Box::new(StoreDestination::new(targets, writing, cancel.clone()))))
+    }
+
+    fn refuse_what_is_there(&self, path: &Path) -> Result<()> {
         let shown = path.display();
         match path.metadata() {
             // A device would be replaced by a file of its name.
@@ -76,11 +112,30 @@ impl Dump {
             }
             Ok(_) if !self.force => Err(Error::environment(format!("`{shown}` is there already"))
                 .with_hint("name another file, or replace this one with `--force`")),
-            _ => {
-                let existing = if self.force { Existing::Replace } else { Existing::Keep };
-                Ok(Destination::File { path, existing })
-            }
+            _ => Ok(()),
         }
+    }
+}
+
+fn to_stdout(session: &Session, shelf: &Shelf) -> Result<Destination> {
+    if std::io::stdout().is_terminal() {
+        return Err(Error::config("an archive is not for a terminal")
+            .with_hint("send it into a file or a pipe: `dumprestore dump -o - > FILE`"));
+    }
+    session.console.give_up_stdout();
+    let stream = archives::StdoutStream::new()?;
+    match &shelf.settings().encryption {
+        None => Ok(Destination::Stream(Box::new(stream))),
+        Some(encryption) => encryption.wrap(Box::new(StreamOutput::new(stream))).map(Destination::Output),
+    }
+}
+
+/// A part of a name.
+fn profile(text: &str) -> Result<String, String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    match !text.is_empty() && text.chars().all(fine) && !text.starts_with('.') {
+        true => Ok(text.to_owned()),
+        false => Err("it is made of ASCII letters, digits, `_`, `-` and `.`".to_owned()),
     }
 }
 

@@ -28,7 +28,7 @@ Parts are written as they stand in the archive, under the names that they have t
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Extract {
-    /// The archive's file, or `latest`
+    /// The archive: a file, a URL, a name, `latest` or `SET@TIME`
     archive: PathBuf,
     /// The node, or a part of it, or what lies below that
     #[arg(value_name = "NODE[/PART]")]

@@ -27,7 +27,7 @@ const SHOWN: usize = 20;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Inspect {
-    /// The archive's file, or `latest`
+    /// The archive: a file, a URL, a name, `latest` or `SET@TIME`
     archive: PathBuf,
 }
 

@@ -60,6 +60,9 @@ pub(crate) struct Global {
     /// The configuration file [default: `dumprestore.yaml` in the current folder]
     #[arg(short, long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// What opens encrypted archives: a file with an identity of age or a private SSH key; may be given several times
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) identity: Vec<PathBuf>,
     /// Print one JSON object per line; the last one is the result
     #[arg(long, global = true)]
     pub(crate) json: bool,

@@ -22,7 +22,7 @@ Stages, loads, prepares and checks as a restore does, and then always rolls back
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Rehearse {
-    /// The archive's file, or `latest`
+    /// The archive: a file, a URL, a name, `latest` or `SET@TIME`
     archive: PathBuf,
     #[command(flatten)]
     choice: Choice,

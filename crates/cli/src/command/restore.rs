@@ -38,7 +38,7 @@ Everything is staged and checked beside the live data before the first swap, and
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Restore {
-    /// The archive's file, `latest`, or `:previous`
+    /// The archive: a file, a URL, a name, `latest`, `SET@TIME`, or `:previous`
     archive: PathBuf,
     #[command(flatten)]
     choice: Choice,
@@ -157,7 +157,7 @@ impl Restore {
         refuse_forbidden(&set)?;
         // What a crash has left would be in the way of a plan.
         dumprestore::recover(&set, session.observer()).await?;
-        options.safety_dump = self.safety_dump(&set)?;
+        options.safety_dump = self.safety_dump(session, &set)?;
         options.safety_dump_best_effort = self.best_effort;
         let mut plan = dumprestore::plan_restore(&set, &from, &options).await?;
         if let Some(passed_over) = passed_over {
@@ -177,11 +177,11 @@ impl Restore {
         session.ended(report.outcome, &report)
     }
 
-    fn safety_dump(&self, set: &BackupSet) -> Result<Option<PathBuf>> {
+    fn safety_dump(&self, session: &Session, set: &BackupSet) -> Result<Option<PathBuf>> {
         match &self.safety_dump {
             None => Ok(None),
             Some(Some(path)) => Ok(Some(path.clone())),
-            Some(None) => archives::safety_output(set).map(Some),
+            Some(None) => archives::safety_output(&archives::shelf(session, set)?).map(Some),
         }
     }
 

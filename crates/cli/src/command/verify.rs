@@ -21,7 +21,7 @@ Needs no configuration, except for `latest`. Exit code 4 says that the archive i
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Verify {
-    /// The archive's file, or `latest`
+    /// The archive: a file, a URL, a name, `latest` or `SET@TIME`
     archive: PathBuf,
 }
 

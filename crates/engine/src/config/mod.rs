@@ -34,10 +34,10 @@ use self::value::{Kind, Span, Value};
 use crate::assemble::{Fault, Place};
 use crate::{BackupSet, Registry};
 
-pub(crate) use self::deserialize::read_noting;
+pub(crate) use self::deserialize::{read, read_noting};
 pub(crate) use self::mistake::Mistake as ConfigMistake;
 pub(crate) use self::node::{NODE_KEYS, NodeKeys};
-pub(crate) use self::set_keys::SetKeys;
+pub(crate) use self::set_keys::{LocalArchive, SetKeys};
 pub(crate) use self::value::Value as ConfigValue;
 
 /// Where variables come from. The library never looks at the environment of the process by itself.
@@ -169,7 +169,7 @@ impl Reading<'_> {
             .ok_or_else(|| Mistake::missing(top, "set").with_hint("list what is to be dumped under `set`"));
         let variables =
             Variables { environment: self.environment, base: self.base, page: self.page, scrubber };
-        let (mut draft, name, variables) = read_set_keys(&keys, variables)?;
+        let (mut draft, name, variables) = read_set_keys(keys, self.registry, variables)?;
         let (_, nodes) = nodes?;
         let set_span = nodes.span;
         let (registry, overrides) = (self.registry, self.overrides);

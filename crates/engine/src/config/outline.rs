@@ -36,6 +36,7 @@ impl Masker<'_> {
         self.mapping(value, |this, key, value| match key {
             "set" => this.list(value, Self::node),
             "hooks" => this.hooks(value),
+            "archive" => this.value(value, &this.registry.archive_options()),
             _ => this.value(value, &OptionSchema::none().or_secret_if(looks_secret(key))),
         })
     }

@@ -8,12 +8,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::Stopped;
 use super::deserialize::read;
 use super::hooks::WrittenHooks;
 use super::interpolate::Variables;
-use super::value::{Span, Value};
-use crate::{Archive, BackupSet, Coherence, Compression, Parallel, SetBuilder};
+use super::value::{Key, Kind, Span, Value};
+use super::{Stopped, take};
+use crate::{Archive, ArchiveConfig, BackupSet, Coherence, Compression, Parallel, Registry, SetBuilder};
 
 /// The top of a configuration, without its nodes.
 #[derive(Deserialize, JsonSchema)]
@@ -24,9 +24,6 @@ pub(crate) struct SetKeys {
     version: Version,
     /// The name of the set: ASCII letters, digits, `_` and `-`.
     name: String,
-    /// Where archives go when the command line does not say.
-    #[serde(default)]
-    archive: Option<WrittenArchive>,
     /// Programs to run before, during and after dumps and restores of the whole set.
     #[serde(default)]
     hooks: Option<WrittenHooks>,
@@ -47,13 +44,19 @@ pub(crate) struct SetKeys {
     compression: Option<Compression>,
 }
 
-/// Where archives go.
+/// Where archives go, as long as nobody keeps them elsewhere.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Archive")]
-struct WrittenArchive {
+pub(crate) struct LocalArchive {
     /// A file, or a folder that gets a file named after the set and the time.
     to: LocalPath,
+}
+
+impl ArchiveConfig for LocalArchive {
+    fn build(self, cx: &BuildContext) -> dumprestore_driver::Result<Archive> {
+        Ok(Archive::to(cx.path(&self.to.0)))
+    }
 }
 
 /// A path, and not a URL.
@@ -114,25 +117,42 @@ impl JsonSchema for Version {
 
 /// Reads all but the nodes. Gives back where the name stands, too.
 pub(crate) fn read_set_keys<'v>(
-    keys: &Value,
+    mut keys: Value,
+    registry: &Registry,
     mut variables: Variables<'v>,
 ) -> Result<(SetBuilder, Span, Variables<'v>), Stopped> {
-    let mut keys = keys.clone();
     variables.fill(&mut keys)?;
     let name = keys.get("name").map_or(keys.span, |name| name.span);
-    let read: SetKeys = read(&keys).map_err(|mistake| mistake.with_known(&["set"]))?;
+    let archive = take(&mut keys, "archive");
+    let read: SetKeys = read(&keys).map_err(|mistake| mistake.with_known(&["set", "archive"]))?;
     let mut draft = BackupSet::builder(read.name).base(variables.base);
+    // These belong to no node; their secrets only need the folder.
+    let cx = BuildContext::new(
+        NodePath::new("set").map_err(|error| Stopped::Failed(name, error))?,
+        variables.base,
+    );
     if let Some(hooks) = read.hooks {
-        // Hooks of the set belong to no node; their secrets only need the folder.
-        let node = NodePath::new("set").map_err(|error| Stopped::at_key(&keys, "hooks", error))?;
-        let built = hooks.build(&BuildContext::new(node, variables.base));
-        draft.hooks = built.map_err(|error| Stopped::at_key(&keys, "hooks", error))?;
+        draft.hooks = hooks.build(&cx).map_err(|error| Stopped::at_key(&keys, "hooks", error))?;
     }
-    draft.archive = read.archive.map(|archive| Archive::to(variables.base.join(archive.to.0)));
+    if let Some((key, value)) = archive {
+        draft.archive = read_archive(key, value, registry, &cx)?;
+    }
     draft.coherence = read.coherence.unwrap_or_default();
     draft.forbid_restore = read.allow_restore == Some(false);
     draft.state = read.state;
     draft.parallel = read.parallel;
     draft.compression = read.compression;
     Ok((draft, name, variables))
+}
+
+fn read_archive(
+    key: Key,
+    value: Value,
+    registry: &Registry,
+    cx: &BuildContext,
+) -> Result<Option<Archive>, Stopped> {
+    let span = value.span;
+    let only = Value { span, kind: Kind::Mapping(vec![(key, value)]) };
+    let built = registry.read_archive(&only)?.map(|build| build(cx)).transpose();
+    built.map_err(|error| Stopped::Failed(span, error))
 }

@@ -9,7 +9,7 @@ mod source;
 mod workspace;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dumprestore_archive as archive;
@@ -18,7 +18,10 @@ use futures_util::TryFutureExt;
 
 pub(crate) use workspace::{has_left, remove_left};
 
-pub use options::{Destination, DumpOptions, DumpOutcome, DumpReport, DumpedNode};
+pub use options::{
+    ArchiveCopy, CopyOutcome, Destination, DumpOptions, DumpOutcome, DumpReport, DumpedNode, Elsewhere,
+    Opened,
+};
 
 use crate::archived::archive_error;
 use crate::event::{Event, warn};
@@ -71,7 +74,9 @@ pub(crate) async fn dump_locked(
     run: Run,
     hooks: RunHooks,
 ) -> Result<DumpReport> {
-    let job = Job { set, options, run: &run, chosen: choose(set, &options.only)?, path: destination.path() };
+    let chosen = choose(set, &options.only)?;
+    let (path, label) = (destination.path(), destination.label());
+    let job = Job { set, options, run: &run, chosen, path, label };
     for (from, to) in crate::selection::broken(set, &job.chosen) {
         let message = format!(
             "`{from}` refers to `{to}`, and only one of them is dumped: nothing is certified between them"
@@ -110,6 +115,8 @@ struct Job<'a> {
     chosen: Vec<NodePath>,
     /// The archive's, if it is a file.
     path: Option<PathBuf>,
+    /// What the archive is called, if it is no stream.
+    label: Option<String>,
 }
 
 impl Job<'_> {
@@ -118,7 +125,7 @@ impl Job<'_> {
             run: self.run,
             set: self.set,
             nodes: &self.chosen,
-            archive: self.path.as_ref().map(|path| path.display().to_string()),
+            archive: self.label.clone(),
             staged: BTreeMap::new(),
         }
     }
@@ -141,7 +148,11 @@ impl Job<'_> {
         workspace: &Workspace,
         hooks: RunHooks,
     ) -> Result<DumpReport> {
-        let (output, mut ours) = destination.open()?;
+        let (opened, elsewhere) = destination.open(self.set.state_dir())?;
+        let Opened { output, mut ours, warnings } = opened;
+        for warning in warnings {
+            warn(&*self.run.observer, None, warning.to_string(), warning.hint().map(str::to_owned));
+        }
         ours.push(self.set.state_dir().to_owned());
         let mut writing = archive::WriterOptions::default();
         writing.started = self.run.started;
@@ -156,9 +167,26 @@ impl Job<'_> {
             self.hooks().run(HookPoint::AfterDump).await?;
         }
         self.run.cancel.check()?;
-        let (manifest, mut report) = seal::conclude(&mut dump, cutting, self.path.clone())?;
+        let (manifest, mut report) = seal::conclude(&mut dump, cutting, self.label.clone())?;
         report.bytes = dump.seal(manifest).await?;
+        if let Some(elsewhere) = elsewhere {
+            self.tell_copies(&mut report, elsewhere.copies());
+        }
         Ok(report)
+    }
+
+    /// A copy that is not as it should be degrades the dump.
+    fn tell_copies(&self, report: &mut DumpReport, copies: Vec<ArchiveCopy>) {
+        for copy in copies.iter().filter(|copy| copy.outcome != CopyOutcome::Verified) {
+            let why = copy.why.as_deref().unwrap_or_default();
+            let message = match copy.outcome {
+                CopyOutcome::Failed => format!("there is no copy of the archive at `{}`: {why}", copy.place),
+                _ => format!("the copy at `{}` could not be checked: {why}", copy.place),
+            };
+            warn(&*self.run.observer, None, message, copy.hint.clone());
+            report.outcome = report.outcome.max(DumpOutcome::Degraded);
+        }
+        report.copies = copies;
     }
 }
 
@@ -257,12 +285,14 @@ impl<'a> DumpRun<'a> {
     /// What of ours may lie in a node: with the folder of archives, if it lies in it, lest each archive hold all
     /// earlier ones.
     fn ours(&self, ours: &[PathBuf], inspection: &Inspection) -> Vec<PathBuf> {
-        let archives = self.set.archive().map(|archive| archive.to.clone()).filter(|to| {
+        let holds = |to: &Path| {
             inspection.claims.iter().any(|claim| match claim {
                 Claim::Path(claimed) => to.starts_with(claimed) && to != claimed,
                 Claim::Name(_) => false,
             })
-        });
+        };
+        let archives =
+            crate::archive_config::local(self.set.archive()).filter(|to| holds(to)).map(Path::to_owned);
         ours.iter().cloned().chain(archives).collect()
     }
 

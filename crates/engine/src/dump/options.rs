@@ -1,11 +1,11 @@
 //! What a dump is asked to do, and what came of it.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dumprestore_archive::{Existing, FileOutput, Output, StreamOutput};
-use dumprestore_driver::{Cancel, LedgerEntry, NodePath, Result};
+use dumprestore_driver::{Cancel, Error, LedgerEntry, NodePath, Result};
 use serde::Serialize;
 
 use crate::archived::archive_error;
@@ -52,8 +52,84 @@ pub enum Destination {
     },
     /// A stream, such as standard output.
     Stream(Box<dyn Write + Send>),
+    /// A place that is not of this machine's file system, or several places at once.
+    Elsewhere(Box<dyn Elsewhere>),
     /// Anything else.
     Output(Box<dyn Output>),
+}
+
+/// Where an archive goes that is not simply a file: an object store, or several places at once.
+///
+/// # Behavior
+/// - `open` is called once, by a run that holds the lock of its set: what another run of that set has left in these
+///   places is dead, and may be removed. It fails if nothing can be written to any of them.
+/// - `copies` is asked after the archive was published. An archive counts as published if one copy is whole.
+pub trait Elsewhere: Send {
+    /// Its name for people, hooks and reports, without secrets.
+    fn label(&self) -> String;
+    /// Opens it. `state` is the set's folder for what has to outlive a crash.
+    fn open(&mut self, state: &Path) -> Result<Opened>;
+    /// What became of each copy.
+    fn copies(&self) -> Vec<ArchiveCopy>;
+}
+
+/// A place that was opened.
+#[non_exhaustive]
+pub struct Opened {
+    /// What takes the archive.
+    pub output: Box<dyn Output>,
+    /// Files that are ours: no dump must hold them.
+    pub ours: Vec<PathBuf>,
+    /// What did not go as it should, though the archive can be written.
+    pub warnings: Vec<Error>,
+}
+
+impl Opened {
+    /// Nothing is ours there, and nothing amiss.
+    pub fn new(output: Box<dyn Output>) -> Self {
+        Self { output, ours: Vec::new(), warnings: Vec::new() }
+    }
+}
+
+/// What became of an archive in one place.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct ArchiveCopy {
+    /// Its name in that place, without secrets.
+    pub place: String,
+    /// What became of it.
+    pub outcome: CopyOutcome,
+    /// Why it is not `verified`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What to do about that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl ArchiveCopy {
+    /// One that is there, and was looked at.
+    pub fn verified(place: impl Into<String>) -> Self {
+        Self { place: place.into(), outcome: CopyOutcome::Verified, why: None, hint: None }
+    }
+
+    /// One that is not as it should be.
+    pub fn amiss(place: impl Into<String>, outcome: CopyOutcome, error: &Error) -> Self {
+        let hint = error.hint().map(str::to_owned);
+        Self { place: place.into(), outcome, why: Some(error.to_string()), hint }
+    }
+}
+
+/// What became of one copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CopyOutcome {
+    /// It is there, and what the place says of it is what was written.
+    Verified,
+    /// It is there as far as the place has told, but could not be looked at.
+    Unverified,
+    /// It is not there.
+    Failed,
 }
 
 impl Destination {
@@ -70,16 +146,25 @@ impl Destination {
         }
     }
 
-    /// Opens it. The second answer are the files that are ours: no dump must hold them.
-    pub(super) fn open(self) -> Result<(Box<dyn Output>, Vec<PathBuf>)> {
+    /// Its name for people, hooks and reports.
+    pub(super) fn label(&self) -> Option<String> {
+        match self {
+            Self::Elsewhere(elsewhere) => Some(elsewhere.label()),
+            _ => self.path().map(|path| path.display().to_string()),
+        }
+    }
+
+    /// Opens it. The second answer is what can be asked afterwards what became of each copy.
+    pub(super) fn open(self, state: &Path) -> Result<(Opened, Option<Box<dyn Elsewhere>>)> {
         match self {
             Self::File { path, existing } => {
                 let file = FileOutput::create(&path, existing).map_err(archive_error)?;
                 let ours = vec![file.partial_path().to_owned(), path];
-                Ok((Box::new(file), ours))
+                Ok((Opened { ours, ..Opened::new(Box::new(file)) }, None))
             }
-            Self::Stream(stream) => Ok((Box::new(StreamOutput::new(stream)), Vec::new())),
-            Self::Output(output) => Ok((output, Vec::new())),
+            Self::Stream(stream) => Ok((Opened::new(Box::new(StreamOutput::new(stream))), None)),
+            Self::Elsewhere(mut elsewhere) => Ok((elsewhere.open(state)?, Some(elsewhere))),
+            Self::Output(output) => Ok((Opened::new(output), None)),
         }
     }
 }
@@ -92,8 +177,11 @@ pub struct DumpReport {
     pub run: String,
     /// How it ended.
     pub outcome: DumpOutcome,
-    /// The archive, if it is a file.
-    pub archive: Option<PathBuf>,
+    /// The archive: the path of a file, or what else its place is called.
+    pub archive: Option<String>,
+    /// What became of each copy, if it went elsewhere than into a file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<ArchiveCopy>,
     /// Its size in bytes.
     pub bytes: u64,
     /// Its nodes, in the order of the dump.

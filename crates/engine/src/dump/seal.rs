@@ -1,7 +1,5 @@
 //! Sealing: the manifest, and the report that follows from it.
 
-use std::path::PathBuf;
-
 use dumprestore_archive as archive;
 use dumprestore_driver::{Error, LedgerEntry, Result};
 
@@ -23,7 +21,7 @@ const KEY: usize = 500;
 pub(super) fn conclude(
     run: &mut DumpRun<'_>,
     cutting: Cutting,
-    path: Option<PathBuf>,
+    archive: Option<String>,
 ) -> Result<(archive::Manifest, DumpReport)> {
     let mut manifest = archive::Manifest::new(tool(), run.set.name(), run.run.name.as_str(), run.run.started);
     manifest.config = run.set.config().clone();
@@ -51,7 +49,8 @@ pub(super) fn conclude(
     let report = DumpReport {
         run: run.run.name.clone(),
         outcome,
-        archive: path,
+        archive,
+        copies: Vec::new(),
         bytes: 0,
         nodes,
         edges,

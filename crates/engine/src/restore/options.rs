@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dumprestore_archive::{Archive, Limits};
+use dumprestore_archive::{Archive, Limits, RangeRead};
 use dumprestore_driver::{Cancel, Content, Error, ErrorKind, Extras, LedgerEntry, NodePath, Result};
 use serde::Serialize;
 
 use crate::Observer;
-use crate::archived::archive_error;
+use crate::archived::{archive_error, told};
 
 /// How a set is restored.
 #[derive(Clone)]
@@ -82,11 +82,29 @@ impl OpenArchive {
     pub fn open(path: &Path) -> Result<Self> {
         let file = std::fs::File::open(path)
             .map_err(|error| unopened(error).with_context("file", path.display()))?;
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Self::read(Arc::new(file), path.display().to_string()).map(|opened| opened.at_path(absolute))
+    }
+
+    /// Opens what can be read at any place, such as an object in a store, in the same way; `label` is its name for
+    /// people. Blocks.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open). If reading fails with an [`Error`] inside of the [`io::Error`](std::io::Error), it is
+    /// that one: a store that can't be reached says nothing about the archive.
+    pub fn read(file: Arc<dyn RangeRead>, label: impl Into<String>) -> Result<Self> {
+        let label = label.into();
         let scratch = Some(std::env::temp_dir());
-        let archive = Archive::open_with(Arc::new(file), &Limits::default(), scratch)
-            .map_err(|error| unread(error).with_context("archive", path.display()))?;
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        Ok(Self { archive: Arc::new(archive), label: path.display().to_string(), path: Some(path) })
+        let archive = Archive::open_with(file, &Limits::default(), scratch)
+            .map_err(|error| unread(error).with_context("archive", &label))?;
+        Ok(Self { archive: Arc::new(archive), label, path: None })
+    }
+
+    /// The same, which is the file of that absolute path: no restore may replace it.
+    pub fn at_path(mut self, path: PathBuf) -> Self {
+        self.label = path.display().to_string();
+        self.path = Some(path);
+        self
     }
 
     /// An archive from elsewhere; `label` is its name for people.
@@ -113,7 +131,7 @@ fn unopened(error: std::io::Error) -> Error {
 
 /// An archive that can't be read, whosever fault that is; but a full folder for scratch files is not the archive's.
 fn unread(error: dumprestore_archive::Error) -> Error {
-    let is_of_file = error.kind() == dumprestore_archive::ErrorKind::Io;
+    let is_of_file = error.kind() == dumprestore_archive::ErrorKind::Io && told(&error).is_none();
     let made = archive_error(error);
     if is_of_file { made.with_kind(ErrorKind::Archive) } else { made }
 }

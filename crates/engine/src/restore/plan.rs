@@ -70,12 +70,13 @@ pub(super) async fn plan(
     options: &RestoreOptions,
     archive: Option<&Path>,
 ) -> Result<RestorePlan> {
-    let ours = [
+    let mut ours = vec![
         ("the archive", archive),
         ("the safety dump", options.safety_dump.as_deref()),
-        ("the folder of archives", set.archive().map(|archive| archive.to.as_path())),
         ("the state folder", Some(set.state_dir())),
     ];
+    let archives = crate::archive_config::local(set.archive());
+    ours.extend(archives.map(|path| ("the folder of archives", Some(path))));
     let mut claims: Vec<(NodePath, Claim)> = Vec::new();
     let mut room = Room::default();
     let mut steps = Vec::new();

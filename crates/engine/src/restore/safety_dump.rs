@@ -114,6 +114,7 @@ mod tests {
             // This outweighs what is degraded, and must not hide it.
             outcome: DumpOutcome::Dangling,
             archive: None,
+            copies: Vec::new(),
             bytes: 1,
             nodes: vec![node],
             edges: Vec::new(),

@@ -1,0 +1,154 @@
+//! Where a dump goes that goes elsewhere than simply into a file.
+
+use std::path::Path;
+use std::sync::PoisonError;
+
+use dumprestore::{ArchiveCopy, CopyOutcome, Elsewhere, Opened};
+use dumprestore_archive::Existing;
+use dumprestore_driver::{Cancel, Error, Result};
+
+use crate::encryption::Encryption;
+use crate::place::Place;
+use crate::write::{Content, Copying, Lane, LocalCopy, Outcomes, Pace, StoreOutput, Upload, UploadOptions};
+
+/// How an archive is written to its places.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct WriteSettings {
+    /// What becomes of an archive that has the name already.
+    pub existing: Existing,
+    /// Bytes per second that all uploads take together at the most.
+    pub bandwidth: Option<u64>,
+    /// Bytes that the archive may have.
+    pub max_size: Option<u64>,
+    /// To whom it is encrypted.
+    pub encryption: Option<Encryption>,
+    /// The name of its set, which is noted down beside it.
+    pub set: String,
+}
+
+impl Default for WriteSettings {
+    fn default() -> Self {
+        Self {
+            existing: Existing::Keep,
+            bandwidth: None,
+            max_size: None,
+            encryption: None,
+            set: String::new(),
+        }
+    }
+}
+
+/// One place that an archive is to be in: [`Place::File`] or [`Place::Object`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Target {
+    /// Where.
+    pub place: Place,
+    /// Bytes of each part of an upload, where a store wants them all to be the same.
+    pub part_size: Option<u64>,
+}
+
+impl Target {
+    /// That file, or that object.
+    pub fn new(place: Place) -> Self {
+        Self { place, part_size: None }
+    }
+}
+
+/// One place of the archive, or several, all of which are written at once.
+///
+/// # Behavior
+/// - The archive counts as published as soon as one place has it whole. What became of the others is told.
+/// - It appears under its name only when it is whole, and an archive that has the name already stays.
+pub struct StoreDestination {
+    targets: Vec<Target>,
+    settings: WriteSettings,
+    outcomes: Outcomes,
+    cancel: Cancel,
+}
+
+impl StoreDestination {
+    /// Those places; `cancel` stops what waits for one of them.
+    pub fn new(targets: Vec<Target>, settings: WriteSettings, cancel: Cancel) -> Self {
+        Self { targets, settings, outcomes: Outcomes::default(), cancel }
+    }
+
+    fn copy(&self, target: &Target, pace: Option<&Pace>, cancel: &Cancel) -> Result<Begun> {
+        match &target.place {
+            Place::File(path) => {
+                let copy = LocalCopy::create(path, self.settings.existing)?;
+                let ours = vec![copy.partial_path().to_owned(), path.clone()];
+                Ok(Begun { copy: Box::new(copy), ours })
+            }
+            Place::Object(object) => {
+                let options = UploadOptions {
+                    existing: self.settings.existing,
+                    part_size: target.part_size,
+                    pace: pace.cloned(),
+                    content_type: match self.settings.encryption {
+                        Some(_) => "application/octet-stream",
+                        None => "application/zip",
+                    },
+                    notes: vec![("dumprestore-set".to_owned(), self.settings.set.clone())],
+                    cancel: cancel.clone(),
+                };
+                Ok(Begun { copy: Box::new(Upload::begin(object.clone(), options)?), ours: Vec::new() })
+            }
+            Place::Folder(_) | Place::Prefix(_) => {
+                Err(Error::defect("an archive needs a name to be written to"))
+            }
+        }
+    }
+}
+
+struct Begun {
+    copy: Box<dyn Copying>,
+    ours: Vec<std::path::PathBuf>,
+}
+
+impl Elsewhere for StoreDestination {
+    fn label(&self) -> String {
+        let shown: Vec<_> = self.targets.iter().map(|target| target.place.shown()).collect();
+        shown.join(", ")
+    }
+
+    fn open(&mut self, _state: &Path) -> Result<Opened> {
+        let pace = self.settings.bandwidth.map(Pace::new);
+        let (mut lanes, mut ours, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+        for target in &self.targets {
+            let cancel = self.cancel.child();
+            let begun = self.copy(target, pace.as_ref(), &cancel);
+            match begun.and_then(|begun| Ok((Lane::start(begun.copy, cancel)?, begun.ours))) {
+                Ok((lane, files)) => {
+                    lanes.push(lane);
+                    ours.extend(files);
+                }
+                Err(error) => failures.push((target.place.shown(), error)),
+            }
+        }
+        if lanes.is_empty() {
+            let first = failures.into_iter().next().map(|(_, error)| error);
+            return Err(first.unwrap_or_else(|| Error::config("an archive needs a place to go to")));
+        }
+        let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        outcomes.extend(
+            failures.iter().map(|(place, error)| ArchiveCopy::amiss(place, CopyOutcome::Failed, error)),
+        );
+        drop(outcomes);
+        let most = self.settings.max_size;
+        let content = if self.settings.encryption.is_some() { Content::Sealed } else { Content::Plain };
+        let output = Box::new(StoreOutput::new(lanes, content, most, self.outcomes.clone()));
+        let mut opened = Opened::new(match &self.settings.encryption {
+            Some(encryption) => encryption.wrap(output)?,
+            None => output,
+        });
+        opened.ours = ours;
+        opened.warnings.extend(failures.into_iter().map(|(_, error)| error));
+        Ok(opened)
+    }
+
+    fn copies(&self) -> Vec<ArchiveCopy> {
+        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,242 @@
+//! The archives of a set, wherever they are.
+
+mod find;
+mod glance;
+mod latest;
+mod list;
+mod moment;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dumprestore::{BackupSet, OpenArchive};
+use dumprestore_bucket::BucketOptions;
+use dumprestore_driver::{Error, Result};
+use opendal::ErrorKind as StoreErrorKind;
+
+use crate::destination::Target;
+use crate::encryption::{Identities, readable};
+use crate::object::Object;
+use crate::place::Place;
+use crate::read::StoredArchive;
+use crate::settings::{ArchiveSettings, SetPlace, local};
+use crate::template::{Naming, Template, numbered};
+use crate::transfers;
+use dumprestore_bucket::opendal;
+
+pub use glance::{ArchivedNode, Summary, Unusable};
+pub use latest::Latest;
+pub use list::{Entry, Listing};
+pub use moment::parse_moment;
+
+/// Below the places of a set: dumps that are made before restores, which `latest` never means.
+pub const BEFORE_RESTORE: &str = "before-restore";
+/// The name of the newest archive of a set.
+pub const LATEST: &str = "latest";
+
+/// The places where archives of a set are.
+#[derive(Clone)]
+pub struct Shelf {
+    set: String,
+    nodes: Vec<String>,
+    base: PathBuf,
+    settings: ArchiveSettings,
+    identities: Identities,
+}
+
+impl Shelf {
+    /// Those of that set: what its configuration says under `archive:`, else the folder of that. `identities` open what is
+    /// encrypted.
+    pub fn of(set: &BackupSet, identities: Identities) -> Self {
+        let archive = set.archive();
+        let settings = archive.and_then(|archive| archive.settings::<ArchiveSettings>().cloned());
+        let settings = settings.unwrap_or_else(|| {
+            let path = archive.and_then(|archive| archive.local.first().cloned());
+            ArchiveSettings::local(path.unwrap_or_else(|| set.base().join("")))
+        });
+        Self {
+            set: set.name().to_owned(),
+            nodes: set.dump_order().iter().map(ToString::to_string).collect(),
+            base: set.base().to_owned(),
+            settings,
+            identities,
+        }
+    }
+
+    /// The name of the set.
+    pub fn set(&self) -> &str {
+        &self.set
+    }
+
+    /// How archives are kept.
+    pub fn settings(&self) -> &ArchiveSettings {
+        &self.settings
+    }
+
+    /// What opens archives that are encrypted.
+    pub fn identities(&self) -> &Identities {
+        &self.identities
+    }
+
+    /// Where a new archive goes: the same name in every place, one that is free in all of those that can be asked. Folders
+    /// are made.
+    ///
+    /// # Errors
+    /// If no name is free, or a folder can't be made.
+    pub fn targets(&self, naming: &Naming<'_>) -> Result<Vec<Target>> {
+        targets(&self.settings.places, &self.settings.name, naming, self.end())
+    }
+
+    /// The same, in a place that is not the set's own: a URL, with the options of the place that it lies in.
+    ///
+    /// # Errors
+    /// As of [`targets`](Self::targets), or if it is no URL of a store.
+    pub fn targets_at(&self, place: Place, naming: &Naming<'_>) -> Result<Vec<Target>> {
+        targets(&[SetPlace::new(place)], &self.settings.name, naming, self.end())
+    }
+
+    /// Where a dump before a restore goes.
+    ///
+    /// # Errors
+    /// As of [`targets`](Self::targets).
+    pub fn targets_before_restore(&self, naming: &Naming<'_>) -> Result<Vec<Target>> {
+        let below = |place: &SetPlace| {
+            let place = SetPlace { place: below(&place.place, BEFORE_RESTORE)?, ..place.clone() };
+            Ok(place)
+        };
+        let places = self.settings.places.iter().map(below).collect::<Result<Vec<_>>>()?;
+        targets(&places, &Template::default(), naming, self.end())
+    }
+
+    fn end(&self) -> &'static str {
+        if self.settings.encryption.is_some() { ".age" } else { "" }
+    }
+
+    /// What a URL means. One that lies in a place of the set is got to as that is.
+    ///
+    /// # Errors
+    /// If it is no URL of a store.
+    pub fn place_at(&self, url: &str) -> Result<Place> {
+        let options = self.options_for(url);
+        Place::from_url(url, &options, &self.base)
+    }
+
+    fn options_for(&self, url: &str) -> BucketOptions {
+        let asked = url.split('?').next().unwrap_or(url);
+        let around = |place: &&SetPlace| {
+            let shown = place.place.shown();
+            let bucket = shown.split('/').take(3).collect::<Vec<_>>().join("/");
+            asked == bucket || asked.strip_prefix(bucket.as_str()).is_some_and(|rest| rest.starts_with('/'))
+        };
+        let found = self.settings.places.iter().filter(|place| place.place.local().is_none()).find(around);
+        found.map(|place| place.options.clone()).unwrap_or_default()
+    }
+}
+
+/// Opens one archive, where it lies.
+///
+/// # Errors
+/// If it is not there, is no archive, can't be read, or none of the identities opens it.
+pub fn open(place: &Place, identities: &Identities) -> Result<OpenArchive> {
+    match place {
+        Place::File(path) | Place::Folder(path) => open_file(path, identities),
+        Place::Object(object) => {
+            let stored = StoredArchive::open(object).map_err(|error| named(error, object))?;
+            OpenArchive::read(readable(Arc::new(stored), identities)?, object.shown())
+        }
+        Place::Prefix(bucket) => Err(Error::config("this is no archive, but what archives lie in")
+            .with_context("place", bucket.shown())
+            .with_hint("name the object, which ends in `.zip`; `dumprestore ls` lists them")),
+    }
+}
+
+fn open_file(path: &Path, identities: &Identities) -> Result<OpenArchive> {
+    let Ok(file) = std::fs::File::open(path) else { return OpenArchive::open(path) };
+    if !crate::encryption::is_encrypted(&file).unwrap_or(false) {
+        return OpenArchive::open(path);
+    }
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let opened = OpenArchive::read(readable(Arc::new(file), identities)?, path.display().to_string())?;
+    Ok(opened.at_path(absolute))
+}
+
+/// An object that is not there was named wrongly.
+fn named(error: Error, object: &Object) -> Error {
+    match error.kind() {
+        dumprestore_driver::ErrorKind::Environment if error.message().contains("not there") => {
+            error.with_context("archive", object.shown())
+        }
+        _ => error,
+    }
+}
+
+fn below(place: &Place, folder: &str) -> Result<Place> {
+    Ok(match place {
+        Place::Folder(path) => Place::Folder(path.join(folder)),
+        Place::File(path) => Place::Folder(path.parent().unwrap_or(Path::new("/")).join(folder)),
+        Place::Prefix(bucket) => Place::Prefix(bucket.within(folder)?),
+        Place::Object(object) => Place::Prefix(object.bucket.within(folder)?),
+    })
+}
+
+/// A name that is free wherever it can be asked.
+fn targets(places: &[SetPlace], name: &Template, naming: &Naming<'_>, end: &str) -> Result<Vec<Target>> {
+    let name = format!("{}{end}", name.render(naming));
+    for place in places {
+        make_folder(&place.place, &name)?;
+    }
+    for nth in 1..100 {
+        let name = numbered(&name, nth);
+        let places = || places.iter().map(|place| (place, at(&place.place, &name)));
+        if places().all(|(_, at)| !is_taken(&at))
+            || places().all(|(place, at)| at.shown() == place.place.shown())
+        {
+            let target = |(place, at): (&SetPlace, Place)| Target { place: at, part_size: place.part_size };
+            return Ok(places().map(target).collect());
+        }
+    }
+    Err(Error::environment("all names for an archive are taken").with_context("name", name))
+}
+
+/// The archive of that name in a place; a place that is an archive itself is that one.
+fn at(place: &Place, name: &str) -> Place {
+    match place {
+        Place::Folder(path) => Place::File(path.join(name)),
+        Place::Prefix(bucket) => Place::Object(Object::new(bucket.clone(), name)),
+        Place::File(_) | Place::Object(_) => place.clone(),
+    }
+}
+
+/// Whether it is there. Where nobody can say, the dump itself finds out: it overwrites nothing.
+fn is_taken(archive: &Place) -> bool {
+    match archive {
+        Place::File(path) | Place::Folder(path) => path.symlink_metadata().is_ok(),
+        Place::Prefix(_) => false,
+        Place::Object(object) => {
+            let object = object.clone();
+            let looked = transfers::wait(async move {
+                match object.bucket.operator().stat(&object.key).await {
+                    Ok(_) => Ok(true),
+                    Err(error) if error.kind() == StoreErrorKind::NotFound => Ok(false),
+                    Err(error) => Err(object.failed("look at", error)),
+                }
+            });
+            looked.unwrap_or(false)
+        }
+    }
+}
+
+/// Makes what is missing of a folder, readable by its owner only.
+fn make_folder(place: &Place, name: &str) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let Place::Folder(folder) = place else { return Ok(()) };
+    let folder = folder.join(name).parent().map_or_else(|| folder.clone(), Path::to_owned);
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| {
+        Error::io("can't make the folder for archives", error).with_context("folder", folder.display())
+    })
+}
+
+/// What a local path means, as a place.
+pub fn place_of_path(path: &Path) -> Place {
+    local(path.to_owned())
+}

@@ -1,0 +1,171 @@
+//! How archives are named.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use dumprestore_driver::{Error, Result};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer};
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::place::is_archive_name;
+
+/// The name of an archive below its place, with `{set}`, `{utc}`, `{date}` and `{profile}` to be filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template(String);
+
+/// What is filled in.
+#[derive(Debug, Clone, Copy)]
+pub struct Naming<'a> {
+    /// The name of the set.
+    pub set: &'a str,
+    /// What kind of dump it is: `full`, `part`, or what the user says.
+    pub profile: &'a str,
+    /// When it began.
+    pub moment: OffsetDateTime,
+}
+
+const KNOWN: [&str; 4] = ["set", "utc", "date", "profile"];
+
+impl Default for Template {
+    fn default() -> Self {
+        Self("{set}-{utc}.zip".to_owned())
+    }
+}
+
+impl Template {
+    /// Checks a template.
+    ///
+    /// # Errors
+    /// If names made by it would not be those of archives, would leave their place, or would all be the same.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut rest = text;
+        while let Some((_, behind)) = rest.split_once('{') {
+            let (variable, after) =
+                behind.split_once('}').ok_or_else(|| wrong(text, "a `{` has no `}` behind it"))?;
+            if !KNOWN.contains(&variable) {
+                return Err(wrong(text, &format!("`{{{variable}}}` is not known")));
+            }
+            rest = after;
+        }
+        if !text.contains("{utc}") {
+            return Err(wrong(text, "without `{utc}` the second archive would be called like the first"));
+        }
+        let template = Self(text.to_owned());
+        let sample = Naming { set: "set", profile: "full", moment: OffsetDateTime::UNIX_EPOCH };
+        let name = template.render(&sample);
+        let odd = |part: &str| part.is_empty() || part.starts_with('.') || part.trim() != part;
+        if name.split('/').any(odd) || name.chars().any(|c| c.is_control() || matches!(c, '\\' | '?' | '#')) {
+            return Err(wrong(text, "it is not the name of a file below a folder"));
+        }
+        if !is_archive_name(&name) || name.ends_with(".age") {
+            return Err(wrong(text, "it does not end in `.zip`"));
+        }
+        if name.split('/').next() == Some(crate::shelf::BEFORE_RESTORE) {
+            return Err(wrong(text, "that folder is for dumps that are made before restores"));
+        }
+        Ok(template)
+    }
+
+    /// The name of an archive.
+    pub fn render(&self, naming: &Naming<'_>) -> String {
+        let moment = naming.moment.to_offset(time::UtcOffset::UTC);
+        let utc = format_description!("[year][month][day]T[hour][minute][second]Z");
+        let date = format_description!("[year]-[month]-[day]");
+        // A time has all of these.
+        let (utc, date) = (moment.format(utc).unwrap_or_default(), moment.format(date).unwrap_or_default());
+        self.0
+            .replace("{set}", naming.set)
+            .replace("{utc}", &utc)
+            .replace("{date}", &date)
+            .replace("{profile}", naming.profile)
+    }
+
+    /// How many folders lie between a place and its archives.
+    pub(crate) fn depth(&self) -> usize {
+        self.0.matches('/').count()
+    }
+}
+
+/// The name of the `nth` archive of that name, counted from 1: all but the first have a number.
+pub(crate) fn numbered(name: &str, nth: u32) -> String {
+    let end = crate::place::ENDS.iter().rev().find(|end| name.ends_with(**end));
+    match (nth, end) {
+        (1, _) | (_, None) => name.to_owned(),
+        (_, Some(end)) => format!("{}-{nth}{end}", &name[..name.len() - end.len()]),
+    }
+}
+
+fn wrong(text: &str, why: &str) -> Error {
+    Error::config(format!("`{}` can't name archives: {why}", text.escape_debug())).with_hint(
+        "write it like `{set}/{utc}.{profile}.zip`; there are `{set}`, `{utc}`, `{date}` and `{profile}`",
+    )
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Template {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(|error| {
+            let hint = error.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+            serde::de::Error::custom(format!("{}{hint}", error.message()))
+        })
+    }
+}
+
+impl JsonSchema for Template {
+    fn schema_name() -> Cow<'static, str> {
+        "NameTemplate".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "minLength": 1, "examples": ["{set}/{utc}.{profile}.zip"] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    #[test]
+    fn names_are_made_of_set_time_and_profile_and_sort_by_time() {
+        let naming = Naming { set: "shop", profile: "full", moment: datetime!(2026-01-31 23:59:59 +01:00) };
+        let name = |text| Template::parse(text).unwrap().render(&naming);
+        assert_eq!(Template::default().render(&naming), "shop-20260131T225959Z.zip");
+        assert_eq!(name("{set}/{date}/{utc}.{profile}.zip"), "shop/2026-01-31/20260131T225959Z.full.zip");
+        assert_eq!(Template::parse("{set}/{utc}.zip").unwrap().depth(), 1);
+    }
+
+    #[test]
+    fn a_template_that_would_lose_archives_is_refused() {
+        for (text, why) in [
+            ("shop.zip", "{utc}"),
+            ("{set}-{utc}", ".zip"),
+            ("{set}-{utc}.zip.age", ".zip"),
+            ("../{utc}.zip", "below a folder"),
+            ("/{utc}.zip", "below a folder"),
+            ("{set}//{utc}.zip", "below a folder"),
+            ("{utc}.zip?x.zip", "below a folder"),
+            ("{host}-{utc}.zip", "`{host}` is not known"),
+            ("{utc}-{.zip", "no `}`"),
+            ("before-restore/{utc}.zip", "before restores"),
+        ] {
+            let error = Template::parse(text).unwrap_err();
+            assert!(error.message().contains(why), "`{text}`: {error}");
+        }
+    }
+
+    #[test]
+    fn a_number_goes_before_the_end_of_a_name() {
+        assert_eq!(numbered("a/b.zip", 1), "a/b.zip");
+        assert_eq!(numbered("a/b.zip", 2), "a/b-2.zip");
+        assert_eq!(numbered("a/b.zip.age", 3), "a/b-3.zip.age");
+    }
+}
