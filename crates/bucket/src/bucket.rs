@@ -9,8 +9,7 @@ use dumprestore_driver::{Error, Result};
 use futures_util::TryStreamExt;
 use opendal::Operator;
 
-use crate::s3::{LifecycleRule, Lock, Locking, UnfinishedUpload, Versioning};
-
+use crate::s3::{LifecycleRule, Lock, Locking, Marker, Page, UnfinishedUpload, Versioning};
 use crate::service::Store;
 use crate::url::{plain_prefix, shown};
 use crate::{BucketOptions, BucketUrl, Scheme, fault};
@@ -192,6 +191,32 @@ impl Bucket {
                 .map_err(|error| self.failed("ask for the lock of", key, error)),
             None => Ok(Lock::default()),
         }
+    }
+
+    /// Objects below the prefix, some at a time, with their exact keys: from the first one, or on from a marker.
+    ///
+    /// # Errors
+    /// As [`failed`](Self::failed); [`ErrorKind::Unsupported`](dumprestore_driver::ErrorKind::Unsupported) for what is
+    /// not S3.
+    pub async fn list_objects(&self, after: Option<&Marker>) -> Result<Page> {
+        let Some(calls) = self.store.calls() else { return Err(self.is_not_s3()) };
+        calls.objects(&self.whole_key(""), after).await.map_err(|error| self.failed("list", "", error))
+    }
+
+    /// Versions of objects, and deletions, whose key below the prefix begins with `below`; otherwise the same.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn list_versions(&self, below: &str, after: Option<&Marker>) -> Result<Page> {
+        let Some(calls) = self.store.calls() else { return Err(self.is_not_s3()) };
+        calls
+            .versions(&self.whole_key(""), below, after)
+            .await
+            .map_err(|error| self.failed("list versions in", "", error))
+    }
+
+    fn is_not_s3(&self) -> Error {
+        Error::unsupported(format!("`{}` can't be listed as S3 is", self.shown))
     }
 
     /// A key as the store has it, from the top of the bucket.

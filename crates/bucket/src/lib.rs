@@ -37,7 +37,10 @@ mod veil;
 
 pub use bucket::Bucket;
 pub use options::BucketOptions;
-pub use s3::{Expiration, LifecycleRule, Lock, LockMode, Locking, Transition, UnfinishedUpload, Versioning};
+pub use s3::{
+    Expiration, LifecycleRule, Listed, Lock, LockMode, Locking, Marker, Page, Transition, UnfinishedUpload,
+    Versioning,
+};
 pub use url::{BucketUrl, Scheme};
 
 pub use opendal;

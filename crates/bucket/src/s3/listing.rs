@@ -154,8 +154,7 @@ impl Calls {
             call = call.with("continuation-token", &marker.key);
         }
         let raw = Raw::of(&self.ask(&call).await?)?;
-        let more = raw.is_truncated && !raw.token.is_empty();
-        let next = more.then(|| Marker { key: raw.token.clone(), version: String::new() });
+        let next = raw.is_truncated.then(|| Marker { key: raw.token.clone(), version: String::new() });
         check(Page { listed: raw.listed(prefix)?, next }, after)
     }
 
@@ -174,20 +173,24 @@ impl Calls {
             }
         }
         let raw = Raw::of(&self.ask(&call).await?)?;
-        let next = match raw.is_truncated && !raw.key.is_empty() {
-            true => Some(Marker { key: raw.key(&raw.key)?, version: raw.version.clone() }),
-            false => None,
+        let next = match (raw.is_truncated, raw.key.is_empty(), raw.entries.last()) {
+            (false, ..) => None,
+            (true, true, Some((last, _))) => {
+                let version = last.version_id.clone().unwrap_or_default();
+                Some(Marker { key: raw.key(&last.key)?, version })
+            }
+            (true, ..) => Some(Marker { key: raw.key(&raw.key)?, version: raw.version.clone() }),
         };
         check(Page { listed: raw.listed(prefix)?, next }, after)
     }
 }
 
-/// A server that goes on where it began would never come to an end; one that has more and does not say where would be cut off in
-/// silence.
+/// A server that goes on where it began would never come to an end, and one that has more and does not say where would
+/// be cut off in silence.
 fn check(page: Page, after: Option<&Marker>) -> Result<Page> {
-    match page.next.is_some() && page.next.as_ref() == after {
-        true => Err(xml::senseless()),
-        false => Ok(page),
+    match &page.next {
+        Some(next) if next.key.is_empty() || Some(next) == after => Err(xml::senseless()),
+        _ => Ok(page),
     }
 }
 
@@ -213,14 +216,12 @@ mod tests {
             </ListVersionsResult>"#;
         let raw = Raw::of(&Buffer::from(&body[..])).unwrap();
         let listed = raw.listed("p/").unwrap();
-        let told: Vec<_> =
-            listed.iter().map(|one| (one.key.as_str(), one.version.as_deref().unwrap(), one.deleted)).collect();
-        let expected = [
-            ("a b", "v3", false),
-            ("a b", "v2", true),
-            ("a b", "v1", false),
-            ("\u{1} ", "null", false),
-        ];
+        let told: Vec<_> = listed
+            .iter()
+            .map(|one| (one.key.as_str(), one.version.as_deref().unwrap(), one.deleted))
+            .collect();
+        let expected =
+            [("a b", "v3", false), ("a b", "v2", true), ("a b", "v1", false), ("\u{1} ", "null", false)];
         assert_eq!(told, expected);
         assert!(raw.is_truncated && raw.key(&raw.key).unwrap() == "p/a b" && raw.version == "v1");
     }
