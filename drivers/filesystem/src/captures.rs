@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::entry::Meta;
 use crate::filter::Part;
 use crate::state::{Signature, Stamp};
-use crate::table::{Scratch, Table};
+use dumprestore_scratch::{Scratch, Table};
 
 /// A relative path.
 pub(crate) type Path = Vec<u8>;

@@ -53,7 +53,6 @@ mod stamp;
 mod state;
 mod swap;
 mod sweep;
-mod table;
 mod tally;
 mod tree;
 mod walk;

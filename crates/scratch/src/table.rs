@@ -1,7 +1,7 @@
 //! Tables that may grow without bound, in a bounded amount of memory.
 //!
 //! What was used last is kept in memory. When that is too much, all of it goes to a database in a scratch file, which
-//! has no name: it is gone with the process. Most folders are small, and never come that far.
+//! has no name: it is gone with the process. Most sources are small, and never come that far.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,7 +21,7 @@ const CACHE: usize = 12 << 20;
 
 /// Where tables go that have grown too large.
 #[derive(Debug)]
-pub(crate) struct Scratch {
+pub struct Scratch {
     folder: PathBuf,
     spilled: Option<Spilled>,
 }
@@ -39,12 +39,16 @@ impl std::fmt::Debug for Spilled {
 }
 
 impl Scratch {
-    pub(crate) fn new(folder: PathBuf) -> Self {
+    /// In that folder, if it is ever needed.
+    pub fn new(folder: PathBuf) -> Self {
         Self { folder, spilled: None }
     }
 
     /// A file without a name.
-    pub(crate) fn file(&self) -> Result<File> {
+    ///
+    /// # Errors
+    /// If it can't be made.
+    pub fn file(&self) -> Result<File> {
         tempfile::tempfile_in(&self.folder).map_err(|error| {
             Error::io("can't make a scratch file", error).with_context("folder", self.folder.display())
         })
@@ -94,7 +98,7 @@ impl StorageBackend for Nameless {
 fn failed(error: redb::Error) -> Error {
     match error {
         redb::Error::Io(error) => Error::io("can't use a scratch file", error)
-            .with_hint("it takes about a kilobyte for each file of the folder: make room for it"),
+            .with_hint("it takes up to a kilobyte for each file or object of the node: make room for it, or set `TMPDIR`"),
         error => Error::defect("a scratch file can't be used").with_source(error),
     }
 }
@@ -105,7 +109,7 @@ fn unreadable(error: postcard::Error) -> Error {
 
 /// A table, ordered by its keys.
 #[derive(Debug)]
-pub(crate) struct Table<V> {
+pub struct Table<V> {
     name: &'static str,
     /// What is newer than in the database.
     recent: BTreeMap<Box<[u8]>, V>,
@@ -114,7 +118,8 @@ pub(crate) struct Table<V> {
 }
 
 impl<V: Clone + Serialize + DeserializeOwned> Table<V> {
-    pub(crate) fn new(name: &'static str) -> Self {
+    /// An empty one. Of the tables of one [`Scratch`], each has a name of its own.
+    pub fn new(name: &'static str) -> Self {
         Self { name, recent: BTreeMap::new(), is_spilled: false }
     }
 
@@ -122,9 +127,11 @@ impl<V: Clone + Serialize + DeserializeOwned> Table<V> {
         TableDefinition::new(self.name)
     }
 
+    /// The entry of that key.
+    ///
     /// # Errors
     /// As all methods of a table: if the scratch file can't be used.
-    pub(crate) fn get(&self, scratch: &Scratch, key: &[u8]) -> Result<Option<V>> {
+    pub fn get(&self, scratch: &Scratch, key: &[u8]) -> Result<Option<V>> {
         match self.recent.get(key) {
             Some(value) => Ok(Some(value.clone())),
             None => self.spilled(scratch, key),
@@ -141,7 +148,11 @@ impl<V: Clone + Serialize + DeserializeOwned> Table<V> {
         }
     }
 
-    pub(crate) fn insert(&mut self, scratch: &mut Scratch, key: &[u8], value: V) -> Result<()> {
+    /// Puts an entry in the place of what was there.
+    ///
+    /// # Errors
+    /// If the scratch file can't be used.
+    pub fn insert(&mut self, scratch: &mut Scratch, key: &[u8], value: V) -> Result<()> {
         self.make_room(scratch)?;
         match self.recent.get_mut(key) {
             Some(known) => *known = value,
@@ -153,12 +164,10 @@ impl<V: Clone + Serialize + DeserializeOwned> Table<V> {
     }
 
     /// The entry of that key, to be changed; a new one, if there is none.
-    pub(crate) fn entry(
-        &mut self,
-        scratch: &mut Scratch,
-        key: &[u8],
-        new: impl FnOnce() -> V,
-    ) -> Result<&mut V> {
+    ///
+    /// # Errors
+    /// If the scratch file can't be used.
+    pub fn entry(&mut self, scratch: &mut Scratch, key: &[u8], new: impl FnOnce() -> V) -> Result<&mut V> {
         self.make_room(scratch)?;
         let value = match self.recent.contains_key(key) {
             true => None,
@@ -195,7 +204,10 @@ impl<V: Clone + Serialize + DeserializeOwned> Table<V> {
     }
 
     /// Up to `most` entries whose keys come after `after`, in their order; from the first one, if that is `None`.
-    pub(crate) fn some_after(
+    ///
+    /// # Errors
+    /// If the scratch file can't be used.
+    pub fn some_after(
         &mut self,
         scratch: &mut Scratch,
         after: Option<&[u8]>,
