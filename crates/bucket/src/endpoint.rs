@@ -100,3 +100,63 @@ pub(crate) fn checked_origin(endpoint: &str) -> Result<String> {
     }
     Ok(whole.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(
+        bucket: &str,
+        endpoint: Option<&str>,
+        region: Option<&str>,
+        variables: &[(&str, &str)],
+    ) -> Result<Endpoint> {
+        let options = BucketOptions {
+            endpoint: endpoint.map(str::to_owned),
+            region: region.map(str::to_owned),
+            ..BucketOptions::default()
+        };
+        Endpoint::new(bucket, &options, |name| {
+            variables.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn buckets_of_aws_have_hosts_of_their_own() {
+        let url = |bucket, region| of(bucket, None, Some(region), &[]).unwrap().bucket_url();
+        assert_eq!(url("shop", "eu-west-1"), "https://shop.s3.eu-west-1.amazonaws.com");
+        assert_eq!(url("shop", "cn-north-1"), "https://shop.s3.cn-north-1.amazonaws.com.cn");
+        assert_eq!(url("shop.example", "eu-west-1"), "https://s3.eu-west-1.amazonaws.com/shop.example");
+    }
+
+    #[test]
+    fn an_endpoint_needs_no_region_and_has_buckets_in_its_path() {
+        let found = of("shop", Some("127.0.0.1:9000/"), None, &[]).unwrap();
+        assert_eq!(
+            (found.bucket_url().as_str(), found.region.as_str()),
+            ("https://127.0.0.1:9000/shop", "us-east-1")
+        );
+        let found = of("shop", Some("https://shop.s3.example.org"), None, &[]).unwrap();
+        assert_eq!(found.bucket_url(), "https://s3.example.org/shop");
+    }
+
+    #[test]
+    fn what_is_not_given_is_looked_for_in_the_environment() {
+        let set = [("AWS_ENDPOINT_URL", "http://localhost:1"), ("AWS_DEFAULT_REGION", "r-1")];
+        let found = of("shop", None, None, &set).unwrap();
+        assert_eq!((found.bucket_url().as_str(), found.region.as_str()), ("http://localhost:1/shop", "r-1"));
+        let found = of("shop", Some("https://given"), Some("r-2"), &set).unwrap();
+        assert_eq!((found.origin.as_str(), found.region.as_str()), ("https://given", "r-2"));
+        assert!(of("shop", None, None, &[("AWS_REGION", "")]).is_err());
+    }
+
+    #[test]
+    fn an_endpoint_that_is_none_is_refused_and_not_shown() {
+        for endpoint in
+            ["ftp://host", "https://key:sEcReT@host", "https://host?token=sEcReT", "https://", "https://a b"]
+        {
+            let error = of("shop", Some(endpoint), None, &[]).unwrap_err();
+            assert!(!format!("{error:?}").contains("sEcReT"), "{error:?}");
+        }
+    }
+}

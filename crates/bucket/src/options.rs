@@ -154,3 +154,50 @@ fn unknown(name: &str) -> Error {
         None => error.with_hint(format!("there are: {}", IN_URL.join(", "))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        #[allow(dead_code)]
+        url: String,
+        #[serde(flatten)]
+        options: BucketOptions,
+    }
+
+    #[test]
+    fn flattened_among_others_they_let_no_unknown_one_pass() {
+        let read = serde_json::from_str::<Outer>;
+        let outer = read(r#"{"url": "s3://a", "region": "r-1", "secret_access_key": "hush-hush"}"#).unwrap();
+        assert_eq!(outer.options.region.as_deref(), Some("r-1"));
+        assert!(!format!("{outer:?}").contains("hush"));
+        assert!(read(r#"{"url": "s3://a", "regoin": "r-1"}"#).unwrap_err().to_string().contains("regoin"));
+    }
+
+    fn with(url: &str, options: &BucketOptions) -> Result<BucketOptions> {
+        options.with_parameters(&BucketUrl::parse(url).unwrap())
+    }
+
+    #[test]
+    fn options_may_stand_in_the_url_but_not_twice() {
+        let none = BucketOptions::default();
+        let found = with("s3://a?region=r-1&path_style=false&retries=3&timeout=9&anonymous", &none).unwrap();
+        assert_eq!(
+            (found.region.as_deref(), found.path_style, found.anonymous),
+            (Some("r-1"), Some(false), Some(true))
+        );
+        assert_eq!((found.retries, found.timeout), (Some(3), Some(9)));
+        assert!(with("s3://a?region=r-1", &found).is_err());
+        assert!(with("s3://a?retries=some", &none).is_err());
+        assert!(with("s3://a?path_style=maybe", &none).is_err());
+        let error = with("s3://a?regoin=r-1", &none).unwrap_err();
+        assert_eq!(error.hint(), Some("did you mean `region`?"));
+        for name in IN_URL {
+            let value = if ["concurrency", "retries", "timeout"].contains(&name) { "2" } else { "on" };
+            with(&format!("s3://a?{name}={value}"), &none).unwrap();
+        }
+    }
+}

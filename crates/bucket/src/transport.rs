@@ -3,6 +3,9 @@
 //! OpenDAL has layers for both, but its limit holds a place for as long as a writer or a reader lives, so that whoever has
 //! some open can wait for himself for ever; and its timeout is one for a whole part of an upload, however large that is
 //! and however slow the line. Here a place is held until the answer begins, and time counts only while no byte moves.
+//!
+//! What the system has taken is not yet on its way: it keeps some megabytes for a slow line. Whether the other end is
+//! still there, it watches itself; all that can be done here is to wait for as long as the slowest line would take.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,6 +25,11 @@ use crate::trouble::Trouble;
 
 /// What is handed to the connection at once: so small that a slow line is not taken for one that stands still.
 const PIECE_BYTES: usize = 64 * 1024;
+
+/// As much as the system may have taken and not sent,
+const MOST_BUFFERED_BYTES: u64 = 8 << 20;
+/// on the slowest line that is waited for.
+const SLOWEST_LINE_BYTES_PER_SECOND: u64 = 64 << 10;
 
 /// The longest to wait for a connection, however long an answer may take.
 const LONGEST_CONNECT: Duration = Duration::from_secs(20);
@@ -50,6 +58,7 @@ impl Transport {
             .retry(reqwest::retry::never())
             .connect_timeout(patience.min(LONGEST_CONNECT))
             .tcp_nodelay(true)
+            .tcp_user_timeout(patience)
             .build()
             .map_err(|error| Error::defect("can't make an HTTP client").with_source(error.without_url()))?;
         Ok(Self { client, places: Arc::new(Semaphore::new(places)), patience })
@@ -118,16 +127,17 @@ fn failed(trouble: Trouble) -> opendal::Error {
         .set_source(trouble)
 }
 
-/// How often bytes of a request were taken.
+/// How many bytes of a request were taken.
 #[derive(Default)]
 struct Moved(AtomicU64);
 
 impl Moved {
-    /// Returns once nothing was taken for that long.
+    /// Returns once nothing was taken for that long, and what was taken must have been sent.
     async fn stopped(&self, patience: Duration) {
         let (mut seen, mut since) = (0, Instant::now());
         loop {
-            tokio::time::sleep_until(since + patience).await;
+            let lag = seen.min(MOST_BUFFERED_BYTES) / SLOWEST_LINE_BYTES_PER_SECOND;
+            tokio::time::sleep_until(since + patience + Duration::from_secs(lag)).await;
             let now = self.0.load(Ordering::Relaxed);
             if now == seen {
                 return;
@@ -151,8 +161,8 @@ impl http_body::Body for Upload {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<std::result::Result<http_body::Frame<Bytes>, Self::Error>>> {
-        self.moved.0.fetch_add(1, Ordering::Relaxed);
         let length = self.left.chunk().len().min(PIECE_BYTES);
+        self.moved.0.fetch_add(length as u64, Ordering::Relaxed);
         Poll::Ready((length > 0).then(|| Ok(http_body::Frame::data(self.left.copy_to_bytes(length)))))
     }
 

@@ -38,13 +38,12 @@ impl Trouble {
     }
 }
 
-/// Errors of TLS travel inside errors of input and output, which show them not as their source but as themselves.
+/// Errors of TLS travel inside errors of input and output, which show what is in them not as their source but as themselves.
 fn rustls_error(cause: &(dyn StdError + 'static)) -> Option<String> {
     if let Some(error) = cause.downcast_ref::<rustls::Error>() {
         return Some(error.to_string());
     }
-    let inner = cause.downcast_ref::<io::Error>()?.get_ref()?;
-    inner.downcast_ref::<rustls::Error>().map(ToString::to_string)
+    rustls_error(cause.downcast_ref::<io::Error>()?.get_ref()?)
 }
 
 impl fmt::Display for Trouble {

@@ -51,3 +51,21 @@ fn signed(text: &str) -> Vec<std::ops::Range<usize>> {
     found.dedup_by(|next, before| next.start < before.end);
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_secrets_nor_signatures_are_seen() {
+        let veil = Veil::new([Revealed::new("wJalr+/secret")]);
+        let seen = veil.over("with wJalr+/secret\n at https://h/?X-Amz-Signature=abc&a=b sig=xyz token=t1");
+        assert_eq!(seen, "with *** at https://h/?X-Amz-Signature=***&a=b sig=*** token=***");
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        let seen = Veil::default().over(&"ü".repeat(1000));
+        assert_eq!(seen.chars().count(), LONGEST_CHARS + 1);
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use opendal::{Buffer, Error, ErrorKind, HttpTransporter, Result};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqsign_aws_v4::Credential;
@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
 use super::refusal::Refusal;
+use super::xml;
 use crate::endpoint::Endpoint;
 use crate::pause::Pauses;
 
@@ -18,8 +19,10 @@ use crate::pause::Pauses;
 const IN_QUERY: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 const IN_KEY: AsciiSet = IN_QUERY.remove(b'/');
 
-/// An answer is a page of a listing at the most.
+/// An answer is a page of a listing at the most,
 const LONGEST_ANSWER_BYTES: usize = 32 << 20;
+/// or a few lines, which a server that takes no notice of what is asked for may take for the object itself.
+const SHORT_ANSWER_BYTES: usize = 64 << 10;
 
 /// Requests to one bucket.
 #[derive(Clone)]
@@ -38,17 +41,18 @@ pub(crate) struct Call {
     method: Method,
     key: String,
     query: String,
+    most_bytes: usize,
 }
 
 impl Call {
     /// That asks for something of the bucket: `about` is the name of a sub-resource, such as `versioning`.
     pub(crate) fn of_bucket(name: &'static str, about: &str) -> Self {
-        Self::new(name, Method::GET, "", about)
+        Self { most_bytes: LONGEST_ANSWER_BYTES, ..Self::new(name, Method::GET, "", about) }
     }
 
     /// About an object.
     pub(crate) fn new(name: &'static str, method: Method, key: &str, about: &str) -> Self {
-        Self { name, method, key: key.to_owned(), query: about.to_owned() }
+        Self { name, method, key: key.to_owned(), query: about.to_owned(), most_bytes: SHORT_ANSWER_BYTES }
     }
 
     /// The same, with a parameter.
@@ -83,6 +87,16 @@ impl Calls {
         match answer.status().is_success() {
             true => Ok(answer.into_body()),
             false => Err(Refusal::of(call.name, &answer).into_error()),
+        }
+    }
+
+    /// What is said of an object; nothing, if it may not be asked for.
+    pub(crate) async fn headers(&self, call: &Call) -> Result<HeaderMap> {
+        let answer = self.answer(call).await?;
+        match answer.status().as_u16() {
+            403 => Ok(HeaderMap::new()),
+            _ if answer.status().is_success() => Ok(answer.into_parts().0.headers),
+            _ => Err(Refusal::of(call.name, &answer).into_error()),
         }
     }
 
@@ -130,8 +144,8 @@ impl Calls {
         let (parts, mut body) = self.http.fetch(Request::from_parts(parts, body)).await?.into_parts();
         let mut read: Vec<u8> = Vec::new();
         while let Some(piece) = next(&mut body).await? {
-            if read.len() + piece.len() > LONGEST_ANSWER_BYTES {
-                return Err(Error::new(ErrorKind::Unexpected, "the answer is too long"));
+            if read.len() + piece.len() > call.most_bytes {
+                return Err(xml::senseless());
             }
             piece.for_each(|bytes| read.extend_from_slice(&bytes));
         }

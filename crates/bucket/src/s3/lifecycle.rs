@@ -209,3 +209,53 @@ impl From<(Moves, bool)> for Transition {
         Self { days: moves.days.or(moves.noncurrent_days), class: moves.storage_class, noncurrent }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opendal::Buffer;
+
+    use super::*;
+
+    #[test]
+    fn each_part_of_a_rule_is_read() {
+        let body = br#"<?xml version="1.0" encoding="UTF-8"?>
+            <LifecycleConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Rule><ID>all of it</ID>
+            <Filter><And><Prefix>a/</Prefix><Tag><Key>k</Key><Value/></Tag>
+            <ObjectSizeGreaterThan>500</ObjectSizeGreaterThan><ObjectSizeLessThan>64000</ObjectSizeLessThan></And></Filter>
+            <Status>Enabled</Status><Expiration><Date>2030-01-01T00:00:00Z</Date></Expiration>
+            <NoncurrentVersionExpiration><NewerNoncurrentVersions>5</NewerNoncurrentVersions>
+            <NoncurrentDays>30</NoncurrentDays></NoncurrentVersionExpiration>
+            <Transition><Days>0</Days><StorageClass>GLACIER_IR</StorageClass></Transition>
+            <NoncurrentVersionTransition><NoncurrentDays>3</NoncurrentDays><StorageClass>GLACIER</StorageClass>
+            </NoncurrentVersionTransition></Rule>
+            <Rule><Prefix>old style/</Prefix><Status>Enabled</Status>
+            <Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration></Rule>
+            </LifecycleConfiguration>"#;
+        let answer: Answer = xml::read(&Buffer::from(&body[..])).unwrap();
+        let rules: Vec<_> = answer.rules.into_iter().map(LifecycleRule::from).collect();
+        let first = LifecycleRule {
+            id: "all of it".to_owned(),
+            enabled: true,
+            prefix: "a/".to_owned(),
+            tags: vec![("k".to_owned(), String::new())],
+            larger_than: Some(500),
+            smaller_than: Some(64000),
+            expiration: Some(Expiration::Date("2030-01-01T00:00:00Z".to_owned())),
+            noncurrent_days: Some(30),
+            noncurrent_kept: Some(5),
+            transitions: vec![
+                Transition { days: Some(0), class: "GLACIER_IR".to_owned(), noncurrent: false },
+                Transition { days: Some(3), class: "GLACIER".to_owned(), noncurrent: true },
+            ],
+            ..LifecycleRule::default()
+        };
+        let second = LifecycleRule {
+            enabled: true,
+            prefix: "old style/".to_owned(),
+            removes_lone_markers: true,
+            ..LifecycleRule::default()
+        };
+        assert_eq!(rules, [first, second]);
+        assert!(!rules[0].covers("a/b") && rules[0].reaches("a/b"));
+    }
+}

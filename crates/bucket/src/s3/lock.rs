@@ -134,28 +134,50 @@ impl Calls {
     }
 
     /// What locks that version, or the current one, of the object with that whole key.
+    ///
+    /// A server that knows of a lock says so whenever it is asked for the object; one that does not say so may only
+    /// have kept it from those credentials, so that it has to be asked.
     pub(crate) async fn lock(&self, key: &str, version: Option<&str>) -> Result<Lock> {
-        let call = |name, about| {
-            let call = Call::new(name, Method::GET, key, about);
+        let call = |name, method, about| {
+            let call = Call::new(name, method, key, about);
             match version {
                 Some(version) => call.with("versionId", version),
                 None => call,
             }
         };
-        let retention: Option<Retention> = self.if_any(&call("GetObjectRetention", "retention")).await?;
-        let hold: Option<Hold> = self.if_any(&call("GetObjectLegalHold", "legal-hold")).await?;
-        let retention = match retention {
-            Some(Retention { mode: Some(text), retain_until_date: Some(until) }) => {
-                Some((mode(&text), xml::time(&until)?))
-            }
-            _ => None,
+        let headers = self.headers(&call("HeadObject", Method::HEAD, "")).await?;
+        let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let retention = match (said("x-amz-object-lock-mode"), said("x-amz-object-lock-retain-until-date")) {
+            (Some(text), Some(until)) => Some((mode(text), xml::time(until)?)),
+            _ => self.retention(&call("GetObjectRetention", Method::GET, "retention")).await?,
         };
-        Ok(Lock { retention, legal_hold: hold.is_some_and(|hold| hold.status == "ON") })
+        let legal_hold = match said("x-amz-object-lock-legal-hold") {
+            Some(status) => status == "ON",
+            None => {
+                let hold: Option<Hold> =
+                    self.if_any(&call("GetObjectLegalHold", Method::GET, "legal-hold")).await?;
+                hold.is_some_and(|hold| hold.status == "ON")
+            }
+        };
+        Ok(Lock { retention, legal_hold })
     }
 
+    async fn retention(&self, call: &Call) -> Result<Option<(LockMode, SystemTime)>> {
+        let told: Option<Retention> = self.if_any(call).await?;
+        match told {
+            Some(Retention { mode: Some(text), retain_until_date: Some(until) }) => {
+                Ok(Some((mode(&text), xml::time(&until)?)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// `None` if there is nothing of what was asked for, or if the server gives the object itself, as those do that know
+    /// of no such thing.
     async fn if_any<T: serde::de::DeserializeOwned>(&self, call: &Call) -> Result<Option<T>> {
-        match self.ask(call).await {
-            Ok(body) => xml::read(&body).map(Some),
+        match self.ask(call).await.and_then(|body| xml::read(&body)) {
+            Ok(read) => Ok(Some(read)),
+            Err(error) if xml::is_senseless(&error) => Ok(None),
             Err(error) => match Refusal::within(&error) {
                 Some(refusal) if refusal.is_about_nothing(&NONE) || refusal.is_unknown_call() => Ok(None),
                 _ => Err(error),

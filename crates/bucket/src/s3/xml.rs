@@ -1,5 +1,6 @@
 //! XML of answers.
 
+use std::fmt;
 use std::time::SystemTime;
 
 use opendal::{Buffer, Error, ErrorKind, Result};
@@ -16,8 +17,24 @@ pub(super) fn read<T: DeserializeOwned>(body: &Buffer) -> Result<T> {
 }
 
 pub(super) fn senseless() -> Error {
-    Error::new(ErrorKind::Unexpected, "the answer makes no sense")
+    Error::new(ErrorKind::Unexpected, "the answer makes no sense").set_source(Senseless)
 }
+
+/// Whether that is what went wrong.
+pub(super) fn is_senseless(error: &Error) -> bool {
+    std::error::Error::source(error).is_some_and(|cause| cause.is::<Senseless>())
+}
+
+#[derive(Debug)]
+struct Senseless;
+
+impl fmt::Display for Senseless {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it is not what was asked for")
+    }
+}
+
+impl std::error::Error for Senseless {}
 
 /// A key as `encoding-type=url` has it.
 pub(super) fn key(text: &str) -> Result<String> {
