@@ -1,0 +1,102 @@
+//! Which keys are ours: `include` and `exclude`.
+
+use dumprestore_driver::{Error, Result};
+use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+
+use crate::ours::is_ours;
+
+/// Decides which objects belong to the node.
+#[derive(Debug, Clone)]
+pub(crate) struct Filter {
+    include: Option<GlobSet>,
+    exclude: GlobSet,
+}
+
+impl Filter {
+    /// # Errors
+    /// If a pattern is not one.
+    pub(crate) fn new(include: &[String], exclude: &[String]) -> Result<Self> {
+        let include = match include {
+            [] => None,
+            patterns => Some(globs("include", patterns)?),
+        };
+        Ok(Self { include, exclude: globs("exclude", exclude)? })
+    }
+
+    /// Whether the object of that key is dumped and restored. What is not is neither dumped nor touched by a restore.
+    pub(crate) fn takes(&self, key: &str) -> bool {
+        let mut ways = folders(key).chain([key]);
+        if key.is_empty() || is_ours(key) || ways.clone().any(|way| self.exclude.is_match(way)) {
+            return false;
+        }
+        self.include.as_ref().is_none_or(|include| ways.any(|way| include.is_match(way)))
+    }
+}
+
+/// The folders that a key would lie in, from the top, if it were a path.
+fn folders(key: &str) -> impl Iterator<Item = &str> + Clone {
+    key.match_indices('/').map(|(at, _)| &key[..at]).filter(|folder| !folder.is_empty())
+}
+
+fn globs(option: &str, patterns: &[String]) -> Result<GlobSet> {
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        set.add(glob(pattern).map_err(|error| {
+            Error::config(format!("`{option}` has a pattern that is not one"))
+                .with_context("pattern", pattern.escape_debug())
+                .with_source(error)
+                .with_hint("`*` and `?` stay within a name, `**` crosses slashes, `[ab]` and `{a,b}` choose")
+        })?);
+    }
+    set.build()
+        .map_err(|error| Error::config(format!("the patterns of `{option}` are too much")).with_source(error))
+}
+
+/// A pattern with a `/` in it stands for a key from its beginning; one without, for a name between slashes anywhere.
+fn glob(pattern: &str) -> std::result::Result<Glob, globset::Error> {
+    let trimmed = pattern.trim_end_matches('/');
+    let anchored = match trimmed.strip_prefix('/') {
+        Some(rest) => rest.to_owned(),
+        None if trimmed.contains('/') => trimmed.to_owned(),
+        None => format!("**/{trimmed}"),
+    };
+    GlobBuilder::new(&anchored).literal_separator(true).backslash_escape(true).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(include: &[&str], exclude: &[&str]) -> Filter {
+        let owned = |patterns: &[&str]| patterns.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>();
+        Filter::new(&owned(include), &owned(exclude)).unwrap()
+    }
+
+    #[test]
+    fn patterns_mean_what_they_mean_for_a_folder() {
+        let none = filter(&[], &["*.tmp", "cache", "/log", "b/**/x"]);
+        for key in ["a.tmp", "deep/down/a.tmp", "cache/below", "x/cache", "log", "log/", "b/c/d/x", "x.tmp/"]
+        {
+            assert!(!none.takes(key), "{key}");
+        }
+        for key in ["a.tmpl", "cache2", "deep/log", "b//y", "/a"] {
+            assert!(none.takes(key), "{key}");
+        }
+        let some = filter(&["media", "*.jpg"], &["*.tmp"]);
+        assert!(some.takes("media/a/b.txt") && some.takes("x/y.jpg") && some.takes("media/"));
+        assert!(!some.takes("media/a/b.tmp") && !some.takes("media2/b.txt"));
+    }
+
+    #[test]
+    fn what_a_restore_staged_is_never_taken() {
+        let all = filter(&[".dumprestore", "*"], &[]);
+        assert!(!all.takes(".dumprestore/run/new/1") && !all.takes("shop/.dumprestore/restore.json"));
+        assert!(all.takes(".dumprestore") && !all.takes(""));
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused_by_its_option() {
+        let error = Filter::new(&[], &["a[".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("`exclude`") && error.contains("a["), "{error}");
+    }
+}

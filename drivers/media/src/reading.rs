@@ -1,0 +1,304 @@
+//! Reading objects, each in one state.
+//!
+//! A request for bytes names the version, or the ETag under which they were listed; a store that has another by then
+//! refuses. The ETag of each answer is compared as well, for stores that don't know the condition. So what several
+//! requests bring, a retry after a broken connection included, is of one state, or it is thrown away.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use dumprestore_bucket::Bucket;
+use dumprestore_bucket::opendal::raw::{OpRead, OpStat, Service as _, oio};
+use dumprestore_bucket::opendal::{self, BytesRange, ErrorKind, Metadata, MetadataBuilder, options};
+use dumprestore_driver::{Digest, Error, PartWriter, Result};
+use futures_util::{FutureExt, StreamExt, stream};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::line::Headers;
+use crate::state::{State, quoted};
+
+/// Larger objects are read by ranges of that size, several at once.
+const RANGE: u64 = 8 << 20;
+/// So many ranges of one object.
+const RANGES_AT_ONCE: usize = 4;
+/// So many ranges of all objects together wait in memory.
+const RANGES_IN_ALL: usize = 6;
+
+/// How a reading ended.
+pub(crate) enum Reading<T> {
+    Whole(T),
+    /// The object is not what it was expected to be, or became another while it was read.
+    Changed,
+    /// It is not there.
+    Gone,
+    /// The store does not give it out.
+    Refused(String),
+}
+
+/// What is known of bytes that were read.
+pub(crate) struct Read {
+    pub(crate) state: State,
+    pub(crate) headers: Headers,
+}
+
+/// Reads from one store.
+#[derive(Clone)]
+pub(crate) struct Reader {
+    bucket: Bucket,
+    ranges: Arc<Semaphore>,
+}
+
+impl Reader {
+    pub(crate) fn new(bucket: Bucket) -> Self {
+        Self { bucket, ranges: Arc::new(Semaphore::new(RANGES_IN_ALL)) }
+    }
+
+    /// What is there, if anything is: its state, and what belongs to it.
+    ///
+    /// # Errors
+    /// If the store can't be asked.
+    pub(crate) async fn look(&self, key: &str) -> Result<Reading<Read>> {
+        // OpenDAL would list what is below such a key, and not look at the object of that very name.
+        if key.ends_with('/') {
+            return Ok(match self.open(key, None, BytesRange::new(0, None)).await? {
+                Reading::Whole((metadata, mut stream)) => match size_of(&mut *stream).await {
+                    Ok(size) => Reading::Whole(Read::of(&metadata, size)),
+                    Err(error) => return Err(self.bucket.failed("read", key, error)),
+                },
+                Reading::Changed => Reading::Changed,
+                Reading::Gone => Reading::Gone,
+                Reading::Refused(why) => Reading::Refused(why),
+            });
+        }
+        let op = self.bucket.operator();
+        match op.service().stat(op.context(), key, OpStat::new()).await {
+            Ok(found) => {
+                let metadata = found.into_metadata();
+                match metadata.is_dir() {
+                    true => Ok(Reading::Gone),
+                    false => Ok(Reading::Whole(Read::of(&metadata, metadata.content_length()))),
+                }
+            }
+            Err(error) => self.missed("look at", key, error),
+        }
+    }
+
+    /// Writes the object to `out`, if it is in that state.
+    ///
+    /// # Errors
+    /// If the store can't be read for a reason that is not this object's, or if `out` fails.
+    pub(crate) async fn read(
+        &self,
+        key: &str,
+        state: &State,
+        out: &mut PartWriter<'_>,
+    ) -> Result<Reading<Read>> {
+        match state.etag {
+            None => self.read_unmarked(key, state, out).await,
+            Some(_) if state.size > 2 * RANGE && !key.ends_with('/') => {
+                self.read_ranges(key, state, out).await
+            }
+            Some(_) => self.read_at_once(key, state, |piece| write(out, piece)).await,
+        }
+    }
+
+    /// The whole of a small object.
+    pub(crate) async fn read_small(&self, key: &str, state: &State) -> Result<Reading<(Read, Vec<u8>)>> {
+        let mut content = Vec::with_capacity(state.size as usize);
+        let read = self.read_at_once(key, state, |piece| {
+            content.extend_from_slice(piece);
+            Ok(())
+        });
+        Ok(match read.await? {
+            Reading::Whole(read) => Reading::Whole((read, content)),
+            Reading::Changed => Reading::Changed,
+            Reading::Gone => Reading::Gone,
+            Reading::Refused(why) => Reading::Refused(why),
+        })
+    }
+
+    /// The SHA-256 of an object in that state; `None` if it is not there any more.
+    pub(crate) async fn digest(&self, key: &str, state: &State) -> Result<Option<Digest>> {
+        let mut hasher = Sha256::new();
+        let read = self.read_at_once(key, state, |piece| {
+            hasher.update(piece);
+            Ok(())
+        });
+        Ok(match read.await? {
+            Reading::Whole(_) => Some(Digest::new(hasher.finalize().into())),
+            Reading::Changed | Reading::Gone | Reading::Refused(_) => None,
+        })
+    }
+
+    async fn read_at_once(
+        &self,
+        key: &str,
+        state: &State,
+        mut take: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<Reading<Read>> {
+        let (metadata, mut stream) = match self.open(key, Some(state), BytesRange::new(0, None)).await? {
+            Reading::Whole(opened) => opened,
+            Reading::Changed => return Ok(Reading::Changed),
+            Reading::Gone => return Ok(Reading::Gone),
+            Reading::Refused(why) => return Ok(Reading::Refused(why)),
+        };
+        let mut size = 0;
+        loop {
+            let piece = match stream.read_dyn().await {
+                Ok(piece) if piece.is_empty() => break,
+                Ok(piece) => piece,
+                Err(error) => return self.missed("read", key, error),
+            };
+            for bytes in piece {
+                size += bytes.len() as u64;
+                take(&bytes)?;
+            }
+        }
+        match size == state.size || key.ends_with('/') {
+            true => Ok(Reading::Whole(Read::of(&metadata, size))),
+            false => Ok(Reading::Changed),
+        }
+    }
+
+    async fn read_ranges(&self, key: &str, state: &State, out: &mut PartWriter<'_>) -> Result<Reading<Read>> {
+        let begins = (0..state.size).step_by(RANGE as usize);
+        let size = |begin| RANGE.min(state.size - begin);
+        let ranges = begins.map(|begin| self.read_range(key, state, begin, size(begin)).boxed());
+        let mut ranges = stream::iter(ranges).buffered(RANGES_AT_ONCE);
+        let mut first = None;
+        while let Some(range) = ranges.next().await {
+            match range? {
+                Reading::Whole((metadata, content, _room)) => {
+                    for bytes in content {
+                        write(out, &bytes)?;
+                    }
+                    first.get_or_insert(metadata);
+                }
+                Reading::Changed => return Ok(Reading::Changed),
+                Reading::Gone => return Ok(Reading::Gone),
+                Reading::Refused(why) => return Ok(Reading::Refused(why)),
+            }
+        }
+        let metadata = first.ok_or_else(|| Error::defect("a large object has no ranges"))?;
+        Ok(Reading::Whole(Read::of(&metadata, state.size)))
+    }
+
+    async fn read_range(
+        &self,
+        key: &str,
+        state: &State,
+        begin: u64,
+        size: u64,
+    ) -> Result<Reading<(Metadata, opendal::Buffer, OwnedSemaphorePermit)>> {
+        let room = self.ranges.clone().acquire_owned().await;
+        let room = room.map_err(|error| Error::defect("there is no room for a range").with_source(error))?;
+        let range = BytesRange::new(begin, Some(size));
+        Ok(match self.open(key, Some(state), range).await? {
+            Reading::Whole((metadata, mut stream)) => match stream.read_all_dyn().await {
+                Ok(content) if content.len() as u64 == size => Reading::Whole((metadata, content, room)),
+                Ok(_) => Reading::Changed,
+                Err(error) => return self.missed("read", key, error),
+            },
+            Reading::Changed => Reading::Changed,
+            Reading::Gone => Reading::Gone,
+            Reading::Refused(why) => Reading::Refused(why),
+        })
+    }
+
+    /// Without an ETag there is only the look before and the look after.
+    async fn read_unmarked(
+        &self,
+        key: &str,
+        state: &State,
+        out: &mut PartWriter<'_>,
+    ) -> Result<Reading<Read>> {
+        let before = match self.look(key).await? {
+            Reading::Whole(before) if before.state.is(state) => before,
+            Reading::Whole(_) => return Ok(Reading::Changed),
+            other => return Ok(other),
+        };
+        match self.read_at_once(key, state, |piece| write(out, piece)).await? {
+            Reading::Whole(_) => {}
+            other => return Ok(other),
+        }
+        match self.look(key).await? {
+            Reading::Whole(after) if after.state.is(&before.state) => Ok(Reading::Whole(before)),
+            Reading::Whole(_) | Reading::Changed => Ok(Reading::Changed),
+            other => Ok(other),
+        }
+    }
+
+    async fn open(
+        &self,
+        key: &str,
+        state: Option<&State>,
+        range: BytesRange,
+    ) -> Result<Reading<(Metadata, Box<dyn oio::ReadStreamDyn>)>> {
+        let op = self.bucket.operator();
+        let can = op.service().capability();
+        let version = state.and_then(|state| state.version.clone()).filter(|_| can.read_with_version);
+        let etag = state.and_then(|state| state.etag.as_deref());
+        let is_fixed = version.is_some() && state.is_some_and(|state| state.fixed().is_some());
+        let if_match = etag.filter(|_| !is_fixed && can.read_with_if_match).map(quoted);
+        let options = options::ReadOptions { version, if_match, ..Default::default() };
+        let (_, args, _): (BytesRange, OpRead, _) = options.into();
+        let opened = async {
+            let reader = op.service().read(op.context(), key, args)?;
+            reader.open_dyn(range).await
+        };
+        let (told, stream) = match opened.await {
+            Ok(opened) => opened,
+            Err(error) => return self.missed("read", key, error),
+        };
+        let metadata = told.into_metadata().unwrap_or_else(|| MetadataBuilder::file(0).build());
+        match state {
+            Some(state) if !is_of(&metadata, state) => Ok(Reading::Changed),
+            _ => Ok(Reading::Whole((metadata, stream))),
+        }
+    }
+
+    /// What an error means for this object; or the error, if it is not the object's.
+    fn missed<T>(&self, doing: &str, key: &str, error: opendal::Error) -> Result<Reading<T>> {
+        match error.kind() {
+            ErrorKind::NotFound => Ok(Reading::Gone),
+            ErrorKind::ConditionNotMatch | ErrorKind::RangeNotSatisfied => Ok(Reading::Changed),
+            ErrorKind::PermissionDenied => {
+                let told = self.bucket.failed(doing, key, error);
+                Ok(Reading::Refused(told.message().to_owned()))
+            }
+            _ => Err(self.bucket.failed(doing, key, error)),
+        }
+    }
+}
+
+/// Whether an answer is of the state that was asked for.
+fn is_of(metadata: &Metadata, state: &State) -> bool {
+    let told = State::of(metadata);
+    let same = |one: &Option<String>, other: &Option<String>| match (one, other) {
+        (Some(one), Some(other)) => one == other,
+        _ => true,
+    };
+    (told.version.is_none() || state.fixed().is_none() || told.version == state.version)
+        && same(&told.etag, &state.etag)
+}
+
+impl Read {
+    fn of(metadata: &Metadata, size: u64) -> Self {
+        Self { state: State { size, ..State::of(metadata) }, headers: Headers::of(metadata) }
+    }
+}
+
+async fn size_of(stream: &mut dyn oio::ReadStreamDyn) -> opendal::Result<u64> {
+    let mut size = 0;
+    loop {
+        match stream.read_dyn().await? {
+            piece if piece.is_empty() => return Ok(size),
+            piece => size += piece.len() as u64,
+        }
+    }
+}
+
+fn write(out: &mut PartWriter<'_>, piece: &[u8]) -> Result<()> {
+    out.write_all(piece).map_err(|error| Error::io("can't write an object into the archive", error))
+}
