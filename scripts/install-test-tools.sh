@@ -11,6 +11,7 @@ declare -A package_of=(
   [cc]=gcc [python3]=python3 [unzip]=unzip [zip]=zip [zstd]=zstd [bsdtar]=libarchive-tools [7zz]=7zip
   [mariadb]=mariadb-client-core [mariadb-dump]=mariadb-client [mydumper]=mydumper [myloader]=mydumper
   [sqlite3]=sqlite3 [setfattr]=attr [setfacl]=acl [xz]=xz-utils [openssl]=openssl [setpriv]=util-linux
+  [age]=age [age-keygen]=age [ssh-keygen]=openssh-client
 )
 
 as_root() {

@@ -14,22 +14,29 @@
 //!
 //! [`Encryption`] makes any [`Output`](dumprestore_archive::Output) an encrypted one; [`readable`] gives the content of a
 //! file that may be encrypted, with the [`Identities`] that there are. [`rewrap`] writes an archive for others.
+//!
+//! [`diff`](diff()) says what changed between two archives, and a [`Blueprint`] describes a bucket for them to Terraform.
 
 mod amount;
 mod destination;
+mod diff;
 mod encryption;
 mod object;
 mod place;
 mod read;
+mod replacement;
 mod retention;
 mod settings;
 mod shelf;
 mod template;
+mod terraform;
+mod told;
 mod transfers;
 mod write;
 
 pub use amount::{Amount, Rate};
 pub use destination::{StoreDestination, Target, WriteSettings};
+pub use diff::{ArchiveDiff, ChangedFact, EdgeDiff, NodeDiff, PartChange, PartCounts, Presence, Sides, diff};
 pub use dumprestore_bucket::BucketOptions;
 pub use encryption::{
     DecryptedRead, EncryptedOutput, Encryption, EncryptionOptions, Identities, IdentityOption,
@@ -38,6 +45,7 @@ pub use encryption::{
 pub use object::Object;
 pub use place::Place;
 pub use read::StoredArchive;
+pub use replacement::{free_beside, remove_archive};
 pub use retention::{Candidate, Judgement, Keep, KeptFor, RemovedFor, Rhythm, Ruling, Span, Verdict, judge};
 pub use settings::{ArchiveOptions, ArchiveSettings, SetPlace};
 pub use shelf::{
@@ -45,3 +53,4 @@ pub use shelf::{
     parse_moment, place_of_path,
 };
 pub use template::{Naming, Template};
+pub use terraform::{Blueprint, Cloud, Retention};

@@ -117,9 +117,9 @@ fn the_program_age_decrypts_what_is_written_here_and_the_other_way_round() {
 #[test]
 fn ssh_keys_of_both_kinds_encrypt_and_decrypt_here_and_in_the_program_age() {
     let bench = Bench::new();
-    for (kind, bits) in [("ed25519", "0"), ("rsa", "2048")] {
+    for kind in ["ed25519", "rsa"] {
         let key = bench.name(kind);
-        run("ssh-keygen", &["-q", "-t", kind, "-b", bits, "-N", "", "-C", "me@host", "-f", &key], b"");
+        run("ssh-keygen", &["-q", "-t", kind, "-b", "2048", "-N", "", "-C", "me@host", "-f", &key], b"");
         let public = fs::read_to_string(format!("{key}.pub")).unwrap();
         let ours = bench.encrypt("ours.age", &Encryption::to([&*public]).unwrap(), CONTENT);
         assert_eq!(run("age", &["-d", "-i", &key, ours.to_str().unwrap()], b""), CONTENT);
@@ -144,7 +144,7 @@ fn a_protected_ssh_key_needs_its_passphrase() {
     assert!(error.to_string().ends_with("is wrong"), "{error}");
     let error = decrypt(&ours, &file(&key)).unwrap_err();
     assert!(error.to_string().ends_with("is protected by a passphrase"), "{error}");
-    assert!(error.hint().unwrap().contains("`--identity-passphrase-file FILE`"));
+    assert!(error.hint().unwrap().contains("`archive.encryption.identity_passphrase`"));
 }
 
 #[test]

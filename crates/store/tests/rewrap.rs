@@ -11,7 +11,7 @@ use dumprestore_archive::{
     Archive, ArchiveWriter, Compression, EntryName, Existing, FileOutput, Listed, Manifest, Node, RangeRead,
     Tool, WriterOptions,
 };
-use dumprestore_driver::{Cancel, ErrorKind};
+use dumprestore_driver::{Cancel, Error, ErrorKind, Result};
 use dumprestore_store::{Encryption, Identities, Rewrapped, check_rewrapped, readable, rewrap};
 
 fn write(path: &Path, to: Option<&Encryption>) {
@@ -49,13 +49,14 @@ fn verified(path: &Path, with: &Identities) -> [u8; 32] {
     archive.sha256().0
 }
 
-fn into(
-    from: &Arc<dyn RangeRead>,
-    to: Option<&Encryption>,
-    path: &Path,
-) -> dumprestore_driver::Result<Rewrapped> {
+fn open(from: Arc<dyn RangeRead>) -> Result<Archive> {
+    Archive::open(from).map_err(|error| Error::archive(error.to_string()))
+}
+
+fn into(from: Arc<dyn RangeRead>, to: Option<&Encryption>, path: &Path) -> Result<Rewrapped> {
+    let archive = open(from)?;
     let output = Box::new(FileOutput::create(path, Existing::Keep).unwrap());
-    rewrap(from, to, output, &Cancel::default(), &|_, _| ())
+    rewrap(&archive, to, output, &Cancel::default(), &|_, _| ())
 }
 
 fn names(folder: &Path) -> Vec<PathBuf> {
@@ -75,7 +76,7 @@ fn others_can_read_it_afterwards_and_those_before_can_not() {
         ("b.age", "again.zip", None, new_key.clone()),
     ];
     for (from, name, to, with) in steps {
-        let written = into(&content(&path(from), &with), to, &path(name)).unwrap();
+        let written = into(content(&path(from), &with), to, &path(name)).unwrap();
         assert_eq!(written.bytes, fs::metadata(path(name)).unwrap().len());
         check_rewrapped(&File::open(path(name)).unwrap(), &written, &Cancel::default()).unwrap();
     }
@@ -93,12 +94,7 @@ fn what_is_damaged_is_not_published_and_the_partial_file_is_removed() {
     for at in [40, whole.len() / 2, whole.len() - 2000, whole.len() - 10] {
         let mut damaged = whole.clone();
         damaged[at] ^= 1;
-        let error = into(
-            &(Arc::new(damaged) as Arc<dyn RangeRead>),
-            Some(&phrase("x").0),
-            &folder.path().join("new"),
-        )
-        .unwrap_err();
+        let error = into(Arc::new(damaged), Some(&phrase("x").0), &folder.path().join("new")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Archive, "{at}: {error}");
         assert_eq!(names(folder.path()), std::slice::from_ref(&path), "{at}");
     }
@@ -111,7 +107,7 @@ fn an_interrupt_leaves_nothing() {
     write(&path, None);
     let cancel = Cancel::default();
     let output = Box::new(FileOutput::create(folder.path().join("new"), Existing::Keep).unwrap());
-    let from = content(&path, &Identities::none());
+    let from = open(content(&path, &Identities::none())).unwrap();
     let error = rewrap(&from, Some(&phrase("x").0), output, &cancel, &|_, _| cancel.cancel()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
     assert_eq!(names(folder.path()), [path]);
@@ -122,7 +118,7 @@ fn a_place_that_has_something_else_than_was_written_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let (path, new) = (folder.path().join("plain.zip"), folder.path().join("new.age"));
     write(&path, None);
-    let written = into(&content(&path, &Identities::none()), Some(&phrase("x").0), &new).unwrap();
+    let written = into(content(&path, &Identities::none()), Some(&phrase("x").0), &new).unwrap();
     let stored = fs::read(&new).unwrap();
     let mut flipped = stored.clone();
     flipped[stored.len() / 2] ^= 4;

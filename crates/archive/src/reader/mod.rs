@@ -91,6 +91,11 @@ impl Archive {
         Document::new(&self.0.manifest, self)
     }
 
+    /// What it is read from.
+    pub fn file(&self) -> &Arc<dyn RangeRead> {
+        &self.0.file
+    }
+
     fn index(&self, node: &str) -> Result<usize> {
         let at = self.0.manifest.nodes.iter().position(|known| known.path == node);
         at.ok_or_else(|| {

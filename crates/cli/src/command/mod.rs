@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod demo;
+mod diff;
 mod drivers;
 mod dump;
 mod extract;
@@ -13,9 +14,11 @@ mod plan;
 mod recover;
 mod rehearse;
 mod restore;
+mod rewrap;
 mod schema;
 mod sql;
 mod target;
+mod terraform;
 mod verify;
 
 use std::path::PathBuf;
@@ -97,7 +100,10 @@ pub(crate) enum Command {
     Verify(verify::Verify),
     Inspect(inspect::Inspect),
     Extract(extract::Extract),
+    Diff(diff::Diff),
+    Rewrap(rewrap::Rewrap),
     Recover(recover::Recover),
+    Terraform(terraform::Terraform),
     Drivers(drivers::Drivers),
     Schema(schema::Schema),
     Completions(completions::Completions),
@@ -117,7 +123,10 @@ impl Command {
             Self::Verify(_) => "verify",
             Self::Inspect(_) => "inspect",
             Self::Extract(_) => "extract",
+            Self::Diff(_) => "diff",
+            Self::Rewrap(_) => "rewrap",
             Self::Recover(_) => "recover",
+            Self::Terraform(_) => "terraform",
             Self::Drivers(_) => "drivers",
             Self::Schema(_) => "schema",
             Self::Completions(_) => "completions",
@@ -142,7 +151,10 @@ impl Command {
             Self::Verify(verify) => verify.run(session).await,
             Self::Inspect(inspect) => inspect.run(session),
             Self::Extract(extract) => extract.run(session).await,
+            Self::Diff(diff) => diff.run(session).await,
+            Self::Rewrap(rewrap) => rewrap.run(session).await,
             Self::Recover(recover) => recover.run(session).await,
+            Self::Terraform(terraform) => terraform.run(session),
             Self::Drivers(drivers) => drivers.run(session),
             Self::Schema(schema) => schema.run(session),
             Self::Completions(completions) => completions.run(session),

@@ -64,7 +64,7 @@ fn of_ssh(content: &[u8], name: &str, passphrase: Option<&SecretString>) -> Resu
 
 fn locked_by_passphrase(name: &str) -> Error {
     Error::config(format!("{name} is protected by a passphrase"))
-        .with_hint("give it: `archive.encryption.identity_passphrase`, or `--identity-passphrase-file FILE`")
+        .with_hint("give it as `archive.encryption.identity_passphrase`")
 }
 
 fn wrong_passphrase(name: &str) -> Error {

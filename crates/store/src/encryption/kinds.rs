@@ -45,7 +45,7 @@ impl Kinds {
 
     fn hint(&self) -> &'static str {
         if self.passphrase {
-            "give the passphrase: `archive.encryption.passphrase`, or `--passphrase-file FILE`"
+            "give the passphrase: `archive.encryption.passphrase`, or the variable `DUMPRESTORE_PASSPHRASE`"
         } else if self.native == 0 && !self.ssh.is_empty() {
             "give the private SSH key of a recipient: `archive.encryption.identities`, or `--identity FILE`"
         } else if self.native == 0 && !self.other.is_empty() {

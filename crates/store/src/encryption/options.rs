@@ -43,6 +43,18 @@ pub enum IdentityOption {
 }
 
 impl EncryptionOptions {
+    /// To these recipients, and those of these files, one a line.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](dumprestore_driver::ErrorKind::Config) if one is not understood, or a file can't be read.
+    pub fn of_recipients(recipients: &[String], files: &[PathBuf]) -> Result<Encryption> {
+        let mut all = recipients.to_vec();
+        for file in files {
+            all.extend(of_file(file)?);
+        }
+        Encryption::to(all.iter().map(String::as_str))
+    }
+
     /// To whom archives are encrypted, if they are. Reads files of recipients and of the passphrase.
     ///
     /// # Errors

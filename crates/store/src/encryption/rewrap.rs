@@ -8,6 +8,7 @@ use dumprestore_driver::{Cancel, Error, Result};
 use sha2::{Digest as _, Sha256};
 
 use super::Encryption;
+use crate::told::told;
 
 /// Bytes that are read and written at once.
 const BLOCK: usize = 1 << 20;
@@ -24,19 +25,18 @@ pub struct Rewrapped {
     pub sha256: [u8; 32],
 }
 
-/// Writes the content of `from`, an archive that is decrypted already, to `output`: encrypted to others, or not at all.
+/// Writes an archive, decrypted as it is read, to `output`: encrypted to others, or not at all.
 /// Publishes it. `progress` is told the bytes so far and in all.
 ///
 /// # Behavior
-/// - `from` is opened as an archive first, and what goes through is compared with the digest of its manifest: what is
-///   damaged is not published.
+/// - What goes through is compared with the digest of the manifest: what is damaged is not published.
 /// - Memory is bounded. All is read once, and nothing is written to disk but to `output`.
 /// - Nothing is removed: that is for the caller, after [`check_rewrapped`].
 ///
 /// # Errors
 /// If the content is not whole, can't be read, or the output can't be written: nothing is published then.
 pub fn rewrap(
-    from: &Arc<dyn RangeRead>,
+    archive: &Archive,
     to: Option<&Encryption>,
     output: Box<dyn Output>,
     cancel: &Cancel,
@@ -44,13 +44,11 @@ pub fn rewrap(
 ) -> Result<Rewrapped> {
     let written = Arc::new(Mutex::new((Sha256::new(), 0u64)));
     let output: Box<dyn Output> = Box::new(Counted { output, written: written.clone() });
-    let archive = Archive::open_with(from.clone(), &archive::Limits::default(), Some(std::env::temp_dir()));
-    let archive = archive.map_err(told)?;
     let mut output = match to {
         Some(encryption) => encryption.wrap(output)?,
         None => output,
     };
-    match copy(&archive, &**from, &mut *output, cancel, progress) {
+    match copy(archive, &mut *output, cancel, progress) {
         Ok(()) => output.publish().map_err(told)?,
         Err(error) => {
             output.abort();
@@ -85,14 +83,13 @@ pub fn check_rewrapped(stored: &dyn RangeRead, written: &Rewrapped, cancel: &Can
 /// it, has been compared as the archive was opened.
 fn copy(
     archive: &Archive,
-    from: &dyn RangeRead,
     output: &mut dyn Output,
     cancel: &Cancel,
     progress: &dyn Fn(u64, u64),
 ) -> Result<()> {
     let (size, preceding) = (archive.bytes(), &archive.manifest().preceding);
     let (mut done, mut hash) = (0u64, Sha256::new());
-    each_block(from, size, cancel, &mut |block| {
+    each_block(&**archive.file(), size, cancel, &mut |block| {
         let before_manifest = usize::try_from(preceding.bytes.saturating_sub(done)).unwrap_or(usize::MAX);
         hash.update(&block[..block.len().min(before_manifest)]);
         output.write_all(block).map_err(|error| Error::io("can't write the new archive", error))?;
@@ -127,25 +124,6 @@ fn each_block(
 
 fn unreadable(error: io::Error) -> Error {
     Error::io("can't read the archive", error)
-}
-
-/// An error of the archive as one of ours, with what was told inside.
-fn told(error: archive::Error) -> Error {
-    let io = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>());
-    let ours = io.and_then(|io| io.get_ref()).and_then(|inner| inner.downcast_ref::<Error>());
-    let kind = match (ours, error.kind()) {
-        (Some(ours), _) => ours.kind(),
-        (_, archive::ErrorKind::Io | archive::ErrorKind::Scratch | archive::ErrorKind::Exists) => {
-            dumprestore_driver::ErrorKind::Environment
-        }
-        (_, archive::ErrorKind::Cancelled) => dumprestore_driver::ErrorKind::Cancelled,
-        _ => dumprestore_driver::ErrorKind::Archive,
-    };
-    let made = Error::new(kind, error.to_string());
-    match ours.and_then(Error::hint).or(error.hint_text()) {
-        Some(hint) => made.with_hint(hint),
-        None => made,
-    }
 }
 
 /// Counts and hashes what goes through it.

@@ -208,7 +208,7 @@ fn at(place: &Place, name: &str) -> Place {
 }
 
 /// Whether it is there. Where nobody can say, the dump itself finds out: it overwrites nothing.
-fn is_taken(archive: &Place) -> bool {
+pub(crate) fn is_taken(archive: &Place) -> bool {
     match archive {
         Place::File(path) | Place::Folder(path) => path.symlink_metadata().is_ok(),
         Place::Prefix(_) => false,

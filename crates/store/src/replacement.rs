@@ -1,0 +1,87 @@
+//! An archive that takes the place of another: under a name of its own, beside it.
+
+use dumprestore_bucket::opendal::options::DeleteOptions;
+use dumprestore_driver::{Error, Result};
+
+use crate::object::Object;
+use crate::place::{ENDS, Place};
+use crate::shelf::is_taken;
+use crate::template::numbered;
+use crate::transfers;
+
+/// A free name beside an archive, for one of the same content: `a.zip` becomes `a.zip.age` or `a-2.zip`.
+///
+/// # Errors
+/// If the archive has no name that could be varied, or all are taken.
+pub fn free_beside(archive: &Place, encrypted: bool) -> Result<Place> {
+    let name = match archive {
+        Place::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        Place::Object(object) => last(&object.key).to_owned(),
+        Place::Folder(_) | Place::Prefix(_) => return Err(Error::defect("this is no archive")),
+    };
+    let stem = ENDS.iter().rev().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+    let name = format!("{stem}{}", if encrypted { ".zip.age" } else { ".zip" });
+    let free = (1..100).map(|nth| beside(archive, &numbered(&name, nth))).find(|place| !is_taken(place));
+    free.ok_or_else(|| Error::environment("all names for an archive are taken").with_context("name", name))
+}
+
+fn last(key: &str) -> &str {
+    key.rsplit('/').next().unwrap_or(key)
+}
+
+/// What is called so, in the same folder.
+fn beside(archive: &Place, name: &str) -> Place {
+    match archive {
+        Place::File(path) | Place::Folder(path) => Place::File(path.with_file_name(name)),
+        Place::Prefix(bucket) => Place::Object(Object::new(bucket.clone(), name)),
+        Place::Object(object) => {
+            let folder = &object.key[..object.key.len() - last(&object.key).len()];
+            Place::Object(Object::new(object.bucket.clone(), format!("{folder}{name}")))
+        }
+    }
+}
+
+/// Removes one archive: a file, an object, or the version of one that it names.
+///
+/// # Errors
+/// If the place refuses.
+pub fn remove_archive(archive: &Place) -> Result<()> {
+    match archive {
+        Place::File(path) => std::fs::remove_file(path).map_err(|error| {
+            Error::io("can't remove the archive", error).with_context("file", path.display())
+        }),
+        Place::Object(object) => {
+            let object = object.clone();
+            transfers::wait(async move {
+                let options = DeleteOptions { version: object.version.clone(), ..DeleteOptions::default() };
+                let removed = object.bucket.operator().delete_options(&object.key, options).await;
+                removed.map_err(|error| object.failed("remove", error))
+            })
+        }
+        Place::Folder(_) | Place::Prefix(_) => Err(Error::defect("this is no archive")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_beside_says_whether_it_is_encrypted_and_is_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for (name, encrypted, free) in [
+            ("a.zip", true, "a.zip.age"),
+            ("a.zip", false, "a-2.zip"),
+            ("b.zip.age", true, "b-2.zip.age"),
+            ("b.zip.age", false, "b.zip"),
+            ("c", true, "c.zip.age"),
+        ] {
+            std::fs::write(path(name), "").unwrap();
+            let found = free_beside(&Place::File(path(name)), encrypted).unwrap();
+            assert_eq!(found.local(), Some(&*path(free)));
+        }
+        remove_archive(&Place::File(path("a.zip"))).unwrap();
+        assert!(!path("a.zip").exists() && remove_archive(&Place::File(path("a.zip"))).is_err());
+    }
+}
