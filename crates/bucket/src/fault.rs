@@ -93,13 +93,9 @@ fn unreachable(trouble: &Trouble) -> Verdict {
 }
 
 fn no_credentials(store: &Store, error: &opendal::Error) -> Option<Verdict> {
-    let is_it = error.message().contains("failed to load signing credential")
-        || causes(error).any(|cause| {
-            cause
-                .downcast_ref::<reqsign_core::Error>()
-                .is_some_and(|error| error.kind() == reqsign_core::ErrorKind::CredentialInvalid)
-        });
-    let is_it = is_it && (error.message().contains("sign") || error.message().contains("credential"));
+    let is_it = causes(error).any(|cause| {
+        cause.is::<reqsign_core::Error>() && cause.to_string().contains("failed to load signing credential")
+    });
     is_it.then(|| {
         let looked = match &store.kind {
             StoreKind::S3 { credentials, .. } => credentials.trouble().map(|trouble| format!("; {trouble}")),
@@ -142,16 +138,23 @@ fn by_code(store: &Store, said: &Said) -> Option<Verdict> {
             .hint("the session has ended: log in again, or take a key that lasts"),
         "RequestTimeTooSkewed" => verdict(ErrorKind::Environment).hint("set this machine's clock right"),
         "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
-            verdict(ErrorKind::Config).hint(format!(
-                "the bucket is in another region than `{}`: set `region`",
-                store.region().unwrap_or("this")
-            ))
+            verdict(ErrorKind::Config).hint(elsewhere(store, said))
         }
+        "BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch" => verdict(ErrorKind::Environment)
+            .hint("what arrived is not what was sent: check the network, and run it again"),
         "QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull" => {
             verdict(ErrorKind::Environment).hint("make room in the store, and run it again")
         }
         _ => return None,
     })
+}
+
+fn elsewhere(store: &Store, said: &Said) -> String {
+    let ours = store.region().unwrap_or("this");
+    match said.region() {
+        Some(region) => format!("the bucket is not in region `{ours}` but in `{region}`: set `region`"),
+        None => format!("the bucket is in another region than `{ours}`: set `region`, and check `endpoint`"),
+    }
 }
 
 fn by_kind(store: &Store, error: &opendal::Error, said: &Said) -> Verdict {
@@ -178,8 +181,9 @@ fn by_kind(store: &Store, error: &opendal::Error, said: &Said) -> Verdict {
         Kind::AlreadyExists => Verdict::new(ErrorKind::Environment, "it is there already"),
         Kind::ConfigInvalid => Verdict::new(ErrorKind::Config, why).hint("check the options of this store"),
         Kind::Unsupported => Verdict::new(ErrorKind::Unsupported, format!("this store can't do that: {why}")),
-        _ if said.is_redirect() => Verdict::new(ErrorKind::Config, "the server sends us elsewhere")
-            .hint("check `region` and `endpoint`: the bucket is in another region"),
+        _ if said.is_redirect() => {
+            Verdict::new(ErrorKind::Config, "the server sends us elsewhere").hint(elsewhere(store, said))
+        }
         _ => Verdict::new(ErrorKind::Environment, why),
     }
 }
@@ -231,6 +235,12 @@ impl Said {
 
     fn is_redirect(&self) -> bool {
         ["status: 301", "status: 307", "status: 308"].iter().any(|status| self.whole.contains(status))
+    }
+
+    /// Where the bucket is, if the server says so.
+    fn region(&self) -> Option<String> {
+        let region = quoted(&self.whole, "\"x-amz-bucket-region\": \"")?;
+        region.chars().all(|c| c.is_ascii_alphanumeric() || c == '-').then_some(region)
     }
 
     /// What has to be allowed for the call that failed.

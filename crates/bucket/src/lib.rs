@@ -36,6 +36,7 @@ mod url;
 mod veil;
 
 pub use bucket::Bucket;
+pub use local::PARTIAL_FOLDER;
 pub use options::BucketOptions;
 pub use s3::{
     Expiration, LifecycleRule, Listed, Lock, LockMode, Locking, Marker, Page, Transition, UnfinishedUpload,

@@ -13,8 +13,9 @@ pub(crate) struct Folder {
     partial: Option<PathBuf>,
 }
 
-/// Within the folder, so that a rename can't lead to another file system.
-const PARTIAL: &str = ".dumprestore-partial";
+/// The folder in which files of a folder are written until they are whole: within it, so that a rename can't lead to
+/// another file system. Listings show it.
+pub const PARTIAL_FOLDER: &str = ".dumprestore-partial";
 
 impl Folder {
     /// That folder, which has to be there: whatever should be mounted in its place might not be.
@@ -35,7 +36,7 @@ impl Folder {
                 return Err(Error::io("can't look at a folder", error).with_context("path", path.display()));
             }
         }
-        let partial = path.join(PARTIAL);
+        let partial = path.join(PARTIAL_FOLDER);
         let can_write = match std::fs::create_dir(&partial) {
             Ok(()) => true,
             Err(error) => error.kind() == io::ErrorKind::AlreadyExists,

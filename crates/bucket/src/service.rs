@@ -12,7 +12,7 @@ use crate::credentials::{AwsCredentials, Keys};
 use crate::endpoint::{Endpoint, checked_origin};
 use crate::local::Folder;
 use crate::s3::Calls;
-use crate::transport::Transport;
+use crate::transport::{Digests, Transport};
 use crate::veil::Veil;
 use crate::{BucketOptions, BucketUrl, Scheme, pause, tls};
 
@@ -243,16 +243,17 @@ impl Secrets {
     }
 }
 
-fn http(options: &BucketOptions, base: &Path) -> Result<HttpTransporter> {
+fn http(options: &BucketOptions, base: &Path, digests: Digests) -> Result<HttpTransporter> {
     let authority = options.ca_file.as_ref().map(|file| base.join(file));
+    let tls = tls::client_config(authority.as_deref())?;
     let places = options.concurrency.unwrap_or(PLACES);
     let patience = Duration::from_secs(options.timeout.unwrap_or(PATIENCE_SECONDS));
-    Ok(HttpTransporter::new(Transport::new(tls::client_config(authority.as_deref())?, places, patience)?))
+    Ok(HttpTransporter::new(Transport::new(tls, places, patience, digests)?))
 }
 
 fn s3(url: &BucketUrl, options: &BucketOptions, secrets: Secrets, base: &Path) -> Result<Kind> {
     let endpoint = Endpoint::new(url.name(), options, |name| std::env::var(name).ok())?;
-    let http = http(options, base)?;
+    let http = http(options, base, Digests::Md5)?;
     let credentials = AwsCredentials::new(options, secrets.keys()?, &endpoint.region, http.clone());
     let signer = (options.anonymous != Some(true)).then(|| credentials.signer(&endpoint.region));
     let calls = Calls { endpoint, http, signer, tries: options.retries.unwrap_or(TRIES) };
@@ -267,7 +268,7 @@ fn gcs(options: &BucketOptions, base: &Path) -> Result<Kind> {
             Error::config("there is no such file of credentials").with_context("file", file.display())
         );
     }
-    Ok(Kind::Gcs { endpoint, file, http: http(options, base)? })
+    Ok(Kind::Gcs { endpoint, file, http: http(options, base, Digests::None)? })
 }
 
 fn azblob(options: &BucketOptions, secrets: Secrets, base: &Path) -> Result<Kind> {
@@ -283,6 +284,6 @@ fn azblob(options: &BucketOptions, secrets: Secrets, base: &Path) -> Result<Kind
         account: options.account_name.clone(),
         key: secrets.account_key,
         sas: secrets.sas,
-        http: http(options, base)?,
+        http: http(options, base, Digests::None)?,
     })
 }

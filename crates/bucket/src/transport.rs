@@ -13,15 +13,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::{Buf, Bytes};
 use dumprestore_driver::{Error, Result};
 use futures_util::stream;
 use http::{Request, Response};
+use md5::{Digest, Md5};
 use opendal::{Buffer, ErrorKind, HttpBody, HttpTransport};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::trouble::Trouble;
+
+const CONTENT_MD5: &str = "content-md5";
 
 /// What is handed to the connection at once: so small that a slow line is not taken for one that stands still.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -40,6 +44,16 @@ pub(crate) struct Transport {
     client: reqwest::Client,
     places: Arc<Semaphore>,
     patience: Duration,
+    digests: Digests,
+}
+
+/// Whether what is uploaded says what it should be when it arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Digests {
+    /// Yes: S3 then refuses what is not. Buckets with locks take nothing without.
+    Md5,
+    /// No: the store's signatures are about all headers, or its requests have digests already.
+    None,
 }
 
 impl Transport {
@@ -47,7 +61,12 @@ impl Transport {
     ///
     /// # Errors
     /// If the client can't be made.
-    pub(crate) fn new(tls: rustls::ClientConfig, places: usize, patience: Duration) -> Result<Self> {
+    pub(crate) fn new(
+        tls: rustls::ClientConfig,
+        places: usize,
+        patience: Duration,
+        digests: Digests,
+    ) -> Result<Self> {
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .user_agent(concat!("dumprestore/", env!("CARGO_PKG_VERSION")))
@@ -61,7 +80,27 @@ impl Transport {
             .tcp_user_timeout(patience)
             .build()
             .map_err(|error| Error::defect("can't make an HTTP client").with_source(error.without_url()))?;
-        Ok(Self { client, places: Arc::new(Semaphore::new(places)), patience })
+        Ok(Self { client, places: Arc::new(Semaphore::new(places)), patience, digests })
+    }
+
+    /// The request, saying what its body should be when it arrives, if it has one and does not say so already.
+    async fn digested(&self, mut request: Request<Buffer>) -> opendal::Result<Request<Buffer>> {
+        let is_upload = request.method() == http::Method::PUT && !request.body().is_empty();
+        if self.digests == Digests::None || !is_upload || request.headers().contains_key(CONTENT_MD5) {
+            return Ok(request);
+        }
+        let body = request.body().clone();
+        let digest = tokio::task::spawn_blocking(move || {
+            let mut md5 = Md5::new();
+            body.for_each(|piece| md5.update(&piece));
+            BASE64_STANDARD.encode(md5.finalize())
+        });
+        let digest = digest.await.ok().and_then(|digest| http::HeaderValue::from_str(&digest).ok());
+        let Some(digest) = digest else {
+            return Err(opendal::Error::new(ErrorKind::Unexpected, "can't digest an upload"));
+        };
+        request.headers_mut().insert(CONTENT_MD5, digest);
+        Ok(request)
     }
 
     async fn answer(&self, request: Request<Buffer>) -> Result<reqwest::Response, Trouble> {
@@ -82,6 +121,7 @@ impl Transport {
 
 impl HttpTransport for Transport {
     async fn fetch(&self, request: Request<Buffer>) -> opendal::Result<Response<HttpBody>> {
+        let request = self.digested(request).await?;
         let place = self
             .places
             .acquire()

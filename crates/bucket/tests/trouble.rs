@@ -188,7 +188,13 @@ const REFUSALS: [(u16, &str, ErrorKind, &str, &str); 9] = [
     (403, "SignatureDoesNotMatch", ErrorKind::Config, "SignatureDoesNotMatch", "check the access key"),
     (400, "ExpiredToken", ErrorKind::Environment, "ExpiredToken", "log in again"),
     (403, "RequestTimeTooSkewed", ErrorKind::Environment, "RequestTimeTooSkewed", "clock"),
-    (301, "PermanentRedirect", ErrorKind::Config, "PermanentRedirect", "`us-east-1`: set `region`"),
+    (
+        301,
+        "PermanentRedirect",
+        ErrorKind::Config,
+        "PermanentRedirect",
+        "not in region `us-east-1` but in `eu-west-1`",
+    ),
     (400, "AuthorizationHeaderMalformed", ErrorKind::Config, "AuthorizationHeaderMalformed", "set `region`"),
     (501, "NotImplemented", ErrorKind::Environment, "NotImplemented", ""),
 ];
@@ -253,4 +259,27 @@ async fn who_has_no_credentials_is_told_where_they_were_looked_for() {
         assert!(error.hint().unwrap().contains("access_key_id"));
     }
     assert_eq!(relay.asked(), 0, "nothing is sent that is not signed");
+}
+
+#[tokio::test]
+async fn what_is_uploaded_says_what_it_should_be_when_it_arrives() {
+    let made = server().create_bucket();
+    let (told, heads) = std::sync::mpsc::channel();
+    let relay = relay(move |asked| {
+        told.send((asked.method.clone(), asked.head.clone())).unwrap();
+        Fate::Pass
+    });
+    let bucket = opened(made.name(), &options(&relay));
+    bucket.operator().write("small", "content").await.unwrap();
+    let mut writer = bucket.operator().writer_with("large").chunk(5 << 20).await.unwrap();
+    writer.write(content(6 << 20)).await.unwrap();
+    writer.close().await.unwrap();
+    bucket.operator().copy("small", "copy").await.unwrap();
+    assert_eq!(made.get("copy").unwrap(), b"content");
+    let puts: Vec<_> = heads.try_iter().filter(|(method, _)| method == "PUT").map(|(_, head)| head).collect();
+    let (copies, uploads): (Vec<_>, Vec<_>) =
+        puts.iter().partition(|head| head.contains("x-amz-copy-source"));
+    assert_eq!((copies.len(), uploads.len()), (1, 3));
+    assert!(uploads[0].contains("mgNkuembtIDdJeHwKEyFVQ=="), "{}", uploads[0]);
+    assert!(uploads.iter().all(|head| head.to_lowercase().contains("content-md5: ")));
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub(crate) enum Fate {
     /// It is passed on.
     Pass,
-    /// It is answered so, and goes nowhere.
+    /// It is answered so, and goes nowhere. Who is sent elsewhere is told where.
     Answer(u16, &'static str),
     /// The connection ends before an answer.
     Reset,
@@ -31,6 +31,8 @@ pub(crate) enum Fate {
 /// A request, as far as anybody wants to know.
 pub(crate) struct Asked {
     pub(crate) method: String,
+    /// All before the body.
+    pub(crate) head: String,
     /// From 0.
     pub(crate) number: usize,
 }
@@ -119,7 +121,7 @@ impl State {
         let head = read_head(&mut client)?;
         let number = self.asked.fetch_add(1, Ordering::SeqCst);
         let method = head.split(' ').next().unwrap_or_default().to_owned();
-        let fate = (self.judge.lock().unwrap())(&Asked { method, number });
+        let fate = (self.judge.lock().unwrap())(&Asked { method, head: head.clone(), number });
         if let Fate::Late(pause) = fate {
             let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
             self.most.fetch_max(now, Ordering::SeqCst);
@@ -146,8 +148,9 @@ impl State {
             }
             Fate::Answer(status, body) => {
                 io::copy(&mut client.take(length), &mut io::sink())?;
+                let elsewhere = if *status == 301 { "x-amz-bucket-region: eu-west-1\r\n" } else { "" };
                 let head = format!(
-                    "HTTP/1.1 {status} Said\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+                    "HTTP/1.1 {status} Said\r\n{elsewhere}Connection: close\r\nContent-Length: {}\r\n\r\n",
                     body.len()
                 );
                 client.write_all(head.as_bytes())?;
