@@ -65,6 +65,11 @@ class Server:
             arguments = [*self.client.split(), "eval", FILL, "0", str(first), str(min(first + 19999, keys))]
             subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)
 
+    def memory(self):
+        """Bytes that its data take."""
+        told = subprocess.check_output(f"{self.client} info memory", shell=True, text=True)
+        return next(line.split(":")[1].strip() for line in told.splitlines() if line.startswith("used_memory_dataset:"))
+
     def stop(self):
         self.process.kill()
         self.process.wait()
