@@ -130,7 +130,7 @@ CONF
   apt-get -c "$into/.apt/apt.conf" update -qq
   # shellcheck disable=SC2086 # they are several
   packages="$(apt-get -c "$into/.apt/apt.conf" install -s -qq --no-install-recommends $with_libraries |
-    awk '$1 == "Inst" && $2 ~ /^(lib|openssl-provider|mariadb|mysql|redis|valkey|lua-)/ && $2 !~ /^lib(perl|db5|gdbm)/ { print $2 }')"
+    awk '$1 == "Inst" && $2 ~ /^(lib|openssl-provider|mariadb|mysql|redis|valkey|lua-)/ && $2 !~ /^lib(perl|db5|gdbm|python|systemd-shared)/ { print $2 }')"
   # shellcheck disable=SC2086
   (cd "$into/.apt/debs" && apt-get -c "$into/.apt/apt.conf" download -qq $packages $alone)
   for package in "$into"/.apt/debs/*.deb; do dpkg-deb -x "$package" "$into/root"; done
@@ -141,7 +141,7 @@ CONF
 # Makes what is in the folders for programs startable from `programs`.
 with_own_libraries() {
   local folders loader program name
-  folders="$(cd "$1" && find root -maxdepth 3 -path '*/lib/*-linux-gnu')"
+  folders="$(cd "$1" && find root -maxdepth 4 -path '*/lib/*-linux-gnu' -o -maxdepth 4 -path '*/lib/*-linux-gnu/ceph')"
   # shellcheck disable=SC2086 # they are several
   loader="$(cd "$1" && find $folders -maxdepth 1 -name 'ld-linux-*.so.*')"
   for program in "$1"/root/usr/{bin,sbin}/*; do
@@ -163,6 +163,20 @@ WRAPPER
   ln -s programs "$1/sbin"
   ln -s root/usr/share "$1/share"
   ln -s root/usr/lib/mysql/plugin "$1/plugin"
+}
+
+# A whole cluster of Ceph: what keeps its map, a disk, and the gateway that speaks S3. Without what no test calls.
+from_debian_for_ceph() {
+  local into="$1" program
+  from_debian sid "ceph-mon ceph-osd radosgw" "ceph-mon ceph-osd ceph-base ceph-common radosgw" "$into"
+  for program in "$into"/root/usr/{bin,sbin}/*; do
+    case "${program##*/}" in
+      ceph-mon | ceph-osd | monmaptool | osdmaptool | radosgw | radosgw-admin) ;;
+      *) rm -f "$program" "$into/programs/${program##*/}" ;;
+    esac
+  done
+  rm -rf "$into"/root/usr/{share,libexec} "$into"/root/usr/lib/*/{gconv,librgw.so.*}
+  ln -s "root/usr/lib/$(uname -m)-linux-gnu" "$into/lib"
 }
 
 # PostgreSQL 15 is Debian's. Its packages would make and start a cluster of their own: that is nobody's wish here.
@@ -202,3 +216,4 @@ install_server valkey-9 programs from_debian sid valkey-tools "$valkey_server"
 
 # Stores of objects.
 install_server moto-5.2 programs from_python_for_moto
+install_server ceph-20 programs from_debian_for_ceph

@@ -13,7 +13,10 @@
 //! - [`Process`] is a process that does not outlive its test, and can be killed at a line that it prints: servers,
 //!   and our own binary. [`free_port`] and [`TempDir`] give them room.
 //! - A [`Keeper`] ends a real server when its test is gone, however that came about. With the feature `postgres`,
-//!   `PostgresServer` starts one of several major versions; with `mysql`, `MysqlServer` one of MariaDB or MySQL.
+//!   `PostgresServer` starts one of several major versions; with `mysql`, `MysqlServer` one of MariaDB or MySQL; with
+//!   `redis`, `RedisServer` one of Redis or Valkey; with `s3`, `S3Server` one of two stores of objects, and an
+//!   `S3Bucket` looks into them with none of our code.
+//! - With `s3`, `Trouble` stands between a client and a server, and has requests fail, break, hang or crawl.
 //!
 //! A test file in full:
 //!
@@ -44,6 +47,8 @@ mod spoilt;
 mod stored;
 mod trial;
 mod trials;
+#[cfg(feature = "s3")]
+mod trouble;
 mod world;
 
 pub use dumping::Dumping;
@@ -66,6 +71,8 @@ pub use servers::{S3Answer, S3Bucket, S3Kind, S3Object, S3Server, S3Upload, S3Ve
 pub use spoilt::{Change, changed, changes};
 pub use stored::{DAMAGED, Damage, StoredNode};
 pub use trial::{Broken, Needs, TRIALS, Trial, check_the_list, run_as_test, try_in_test};
+#[cfg(feature = "s3")]
+pub use trouble::{Mishap, Requests, Trouble};
 pub use world::{Kit, State, World};
 
 pub use async_trait::async_trait;

@@ -2,6 +2,7 @@
 
 use super::client::{S3Answer, S3Client};
 use super::listing::{Element, S3Object, S3Upload, S3Version, page, value};
+use crate::Trouble;
 
 /// A bucket, to look into and to change as its owner would, with none of the code that is tested.
 ///
@@ -15,6 +16,11 @@ pub struct S3Bucket {
 impl S3Bucket {
     pub(super) fn new(client: S3Client, name: &str) -> Self {
         Self { client, name: name.to_owned() }
+    }
+
+    /// The same bucket, asked by way of something that stands before its store.
+    pub fn by_way_of(&self, trouble: &Trouble) -> Self {
+        Self { client: self.client.at(trouble.address()), name: self.name.clone() }
     }
 
     /// Its name.
@@ -39,6 +45,22 @@ impl S3Bucket {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> S3Answer {
+        let answer = self.try_request(method, key, query, headers, body);
+        answer.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same, where it may be that there is no answer.
+    ///
+    /// # Errors
+    /// What the connection came to.
+    pub fn try_request(
+        &self,
+        method: &str,
+        key: &str,
+        query: &[(&str, &str)],
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<S3Answer, String> {
         let slash = if key.is_empty() { "" } else { "/" };
         self.client.request(method, &format!("/{}{slash}{key}", self.name), query, headers, body)
     }

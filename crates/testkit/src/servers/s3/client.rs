@@ -33,10 +33,12 @@ impl S3Client {
         Self { address: address.into(), access_key, secret_key, agent }
     }
 
-    /// The answer to a signed request, whatever it says. `path` is not escaped yet.
-    ///
-    /// # Panics
-    /// If there is no answer.
+    /// The same at another address.
+    pub(super) fn at(&self, address: String) -> Self {
+        Self { address: address.into(), ..self.clone() }
+    }
+
+    /// The answer to a signed request, whatever it says. `path` is not escaped yet. An error says why there is none.
     pub(super) fn request(
         &self,
         method: &str,
@@ -44,7 +46,7 @@ impl S3Client {
         query: &[(&str, &str)],
         headers: &[(&str, &str)],
         body: &[u8],
-    ) -> S3Answer {
+    ) -> Result<S3Answer, String> {
         let (path, query) = (signature::path(path), signature::query(query));
         let mut headers: Vec<_> =
             headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), (*value).to_owned())).collect();
@@ -61,8 +63,9 @@ impl S3Client {
         } else {
             self.agent.run(http.body(()).expect("a request"))
         };
-        let answer = answer.unwrap_or_else(|error| panic!("no answer to {method} {path}?{query}: {error}"));
-        S3Answer::read(format!("{method} {path}?{query}"), answer)
+        let asked = format!("{method} {path}?{query}");
+        let answer = answer.map_err(|error| format!("no answer to {asked}: {error}"))?;
+        S3Answer::read(asked, answer)
     }
 }
 
@@ -78,14 +81,14 @@ pub struct S3Answer {
 }
 
 impl S3Answer {
-    fn read(asked: String, mut answer: ureq::http::Response<Body>) -> Self {
+    fn read(asked: String, mut answer: ureq::http::Response<Body>) -> Result<Self, String> {
         let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
         let headers = answer.headers().iter();
         let headers = headers.map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect();
         let status = answer.status().as_u16();
         let body = answer.body_mut().with_config().limit(MOST).read_to_vec();
-        let body = body.unwrap_or_else(|error| panic!("half an answer to {asked}: {error}"));
-        Self { asked, status, headers, body }
+        let body = body.map_err(|error| format!("half an answer to {asked}: {error}"))?;
+        Ok(Self { asked, status, headers, body })
     }
 
     /// Itself.

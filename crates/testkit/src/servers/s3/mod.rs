@@ -1,11 +1,14 @@
 //! Stores of objects that speak S3.
 
 mod bucket;
+mod ceph;
 mod client;
 mod listing;
+mod moto;
 mod signature;
 
 use std::collections::BTreeMap;
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -15,27 +18,35 @@ pub use client::S3Answer;
 use client::S3Client;
 pub use listing::{S3Object, S3Upload, S3Version};
 
+use super::Account;
 use super::server::{Home, Server};
-use super::{Account, Programs};
-use crate::free_port;
+use crate::soon;
 
 /// Where all buckets are.
 const REGION: &str = "us-east-1";
+/// Who is let in.
+const ACCESS_KEY: &str = "AKIADUMPRESTORETESTS";
+const SECRET_KEY: &str = "a-secret/of+the=tests";
 
-/// The stores that tests can have.
+/// The stores that tests can have. Both have versions, conditions, uploads in parts, lifecycle rules and locks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum S3Kind {
-    /// `moto`: all that AWS documents, in memory. It looks at no signature. A name can have no line feed in it.
+    /// `moto`, which plays AWS, in memory. It lets anybody in who signs with anything, knows times to the second, and
+    /// takes a connection a request. It has no names with a line feed.
     Moto,
+    /// Ceph's gateway before a cluster of its own, which stands in many data centres. It checks signatures, and knows
+    /// times to the millisecond. Its disk is memory, 8 GiB.
+    Ceph,
 }
 
 impl S3Kind {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Moto];
+    pub const ALL: [Self; 2] = [Self::Moto, Self::Ceph];
 
-    fn programs(self) -> Programs {
+    fn command(self, folder: &Path) -> Vec<String> {
         match self {
-            Self::Moto => Programs::find("moto-5.2", "moto_server", &[]),
+            Self::Moto => moto::command(folder),
+            Self::Ceph => ceph::command(folder),
         }
     }
 }
@@ -49,12 +60,11 @@ pub struct S3Server {
 }
 
 impl S3Server {
-    /// Starts one, which takes about a second.
+    /// Starts one, which takes a second or two.
     ///
     /// # Panics
     /// If it is not installed, or does not come up: with what its log says.
     pub fn start(kind: S3Kind) -> Self {
-        let programs = kind.programs();
         let folder =
             tempfile::Builder::new().prefix("dumprestore-s3-").tempdir().expect("a temporary folder");
         let account = Account::of_servers();
@@ -62,13 +72,10 @@ impl S3Server {
         let data = folder.path().join("data");
         std::fs::create_dir(&data).expect("a folder");
         account.give(&data, 0o700);
+        let mut command = account.prefix();
+        command.extend(kind.command(folder.path()));
         // From here on it is the keeper who removes it.
         let folder = folder.keep();
-        let mut command = account.prefix();
-        command.extend(["env".to_owned(), format!("TMPDIR={}", data.display())]);
-        command.extend(["sh", "-c", MOTO].map(str::to_owned));
-        let program = programs.path("moto_server").expect("it was found");
-        command.extend([program, folder.join("port")].map(|path| path.display().to_string()));
         let home = Home::new(folder, "TERM", &command);
         let mut server = Self { kind, port: 0, home, buckets: AtomicU64::new(0) };
         server.start_on_free_ports();
@@ -100,12 +107,12 @@ impl S3Server {
 
     /// The access key that it lets in.
     pub fn access_key(&self) -> &'static str {
-        "AKIADUMPRESTORETESTS"
+        ACCESS_KEY
     }
 
     /// The secret to that.
     pub fn secret_key(&self) -> &'static str {
-        "a-secret/of+the=tests"
+        SECRET_KEY
     }
 
     /// Where all buckets are.
@@ -156,9 +163,11 @@ impl S3Server {
     /// `kill -9`. Clients find a port that nobody listens on.
     pub fn kill(&self) {
         self.home.keeper().kill();
+        // Some of its processes may still be on their way out.
+        soon("the end of a store", || TcpStream::connect(self.address()).is_err());
     }
 
-    /// Starts it again after [`kill`](Self::kill), where it was. [`S3Kind::Moto`] has forgotten everything.
+    /// Starts it again after [`kill`](Self::kill), where it was. It has forgotten everything.
     ///
     /// # Panics
     /// If it does not come up.
@@ -179,17 +188,20 @@ impl Server for S3Server {
     }
 
     fn choose_ports(&mut self) {
-        self.port = free_port();
-        std::fs::write(self.home.folder().join("port"), self.port.to_string()).expect("a file");
+        self.port = match self.kind {
+            S3Kind::Moto => moto::choose_port(self.folder()),
+            S3Kind::Ceph => ceph::choose_port(self.folder()),
+        };
     }
 
     /// Somebody else may listen there: it is to say so itself, since it was started.
     fn is_ready(&self, pid: u32) -> bool {
+        let said = match self.kind {
+            S3Kind::Moto => moto::READY,
+            S3Kind::Ceph => ceph::READY,
+        };
         let log = self.log();
         let since = log.split_once(&format!("this is process {pid}\n"));
-        since.is_some_and(|(_, said)| said.contains("Running on http"))
+        since.is_some_and(|(_, log)| log.contains(said)) && TcpStream::connect(self.address()).is_ok()
     }
 }
-
-/// What the shell does with its program and the file of its port.
-const MOTO: &str = r#"echo "this is process $$"; exec "$0" -H 127.0.0.1 -p "$(cat "$1")""#;
