@@ -12,7 +12,7 @@ use crate::config::{Mode, RedisConfig, Setup};
 use crate::dump::Snapshot;
 use crate::inspect;
 use crate::links::Declared;
-use crate::restore::{self, Restore};
+use crate::restore::{self, Neighbour, Restore};
 
 /// The format of the part: an RDB file, as servers write it.
 const FORMATS: Formats = Formats::only(1);
@@ -23,7 +23,11 @@ impl DriverConfig for RedisConfig {
     const TARGET: Option<&'static str> = Some("url");
 
     fn build(self, cx: &BuildContext) -> Result<Arc<dyn Driver>> {
-        Ok(Arc::new(RedisDriver { setup: self.setup(cx)?, declared: Mutex::default() }))
+        Ok(Arc::new(RedisDriver {
+            setup: self.setup(cx)?,
+            declared: Mutex::default(),
+            planned: Mutex::default(),
+        }))
     }
 }
 
@@ -32,6 +36,8 @@ struct RedisDriver {
     setup: Setup,
     /// What the engine has asked about: it must be known before the data are read.
     declared: Mutex<Declared>,
+    /// What the last plan counted on: the restore that follows finds it so.
+    planned: Mutex<Option<Neighbour>>,
 }
 
 impl RedisDriver {
@@ -85,7 +91,9 @@ impl Driver for RedisDriver {
 
     async fn changes(&self, archived: Arc<dyn ArchivedNode>, cx: &StageContext) -> Result<Changes> {
         FORMATS.check(RedisConfig::KIND, &*archived)?;
-        restore::changes(&self.setup, archived, cx).await
+        let (changes, neighbour) = restore::changes(&self.setup, archived, cx).await?;
+        *self.planned.lock().unwrap_or_else(PoisonError::into_inner) = Some(neighbour);
+        Ok(changes)
     }
 
     async fn stage(&self, archived: Arc<dyn ArchivedNode>, cx: StageContext) -> Result<Box<dyn Staging>> {

@@ -14,6 +14,10 @@ mod restore_support;
 mod archive;
 #[path = "cluster/dumps.rs"]
 mod dumps;
+#[path = "cluster/failovers.rs"]
+mod failovers;
+#[path = "cluster/looks.rs"]
+mod looks;
 #[path = "cluster/restores.rs"]
 mod restores;
 #[path = "cluster/shop.rs"]

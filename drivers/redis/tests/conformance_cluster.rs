@@ -13,11 +13,10 @@ use std::path::Path;
 
 use dumprestore_driver::{Reference, Selection};
 use dumprestore_redis::RedisConfig;
-use dumprestore_testkit::{Fixture, RedisCluster, ReferentSample, ReferrerSample, Seed, async_trait};
+use dumprestore_testkit::{Fixture, ReferentSample, ReferrerSample, Seed, async_trait};
 use serde_json::{Value, json};
 
 mod restore_support;
-use restore_support::cmd;
 
 #[path = "restore/archive.rs"]
 #[allow(dead_code, unreachable_pub, reason = "each program uses its share")]
@@ -25,19 +24,16 @@ mod archive;
 #[path = "cluster/shop.rs"]
 #[allow(dead_code, unreachable_pub, reason = "each program uses its share")]
 mod shop;
+use shop::{Leased, words};
 
-struct Shop(RedisCluster);
-
-fn words(cluster: &RedisCluster, words: &[&str]) {
-    shop::run(cluster, words[1].as_bytes(), &cmd(words));
-}
+struct Shop(Leased);
 
 #[async_trait]
 impl Fixture for Shop {
     type Config = RedisConfig;
 
     async fn new(_: &Path) -> Self {
-        Self(shop::start())
+        Self(shop::lease())
     }
 
     fn options(&self) -> Value {
@@ -45,38 +41,39 @@ impl Fixture for Shop {
     }
 
     async fn seed(&self, seed: Seed) {
-        for node in self.0.nodes() {
-            node.run(0, &cmd(&["FLUSHDB"]));
-            node.run(0, &cmd(&["FUNCTION", "FLUSH"]));
-        }
+        shop::empty(&self.0);
         match seed {
             Seed::Empty => {}
             Seed::Ordinary => {
+                let mut all = Vec::new();
                 for at in 1..=30 {
-                    words(&self.0, &["HSET", &format!("product:{at}"), "image", &format!("img/{at}.png")]);
-                    words(&self.0, &["SET", &format!("{{cart:{at}}}:size"), "1", "PXAT", "4102444800123"]);
+                    all.push(words(&["HSET", &format!("product:{at}"), "image", &format!("img/{at}.png")]));
+                    all.push(words(&["SET", &format!("{{cart:{at}}}:size"), "1", "PXAT", "4102444800123"]));
                 }
-                words(&self.0, &["HSET", "customer:1", "name", "Ann"]);
-                words(&self.0, &["HSET", "customer:2", "name", "Bob"]);
-                words(&self.0, &["RPUSH", "queue", "a", "b"]);
+                all.push(words(&["HSET", "customer:1", "name", "Ann"]));
+                all.push(words(&["HSET", "customer:2", "name", "Bob"]));
+                all.push(words(&["RPUSH", "queue", "a", "b"]));
+                shop::run_all(&self.0, all);
                 shop::functions(&self.0, "ordinary");
             }
             Seed::Hostile => shop::fill(&self.0),
             Seed::Large => {
-                for at in 0..1500 {
-                    words(&self.0, &["SET", &format!("key:{at:05}"), &noise(at)]);
-                }
+                let set = |at| words(&["SET", &format!("key:{at:05}"), &noise(at)]);
+                shop::run_all(&self.0, (0..1500).map(set));
             }
         }
     }
 
     async fn mutate(&self) {
-        words(&self.0, &["INCR", "mutations"]);
-        words(&self.0, &["HSET", "product:2", "image", "other.png"]);
-        words(&self.0, &["DEL", "product:1"]);
-        words(&self.0, &["RPUSH", "queue", "more"]);
-        words(&self.0, &["PERSIST", "{cart:7}:size"]);
-        words(&self.0, &["SET", "new:1", "x"]);
+        let all = [
+            ["INCR", "mutations"].as_slice(),
+            &["HSET", "product:2", "image", "other.png"],
+            &["DEL", "product:1"],
+            &["RPUSH", "queue", "more"],
+            &["PERSIST", "{cart:7}:size"],
+            &["SET", "new:1", "x"],
+        ];
+        shop::run_all(&self.0, all.map(words));
     }
 
     async fn fingerprint(&self) -> String {

@@ -325,3 +325,18 @@ fn what_only_concerns_an_application_is_passed_over() {
     let url = "redis://h/0?protocol=3&socket_timeout=5&max_connections=10&decode_responses=True&health_check_interval=30";
     assert!(driver(RedisConfig::new(url)).is_ok());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_one_kind_of_port_for_the_other_is_told_which_it_may_be() {
+    let server = RedisOptions::new(V).tls().start();
+    let encrypted = server.tls_url(0);
+    for (url, is) in [
+        (format!("{}?connect-timeout=1", server.url(0).replace("redis://", "rediss://")), "`redis://"),
+        (encrypted.replace("rediss://", "redis://"), "`rediss://"),
+        ("redis://no-such-host.invalid/0".to_owned(), "spelt right"),
+    ] {
+        let inspection = look_at(&url).await;
+        let hint = inspection.problems[0].hint.clone().unwrap_or_default();
+        assert!(hint.contains(is), "{url}: {:?}", inspection.problems);
+    }
+}

@@ -191,12 +191,12 @@ async fn a_swap_needs_an_empty_database_for_each_of_the_node() {
     server.run(2, cmd("SET").arg("key").arg("value"));
     let inspection = of(Databases::These(vec![0, 1])).await;
     assert_eq!(
-        about(&inspection, "a restore needs 2 that are empty, and there are 1").severity,
+        about(&inspection, "a restore needs 2 that are empty, and there is one").severity,
         Severity::Warning
     );
     let inspection = of(Databases::All(All::All)).await;
     assert_eq!(
-        about(&inspection, "a restore needs 3 that are empty, and there are 1").severity,
+        about(&inspection, "a restore needs 3 that are empty, and there is one").severity,
         Severity::Warning
     );
     assert!(serious(&of(Databases::These(vec![0])).await).is_empty());
@@ -279,11 +279,22 @@ async fn a_server_that_keeps_the_cut_waiting_is_told_of() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_earlier_restores_have_left_is_told_of() {
     let server = RedisServer::start(V);
-    server.run(9, cmd("HSET").arg("dumprestore:restore").arg("RUN:0").arg("old"));
-    assert_eq!(
-        about(&look_at(&server.url(0)).await, "left something in databases: 9").severity,
-        Severity::Warning
-    );
+    let mark = |index: u64, run: &str, what: &str| {
+        server.run(index, cmd("HSET").arg("dumprestore:restore").arg(run).arg(what));
+    };
+    mark(9, "RUN:0", "old");
+    mark(8, "OTHER:0", "kept");
+    server.run(8, cmd("SET").arg("key").arg("value"));
+    (10..16).for_each(|index| mark(index, "RUN:1", "staged"));
+    (1..8).for_each(|index| server.run(index, cmd("SET").arg("key").arg("value")));
+    let inspection =
+        look(with(&server.url(0), |config| config.databases = Some(Databases::All(All::All)))).await;
+    let cut_off = about(&inspection, "cut off, in databases: 10, 11, 12, 13, 14, 15, 9");
+    assert!(cut_off.hint.as_ref().unwrap().contains("recover") && cut_off.severity == Severity::Warning);
+    let kept = about(&inspection, "the previous state is kept in databases: 8");
+    assert!(kept.hint.as_ref().unwrap().contains(":previous"));
+    // What was staged is room once it is recovered.
+    about(&inspection, "needs 7 that are empty, and there are 6");
 }
 
 #[test]

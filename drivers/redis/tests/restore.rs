@@ -16,6 +16,8 @@ mod archive;
 mod crashes;
 #[path = "restore/keys.rs"]
 mod keys;
+#[path = "restore/lasting.rs"]
+mod lasting;
 #[path = "restore/others.rs"]
 mod others;
 #[path = "restore/patterns.rs"]

@@ -101,7 +101,7 @@ impl Cluster {
     /// If one can't be reached, is another, or tells otherwise: a failover, or slots that move.
     pub(crate) fn agree(&self, cancel: &Cancel) -> Result<()> {
         for primary in &self.primaries {
-            let mut session = Session::open_for(&primary.target, cancel)?;
+            let mut session = Session::open_for(&primary.target, cancel).map_err(not_reached)?;
             let id: String = session.query(redis::cmd("CLUSTER").arg("MYID"))?;
             if id != primary.id || Self::of(&mut session)?.as_ref() != Some(self) {
                 return Err(unsettled().with_context("node", &primary.target.place));
@@ -140,6 +140,14 @@ fn unsettled() -> Error {
     .with_hint("a failover, or slots that move: run it again once `redis-cli --cluster check` finds nothing")
 }
 
+/// The address is not of the configuration: whoever reads the error knows nothing of it.
+fn not_reached(error: Error) -> Error {
+    const TOLD: &str = "it is the address of a primary as the cluster tells it, which must be reached from here, with the login and \
+                        the TLS of `url`: see `cluster-announce-ip`, `cluster-announce-port` and `cluster-announce-hostname`";
+    let hint = error.hint().map_or_else(|| TOLD.to_owned(), |hint| format!("{hint}; {TOLD}"));
+    error.with_hint(hint)
+}
+
 /// A node tells of its own slots that they are on their way.
 fn refuse_moves(told: &str) -> Result<()> {
     match told.lines().any(|line| line.split_whitespace().skip(8).any(|slots| slots.starts_with('['))) {
@@ -157,7 +165,7 @@ fn epochs(told: &str) -> BTreeMap<String, u64> {
     told.lines().filter_map(epoch).collect()
 }
 
-/// `[first, last, [host, port, id, …], …]`. Who does not know its own host is where we asked.
+/// `[first, last, [host, port, id, …], …]`. Where none is told, it is the one that was asked.
 fn read_range(range: &Value, asked: &Target) -> Option<(u16, u16, String, Address)> {
     let Value::Array(range) = range else { return None };
     let [Value::Int(first), Value::Int(last), Value::Array(node), ..] = range.as_slice() else { return None };
@@ -166,6 +174,8 @@ fn read_range(range: &Value, asked: &Target) -> Option<(u16, u16, String, Addres
         Value::BulkString(host) if !host.is_empty() && host != b"?" => {
             String::from_utf8(host.clone()).ok()?
         }
+        // It goes by a name, and has none.
+        Value::BulkString(host) if host == b"?" && ip_of(node).is_some() => ip_of(node)?,
         _ => match &asked.place {
             Place::Tcp(address) => address.host.clone(),
             _ => return None,
@@ -176,9 +186,37 @@ fn read_range(range: &Value, asked: &Target) -> Option<(u16, u16, String, Addres
     Some((slot(first)?, slot(last)?, String::from_utf8(id.clone()).ok()?, address))
 }
 
+/// What else is told of a node: names, and values after them.
+fn ip_of(node: &[Value]) -> Option<String> {
+    let Some(Value::Array(more)) = node.get(3) else { return None };
+    more.chunks_exact(2).find_map(|pair| match pair {
+        [Value::BulkString(name), Value::BulkString(value)] if name == b"ip" => {
+            String::from_utf8(value.clone()).ok()
+        }
+        _ => None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_without_a_name_is_reached_by_its_address_and_one_without_that_where_it_was_asked() {
+        let target =
+            Target::new("redis://entry:7000", Default::default(), std::path::Path::new("/")).unwrap();
+        let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let told = |host: Value, more: Vec<Value>| {
+            let node = vec![host, Value::Int(7001), text("id"), Value::Array(more)];
+            let range = Value::Array(vec![Value::Int(0), Value::Int(9), Value::Array(node)]);
+            read_range(&range, &target).unwrap().3.to_string()
+        };
+        let ip = || vec![text("ip"), text("10.0.0.7")];
+        assert_eq!(told(text("?"), ip()), "10.0.0.7:7001");
+        assert_eq!(told(text("?"), vec![]), "entry:7001");
+        assert_eq!(told(Value::Nil, ip()), "entry:7001");
+        assert_eq!(told(text("cache-1"), ip()), "cache-1:7001");
+    }
 
     #[test]
     fn slots_on_their_way_are_seen_in_what_a_node_tells_of_itself() {

@@ -115,6 +115,26 @@ pub(super) fn of_login(error: io::Error, target: &Target) -> Error {
     of_connection(error, "can't connect to the server", target)
 }
 
+/// Nobody answered, or not as one who understands us.
+pub(super) fn of_entering(error: io::Error, target: &Target) -> Error {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
+    let hint = match (error.kind(), target.protection.is_some()) {
+        // Who speaks no TLS waits for the end of a line.
+        (TimedOut, true) => Some(
+            "does the server speak TLS there? Without it is `redis://…`; else `connect-timeout` in `url` gives it longer",
+        ),
+        (BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof, false) => Some(
+            "does the server want TLS there? That is `rediss://…`; else see its log: it closed the connection",
+        ),
+        _ => None,
+    };
+    let made = of_connection(error, "the connection to the server was lost", target);
+    match hint {
+        Some(hint) => made.with_hint(hint),
+        None => made,
+    }
+}
+
 /// The same, where the attempt has told of a lost connection already.
 pub(super) fn not_in(error: Error, target: &Target) -> Error {
     match error.kind() {
@@ -254,6 +274,10 @@ fn hint_for_io(error: &io::Error) -> Option<&'static str> {
         PermissionDenied => "run as a user who may use the server's socket",
         InvalidData => "does a Redis listen there, and without TLS? With TLS it is `rediss://…`",
         ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof => LOST,
+        // There is no kind for it.
+        _ if error.to_string().contains("lookup address") => {
+            "nobody knows that name here: is it spelt right? The names of compose's services are known to its containers alone"
+        }
         _ => return None,
     })
 }

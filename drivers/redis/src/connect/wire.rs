@@ -27,6 +27,7 @@ pub(crate) struct Wire {
     output: Vec<u8>,
     /// Until when it must be let in.
     deadline: Option<Instant>,
+    is_in: bool,
     cancel: Cancel,
     target: Target,
 }
@@ -41,7 +42,16 @@ impl Wire {
     }
 
     pub(super) fn over(stream: Stream, target: Target, deadline: Option<Instant>, cancel: Cancel) -> Self {
-        Self { stream, input: Vec::new(), taken: 0, output: Vec::new(), deadline, cancel, target }
+        Self {
+            stream,
+            input: Vec::new(),
+            taken: 0,
+            output: Vec::new(),
+            deadline,
+            is_in: false,
+            cancel,
+            target,
+        }
     }
 
     /// Where it leads: of sentinels, the server that they named.
@@ -51,6 +61,7 @@ impl Wire {
 
     pub(super) fn is_in(&mut self) {
         self.deadline = None;
+        self.is_in = true;
     }
 
     /// Sends a command, with others to come: it may wait until an answer is asked for, or for [`flush`](Write::flush).
@@ -106,7 +117,10 @@ impl Wire {
 
     /// The connection failed.
     pub(crate) fn lost(&self, error: io::Error) -> Error {
-        fault::of_connection(error, "the connection to the server was lost", &self.target)
+        match self.is_in {
+            true => fault::of_connection(error, "the connection to the server was lost", &self.target),
+            false => fault::of_entering(error, &self.target),
+        }
     }
 
     /// What to do after an attempt that had to wait.

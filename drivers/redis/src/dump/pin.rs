@@ -129,6 +129,9 @@ fn introduce(wire: &mut Wire, transfer: Transfer) -> Result<()> {
     // Valkey sends an older format to who does not say so, and ends if it can't: that one knows no fields that expire.
     wire.command(&[b"REPLCONF", b"version", b"9.0.0"])?;
     wire.reply()?;
+    // No port: sentinels list whoever has one as a replica to promote, for good, be it 0.
+    wire.command(&[b"REPLCONF", b"listening-port", b"-1"])?;
+    wire.reply()?;
     if let Transfer::Stream { .. } = transfer {
         wire.ask(&[b"REPLCONF", b"capa", b"eof"])?;
     }

@@ -81,12 +81,47 @@ fn see(setup: &Setup, session: &mut Session, server: &Server, inspection: &mut I
     if let Some(cluster) = &cluster {
         see_cluster(setup, cluster, inspection)?;
     }
-    let cluster = cluster.as_ref();
-    let looking = Looking { setup, server, login: login.as_deref(), databases, cluster };
-    inspection.problems.extend(looking.in_the_way_of_both());
-    inspection.problems.extend(dumping::problems(&looking, session)?);
-    inspection.problems.extend(restoring::problems(&looking, session)?);
+    let login = login.as_deref();
+    match &cluster {
+        None => {
+            let looking = Looking { setup, server, login, databases, cluster: None };
+            inspection.problems.extend(looking.problems(session)?);
+        }
+        Some(cluster) => inspection.problems.extend(of_primaries(setup, cluster, login, databases)?),
+    }
     Ok(())
+}
+
+/// What is in the way at each of them: whichever node was named, all take part.
+fn of_primaries(
+    setup: &Setup,
+    cluster: &Cluster,
+    login: Option<&str>,
+    databases: Option<u64>,
+) -> Result<Vec<Problem>> {
+    let mut found: Vec<(Problem, Vec<String>)> = Vec::new();
+    for primary in &cluster.primaries {
+        let mut session = Session::open(&primary.target)?;
+        let server = Server::of(&mut session)?;
+        let looking = Looking { setup, server: &server, login, databases, cluster: Some(cluster) };
+        for problem in looking.problems(&mut session)? {
+            let place = primary.target.place.to_string();
+            match found.iter_mut().find(|(known, _)| known.message == problem.message) {
+                Some((_, places)) => places.push(place),
+                None => found.push((problem, vec![place])),
+            }
+        }
+    }
+    let all = cluster.primaries.len();
+    Ok(found
+        .into_iter()
+        .map(|(mut problem, places)| {
+            if places.len() < all {
+                problem.message = format!("{}: {}", places.join(", "), problem.message);
+            }
+            problem
+        })
+        .collect())
 }
 
 /// What is looked at.
@@ -124,6 +159,13 @@ fn see_cluster(setup: &Setup, cluster: &Cluster, inspection: &mut Inspection) ->
 }
 
 impl Looking<'_> {
+    fn problems(&self, session: &mut Session) -> Result<Vec<Problem>> {
+        let mut problems = self.in_the_way_of_both();
+        problems.extend(dumping::problems(self, session)?);
+        problems.extend(restoring::problems(self, session)?);
+        Ok(problems)
+    }
+
     fn in_the_way_of_both(&self) -> Vec<Problem> {
         let loading = (self.server.info.get("loading") == Some("1")).then(|| {
             Problem::error("the server still reads its data from disk").with_hint("wait until it has")

@@ -5,15 +5,16 @@ use redis::Cmd;
 
 use super::{Looking, not_permitted, rights};
 use crate::config::Meant;
-use crate::connect::{Role, Session};
+use crate::connect::{Reply, Role, Session};
 use crate::restore::MARK;
 
 pub(super) fn problems(looking: &Looking<'_>, session: &mut Session) -> Result<Vec<Problem>> {
     let mut problems = Vec::new();
+    let left = Left::of(session, looking)?;
     problems.extend(only_reads(looking));
     problems.extend(of_a_cluster(looking));
     problems.extend(filters(looking));
-    problems.extend(no_room_beside(looking));
+    problems.extend(no_room_beside(looking, &left));
     problems.extend(too_little_memory(looking));
     problems.extend(can_not_save(looking, session)?);
     problems.extend(not_permitted(
@@ -21,7 +22,7 @@ pub(super) fn problems(looking: &Looking<'_>, session: &mut Session) -> Result<V
         "a restore is not permitted",
         &rights::try_out(session, &needed(looking))?.of_transactions(),
     ));
-    problems.extend(left(session, looking)?);
+    problems.extend(left.problems());
     Ok(problems)
 }
 
@@ -56,20 +57,31 @@ fn filters(looking: &Looking<'_>) -> Option<Problem> {
 }
 
 /// New keys are made in databases that are empty.
-fn no_room_beside(looking: &Looking<'_>) -> Option<Problem> {
+fn no_room_beside(looking: &Looking<'_>, left: &Left) -> Option<Problem> {
     let count = looking.databases.filter(|_| !looking.server.cluster)?;
-    let filled: Vec<u64> = looking.server.info.keyspace().into_iter().map(|(index, _)| index).collect();
+    // What a killed restore has left goes before the next one.
+    let filled = looking.server.info.keyspace().into_iter().map(|(index, _)| index);
+    let filled: Vec<u64> = filled.filter(|index| !left.staged.contains(index)).collect();
     let is_meant =
         |index: &u64| matches!(&looking.setup.databases, Meant::These(list) if list.contains(index));
     let spare = (1..count).filter(|index| !filled.contains(index) && !is_meant(index)).count();
     let needed = match &looking.setup.databases {
         Meant::These(list) => list.len(),
-        Meant::All => filled.len(),
+        // Those that only restores know of are no live ones.
+        Meant::All => {
+            filled.iter().filter(|index| !left.kept.contains(index) && !left.other.contains(index)).count()
+        }
     };
     (spare < needed).then(|| {
         Problem::warning(format!(
-            "to swap databases at once, a restore needs {needed} that are empty, and there are {spare}: it renames keys one after \
-             the other, and keeps no previous state"
+            "to swap databases at once, a restore needs {} empty, and there {}: it renames keys one after the other, and keeps no \
+             previous state",
+            if needed == 1 { "one that is".to_owned() } else { format!("{needed} that are") },
+            match spare {
+                0 => "is none".to_owned(),
+                1 => "is one".to_owned(),
+                spare => format!("are {spare}"),
+            }
         ))
         .with_hint("empty one, or raise `databases` in the server's configuration and start it again")
     })
@@ -134,23 +146,64 @@ fn needed(looking: &Looking<'_>) -> Vec<Cmd> {
     needed
 }
 
-/// Databases in which a restore has left something: one that was killed, or whose old state was kept.
-fn left(session: &mut Session, looking: &Looking<'_>) -> Result<Option<Problem>> {
-    if looking.server.cluster {
-        return Ok(None);
-    }
-    let mut found = Vec::new();
-    for (index, _) in looking.server.info.keyspace() {
-        let mut pipeline = redis::pipe();
-        pipeline.cmd("SELECT").arg(index);
-        pipeline.cmd("EXISTS").arg(MARK);
-        if session.replies(&pipeline)?.last() == Some(&crate::connect::Reply::Integer(1)) {
-            found.push(index.to_string());
+/// Databases in which restores have left something.
+#[derive(Default)]
+struct Left {
+    /// An old state, for good.
+    kept: Vec<u64>,
+    /// New keys that never became live, and nothing else.
+    staged: Vec<u64>,
+    /// Something else: what a restore needs that is under way, or was cut off.
+    other: Vec<u64>,
+}
+
+impl Left {
+    fn of(session: &mut Session, looking: &Looking<'_>) -> Result<Self> {
+        let mut left = Self::default();
+        if looking.server.cluster {
+            return Ok(left);
         }
+        for (index, _) in looking.server.info.keyspace() {
+            let mut pipeline = redis::pipe();
+            pipeline.cmd("SELECT").arg(index);
+            pipeline.cmd("HVALS").arg(MARK);
+            // Who may not look, or finds something else there, knows of nothing.
+            let Some(Reply::Array(values)) = session.replies(&pipeline)?.pop() else { continue };
+            let has = |marks: &[&[u8]]| {
+                values
+                    .iter()
+                    .any(|value| matches!(value, Reply::Bulk(text) if marks.contains(&text.as_slice())))
+            };
+            match () {
+                () if values.is_empty() => {}
+                () if has(&[b"kept"]) => left.kept.push(index),
+                () if has(&[b"claimed", b"staged", b"ready"]) => left.staged.push(index),
+                () => left.other.push(index),
+            }
+        }
+        Ok(left)
     }
-    Ok((!found.is_empty()).then(|| {
-        Problem::warning(format!("earlier restores have left something in databases: {}", found.join(", "))).with_hint(
-            "it is the previous state, if that was kept; if a restore was killed, `dumprestore recover` ends it",
-        )
-    }))
+
+    fn problems(&self) -> Vec<Problem> {
+        let listed = |all: &[u64]| all.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        let mut problems = Vec::new();
+        if !self.kept.is_empty() {
+            problems.push(
+                Problem::warning(format!("the previous state is kept in databases: {}", listed(&self.kept))).with_hint(
+                    "`dumprestore restore :previous` swaps it back, `dumprestore recover --discard-previous` drops it",
+                ),
+            );
+        }
+        let cut_off: Vec<u64> = self.staged.iter().chain(&self.other).copied().collect();
+        if !cut_off.is_empty() {
+            problems.push(
+                Problem::warning(format!(
+                    "a restore is under way, or was cut off, in databases: {}",
+                    listed(&cut_off)
+                ))
+                .with_hint("wait until it has ended, or run `dumprestore recover` where it was begun"),
+            );
+        }
+        problems
+    }
 }

@@ -1,6 +1,7 @@
 //! What a restore would change, counted without changing it.
 
 use std::collections::{BTreeMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use dumprestore_driver::{ArchivedNode, Cancel, Changes, Extras, Result, StageContext};
@@ -8,11 +9,13 @@ use dumprestore_driver::{ArchivedNode, Cancel, Changes, Extras, Result, StageCon
 use super::archived::{Archived, read_on};
 use super::aside;
 use super::cluster;
+use super::durable::Keeps;
 use super::entry::{Method, Pair};
 use super::extras::{command, each_step};
 use super::lifetime::{Fate, Lifetime};
 use super::line::Line;
 use super::lines::Lines;
+use super::neighbours::Neighbour;
 use super::permitted;
 use super::plan::{self, Places};
 use super::room::Room;
@@ -25,14 +28,18 @@ const COMPARED: u64 = 200_000;
 /// As many live keys are looked for in the archive, to name those that it lacks.
 const CANDIDATES: usize = 1000;
 
-/// Counts.
+/// Counts. What comes with it keeps for the node what it was told that it has.
 pub(crate) async fn changes(
     setup: &Setup,
     node: Arc<dyn ArchivedNode>,
     cx: &StageContext,
-) -> Result<Changes> {
+) -> Result<(Changes, Neighbour)> {
     let (setup, cx) = (setup.clone(), cx.clone());
-    aside(move || Counting::begin(&setup, &*node, &cx)?.count(&*node, &cx)).await
+    aside(move || {
+        let (counting, neighbour) = Counting::begin(&setup, &*node, &cx)?;
+        Ok((counting.count(&*node, &cx)?, neighbour))
+    })
+    .await
 }
 
 /// What is compared.
@@ -48,8 +55,8 @@ struct Counting {
     cancel: Cancel,
     /// Of a cluster, each primary has its own.
     room: Option<Room>,
-    /// Whether the server, or each of them, writes down each change as it is made.
-    keeps_log: bool,
+    /// What each server has after a crash.
+    keeps: Vec<Keeps>,
     /// What the new keys take in the server's memory, in bytes. Counted only if that has a limit.
     needs: u64,
 }
@@ -62,11 +69,55 @@ struct Tally {
     common: u64,
 }
 
+/// Keys that the archive has, by a number of each: to find out of a few which it lacks.
+#[derive(Default)]
+struct Named {
+    state: RandomState,
+    numbers: HashSet<u64>,
+    count: u64,
+}
+
+impl Named {
+    fn add(&mut self, live: u64, key: &[u8]) {
+        self.count += 1;
+        if self.is_whole() {
+            self.numbers.insert(self.state.hash_one((live, key)));
+        }
+    }
+
+    /// Whether all are in it: of too many it is not to be known.
+    fn is_whole(&self) -> bool {
+        self.count <= COMPARED
+    }
+
+    fn lacks(&self, live: u64, key: &[u8]) -> bool {
+        self.is_whole() && !self.numbers.contains(&self.state.hash_one((live, key)))
+    }
+}
+
 fn counted(keys: u64) -> String {
     match keys {
         0 => "empty".to_owned(),
         1 => "1 key".to_owned(),
         keys => format!("{keys} keys"),
+    }
+}
+
+/// What becomes of a restore if the server is killed right after it.
+fn outlives(keeps: &[Keeps]) -> Option<&'static str> {
+    let some = |what: Keeps| keeps.contains(&what);
+    match () {
+        () if some(Keeps::Nothing) => Some(
+            "the server keeps nothing on disk (`save`, `appendonly`): what is restored is gone with its process, as all else",
+        ),
+        () if some(Keeps::Unknown) => Some(
+            "whether the server saves its data is not to be known: if it is killed before its next save, the old keys may be back; have \
+             it save right after the restore: `BGSAVE`",
+        ),
+        () if some(Keeps::Saves) => Some(
+            "the server writes no log (`appendonly`): at the end it is told to save its data, and waited for (`BGSAVE`)",
+        ),
+        () => None,
     }
 }
 
@@ -81,7 +132,7 @@ fn count_meant(line: &mut Line, setup: &Setup, live: u64) -> Result<u64> {
 }
 
 impl Counting {
-    fn begin(setup: &Setup, node: &dyn ArchivedNode, cx: &StageContext) -> Result<Self> {
+    fn begin(setup: &Setup, node: &dyn ArchivedNode, cx: &StageContext) -> Result<(Self, Neighbour)> {
         let archived = Archived::of(node)?;
         let server = Server::of(&mut Session::open_for(&setup.target, &cx.cancel)?)?;
         let (mut lines, places) = match server.cluster {
@@ -98,9 +149,10 @@ impl Counting {
             }
         };
         let pairs = plan::pairs(setup, &archived, &cx.selection, &places)?;
+        let neighbour = plan::neighbour(&cx.run, &server.run_id, &pairs);
         let method = match server.cluster {
             true => Method::Cluster,
-            false => plan::method(setup, &pairs, &places.spares(setup, &pairs)),
+            false => plan::method(setup, &neighbour, &places.spares(setup, &pairs, neighbour.of_others())),
         };
         let mut live = BTreeMap::new();
         for pair in &pairs {
@@ -116,11 +168,11 @@ impl Counting {
         }
         let lifetime = Lifetime::begin(lines.first()?, setup.expiry, archived.cut)?;
         let room = if server.cluster { None } else { Some(Room::ask(lines.first()?)?) };
-        let mut keeps_log = true;
+        let mut keeps = Vec::new();
         for line in lines.all() {
-            keeps_log &= line.info("persistence")?.get("aof_enabled") == Some("1");
+            keeps.push(Keeps::of(line)?);
         }
-        Ok(Self {
+        let counting = Self {
             lines,
             setup: setup.clone(),
             method,
@@ -130,9 +182,10 @@ impl Counting {
             lifetime,
             cancel: cx.cancel.clone(),
             room,
-            keeps_log,
+            keeps,
             needs: 0,
-        })
+        };
+        Ok((counting, neighbour))
     }
 
     fn count(mut self, node: &dyn ArchivedNode, cx: &StageContext) -> Result<Changes> {
@@ -160,6 +213,7 @@ impl Counting {
     /// Looks for each key of the archive at the target.
     fn compare(&mut self, node: &dyn ArchivedNode, changes: &mut Changes) -> Result<()> {
         let mut candidates = self.candidates()?;
+        let mut named = Named::default();
         let mut tallies: BTreeMap<u64, Tally> = BTreeMap::new();
         for part in node.parts() {
             let mut reader = Reader::begin(node.read(&part.name)?)?;
@@ -178,6 +232,7 @@ impl Counting {
                         if self.left().is_some() {
                             self.needs += weight::of_key(&entry.key) + reader.weigh_value()?;
                         }
+                        named.add(live, &entry.key);
                         candidates.remove(&(live, entry.key.clone()));
                         asked.push((live, entry.key));
                     }
@@ -197,11 +252,15 @@ impl Counting {
             changes.remove += keys.saturating_sub(tally.common);
             expired += tally.expired;
         }
+        let most = Changes::MOST_NAMED.min(usize::try_from(changes.remove).unwrap_or(usize::MAX));
+        if candidates.len() < most {
+            candidates.extend(self.others(&named, most)?);
+        }
         let mut names: Vec<String> =
             candidates.into_iter().map(|(live, key)| format!("{live}/{}", key.escape_ascii())).collect();
         names.sort_unstable();
         // Names are given of what goes, and some may have gone by themselves.
-        names.truncate(Changes::MOST_NAMED.min(usize::try_from(changes.remove).unwrap_or(usize::MAX)));
+        names.truncate(most);
         changes.removes = names;
         if expired > 0 {
             changes.notes.push(format!("{expired} keys of the archive have expired, and are left out"));
@@ -261,6 +320,30 @@ impl Counting {
         Ok(candidates)
     }
 
+    /// Live keys that are none of these, up to so many.
+    fn others(&mut self, named: &Named, most: usize) -> Result<Vec<(u64, Vec<u8>)>> {
+        let (mut others, mut seen) = (Vec::new(), 0u64);
+        let lives: Vec<u64> = self.pairs.iter().map(|pair| pair.live).collect();
+        let (setup, cancel) = (&self.setup, &self.cancel);
+        let lines = 0..self.lines.len();
+        for (live, line) in lives.iter().flat_map(|live| lines.clone().map(move |line| (*live, line))) {
+            let mut enough = false;
+            let looked = each_step(self.lines.at(line)?, live, b"*", |_, keys| {
+                cancel.check()?;
+                seen += keys.len() as u64;
+                let are = keys.iter().filter(|key| setup.has_key(key) && named.lacks(live, key));
+                others.extend(are.map(|key| (live, key.clone())));
+                enough = others.len() >= most || seen > COMPARED || !named.is_whole();
+                if enough { Err(dumprestore_driver::Error::cancelled()) } else { Ok(()) }
+            });
+            match looked {
+                Err(_) if enough => break,
+                result => result?,
+            }
+        }
+        Ok(others)
+    }
+
     fn ask(&mut self, asked: &mut Vec<(u64, Vec<u8>)>, tallies: &mut BTreeMap<u64, Tally>) -> Result<()> {
         self.cancel.check()?;
         for keys in asked.chunk_by(|one, other| one.0 == other.0) {
@@ -289,6 +372,9 @@ impl Counting {
         for pair in &self.pairs {
             let keys = self.live.get(&pair.live).copied().unwrap_or(0);
             changes.notes.push(match pair.archived {
+                Some(archived) if archived == pair.live && keys == 0 => {
+                    format!("database {archived}, which is empty, gets what the archive has of it")
+                }
                 Some(archived) if archived == pair.live => {
                     format!(
                         "database {archived} ({}) is replaced by what the archive has of it",
@@ -325,13 +411,7 @@ impl Counting {
                     .to_owned(),
             );
         }
-        if !self.keeps_log {
-            changes.notes.push(
-                "the server writes no log (`appendonly`): if it is killed before its next save, the old keys are back, and nothing tells \
-                 so; have it save right after the restore: `BGSAVE`"
-                    .to_owned(),
-            );
-        }
+        changes.notes.extend(outlives(&self.keeps).map(str::to_owned));
         if cx.extras == Extras::Keep && self.method == Method::Swap {
             changes.notes.push(
                 "keys that the archive does not have are copied before the swap: what is written to them between is lost".to_owned(),

@@ -1,10 +1,10 @@
 //! Keys that are live and not in the archive.
 
-use dumprestore_driver::{Error, Extras, LedgerEntry, Result};
+use dumprestore_driver::{Cancel, Error, Extras, LedgerEntry, Result};
 
 use super::Restore;
 use super::entry::{Method, Pair};
-use super::line::{Line, bytes, integer, not_understood, select};
+use super::line::{Count, Line, bytes, integer, not_understood, select};
 use super::mark::{Fields, MARK};
 use super::place::{self, spare_of};
 use super::room::Guard;
@@ -173,6 +173,44 @@ pub(super) fn each_step(
             return Ok(());
         }
         cursor = next;
+    }
+}
+
+/// How many keys a pattern fits that have no time of expiry. `some_expire`: others may be among them. While a server grows its tables, it
+/// may name some twice.
+pub(super) fn count_lasting(
+    line: &mut Line,
+    index: u64,
+    pattern: &[u8],
+    some_expire: SomeExpire,
+    cancel: &Cancel,
+) -> Result<u64> {
+    let mut count = 0u64;
+    each_step(line, index, pattern, |line, keys| {
+        cancel.check()?;
+        count += match some_expire {
+            SomeExpire::No => keys.len() as u64,
+            SomeExpire::Yes => {
+                let asked: Vec<redis::Cmd> = keys.iter().map(|key| command("PTTL", key)).collect();
+                let left = line.ask_all(&asked)?;
+                left.iter().filter(|left| **left == Reply::Integer(-1)).count() as u64
+            }
+        };
+        Ok(())
+    })?;
+    Ok(count)
+}
+
+/// Whether some of the keys that are counted expire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SomeExpire {
+    Yes,
+    No,
+}
+
+impl SomeExpire {
+    pub(super) fn of(count: Count) -> Self {
+        if count.expiring > 0 { Self::Yes } else { Self::No }
     }
 }
 

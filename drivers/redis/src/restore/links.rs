@@ -4,15 +4,16 @@ use dumprestore_driver::{Edge, Error, KeySink, Reference, Result, Unresolved, Wh
 
 use super::Restore;
 use super::extras::{command, each_step};
-use super::line::{Line, bytes};
+use super::line::{Line, bytes, integer};
 use super::place::{self, Place};
 use crate::config::Meant;
 use crate::connect::Reply;
 use crate::links::{Found, Keys, Within};
 use crate::rdb::{elements, payload};
 
-/// As many values are asked for at once.
-const VALUES: usize = 16;
+/// As many values, and bytes of them, are asked for at once: the server holds what was not read yet.
+const VALUES: usize = 64;
+const BYTES: u64 = 1 << 20;
 
 impl Restore {
     pub(super) fn find_references(&self, edge: &Edge, found: &mut KeySink<'_>) -> Result<()> {
@@ -24,10 +25,12 @@ impl Restore {
         // What stands between is the tag of a cluster.
         let pattern = [before, place.tag_pattern(), keys.pattern.text().as_bytes()].concat();
         lines.all().try_for_each(|line| {
-            each_step(line, place.index, &pattern, |line, names| {
-                for names in names.chunks(VALUES) {
+            each_step(line, place.index, &pattern, |line, mut names| {
+                for count in batches(line, names)? {
                     self.cancel.check()?;
-                    look(line, &keys, &place, names, found)?;
+                    let (some, rest) = names.split_at(count.min(names.len()));
+                    look(line, &keys, &place, some, found)?;
+                    names = rest;
                 }
                 Ok(())
             })
@@ -76,6 +79,29 @@ impl Restore {
     }
 }
 
+/// How many of them, in their order, are asked for together each time. One that is large stands alone.
+fn batches(line: &mut Line, names: &[Vec<u8>]) -> Result<Vec<usize>> {
+    let usage = |name: &Vec<u8>| redis::cmd("MEMORY").arg("USAGE").arg(name).clone();
+    let asked: Vec<redis::Cmd> = names.iter().map(usage).collect();
+    let (mut batches, mut bytes) = (Vec::new(), 0u64);
+    for reply in line.replies(&asked)? {
+        // Of whom it is not to be known may be large; who is gone is not.
+        let weight = match reply {
+            Reply::Null => 0,
+            reply => integer(&reply).unwrap_or(BYTES),
+        };
+        match batches.last_mut() {
+            Some(count) if bytes.saturating_add(weight) <= BYTES && *count < VALUES => *count += 1,
+            _ => {
+                batches.push(1);
+                bytes = 0;
+            }
+        }
+        bytes = bytes.saturating_add(weight);
+    }
+    Ok(batches)
+}
+
 /// Looks into some keys.
 fn look(
     line: &mut Line,
@@ -84,10 +110,14 @@ fn look(
     names: &[Vec<u8>],
     found: &mut KeySink<'_>,
 ) -> Result<()> {
-    let dumps: Vec<redis::Cmd> = names.iter().map(|name| command("DUMP", name)).collect();
-    for (name, dumped) in names.iter().zip(line.ask_all(&dumps)?) {
+    for name in names {
+        line.send(&command("DUMP", name))?;
+    }
+    // One after the other: each may be large.
+    for name in names {
+        let dumped = line.wire.reply()?;
         // It has expired meanwhile.
-        let Some(dumped) = bytes(dumped) else { continue };
+        let Some(dumped) = bytes(line.accept(dumped, &command("DUMP", name))?) else { continue };
         let (kind, value, _) = payload::open(&dumped)?;
         let mut take = |one: Found| match one {
             Found::Reference(reference) => found.push(reference),

@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 use dumprestore_driver::{ArchivedPart, Error, PartReader, Result};
 
 use super::archived::{Archived, read_on};
+use super::followers::Pace;
 use super::lifetime::{Fate, Lifetime};
 use super::line::{Count, Line, not_understood};
 use super::mark::{Fields, MARK};
@@ -48,6 +49,15 @@ impl Restore {
         Ok(())
     }
 
+    /// Refuses a key of a database that the archive does not name: nothing says what is to become of it.
+    pub(super) fn expect_named(&self, databases: &[u64], entry: &Entry) -> Result<()> {
+        match databases.contains(&entry.database) {
+            true => Ok(()),
+            false => Err(Error::archive("the archive holds keys of a database that it does not name")
+                .with_context("database", entry.database)),
+        }
+    }
+
     pub(super) fn take(&self, loaded: Loaded) {
         let mut all = self.shared.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         for (live, made) in loaded.counts {
@@ -74,6 +84,9 @@ struct Loader<'a> {
     guard: Guard,
     lifetime: Lifetime,
     most_per_value: u64,
+    /// Those that the archive says it has keys of.
+    databases: Vec<u64>,
+    pace: Pace,
     version: Option<Version>,
     payload: Vec<u8>,
     scratch: Vec<u8>,
@@ -99,7 +112,7 @@ impl<'a> Loader<'a> {
     fn begin(restore: &'a Restore) -> Result<Self> {
         let node = restore.archived.as_ref();
         let node = node.ok_or_else(|| Error::defect("something is loaded into a restore of no archive"))?;
-        let cut = Archived::cut(&**node);
+        let Archived { cut, databases, .. } = Archived::of(&**node)?;
         let mut line = restore.line()?;
         restore.note_evicted(&mut line)?;
         Ok(Self {
@@ -108,6 +121,8 @@ impl<'a> Loader<'a> {
             lifetime: Lifetime::begin(&mut line, restore.setup.expiry, cut)?,
             most_per_value: permitted::most_per_value(&mut line)?,
             line,
+            databases,
+            pace: Pace::default(),
             version: None,
             payload: Vec::new(),
             scratch: Vec::new(),
@@ -120,6 +135,7 @@ impl<'a> Loader<'a> {
 
     fn key<R: Read>(&mut self, entry: &Entry, reader: &mut Reader<R>) -> Result<()> {
         self.read += 1;
+        self.restore.expect_named(&self.databases, entry)?;
         let pairs = &self.restore.entry.pairs;
         let Some(pair) = pairs.iter().find(|pair| pair.archived == Some(entry.database)) else {
             return Ok(());
@@ -165,6 +181,11 @@ impl<'a> Loader<'a> {
         }
         if self.payload.capacity() > USUAL_VALUE {
             self.payload = Vec::new();
+        }
+        if self.pace.spend(bytes) {
+            self.end_transaction()?;
+            self.settle(0)?;
+            self.pace.keep(&mut self.line)?;
         }
         Ok(())
     }

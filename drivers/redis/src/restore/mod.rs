@@ -15,8 +15,10 @@ mod archived;
 mod begin;
 mod changes;
 mod cluster;
+mod durable;
 mod entry;
 mod extras;
+mod followers;
 mod functions;
 mod lifetime;
 mod line;
@@ -50,7 +52,7 @@ pub(crate) use place::OURS;
 use entry::{Entry, Kept, Pair, Staged};
 use line::{Count, Line};
 use mark::{Fields, Standing, standing};
-use neighbours::Neighbour;
+pub(crate) use neighbours::Neighbour;
 
 /// Where a restore comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use dumprestore_driver::{ArchivedNode, Cancel, Error, Result, Selection, StageCo
 use super::archived::Archived;
 use super::entry::{Entry, Kept, Method, Pair};
 use super::line::{Line, select};
+use super::neighbours::Neighbour;
 use super::permitted;
 use super::{Origin, Restore, aside, rename};
 use crate::config::{Meant, Setup};
@@ -57,8 +58,9 @@ impl Restore {
         permitted::check_largest(&mut line, &archived)?;
         let places = Places::of(&mut line, setup, &cx.cancel)?;
         let pairs = pairs(setup, &archived, &cx.selection, &places)?;
-        let spares = places.spares(setup, &pairs);
-        let method = method(setup, &pairs, &spares);
+        let neighbour = neighbour(&cx.run, &server.run_id, &pairs);
+        let spares = places.spares(setup, &pairs, neighbour.of_others());
+        let method = method(setup, &neighbour, &spares);
         for (at, pair) in pairs.iter().enumerate() {
             match (method, spares.get(at)) {
                 (Method::Swap, Some(spare)) => {
@@ -74,10 +76,15 @@ impl Restore {
     }
 }
 
-/// How new keys become live: at once, if whole databases are meant and there are empty ones.
-pub(super) fn method(setup: &Setup, pairs: &[Pair], spares: &[u64]) -> Method {
+/// The node, among others of the run on the same server.
+pub(super) fn neighbour(run: &str, server: &str, pairs: &[Pair]) -> Neighbour {
+    Neighbour::enter(run, server, pairs.iter().map(|pair| pair.live).collect())
+}
+
+/// How new keys become live: at once, if whole databases are meant and there are empty ones that no other node needs.
+pub(super) fn method(setup: &Setup, neighbour: &Neighbour, spares: &[u64]) -> Method {
     let filtered = !setup.include.is_empty() || !setup.exclude.is_empty();
-    if filtered || spares.len() < pairs.len() { Method::Rename } else { Method::Swap }
+    if filtered || !neighbour.can_have(spares) { Method::Rename } else { Method::Swap }
 }
 
 /// The databases of a server.
@@ -120,13 +127,13 @@ impl Places {
         self.ours.contains(&index)
     }
 
-    /// Where new keys can be made, those first that applications use least.
-    pub(super) fn spares(&self, setup: &Setup, pairs: &[Pair]) -> Vec<u64> {
+    /// Where new keys can be made, those first that applications use least; so many more than are needed.
+    pub(super) fn spares(&self, setup: &Setup, pairs: &[Pair], more: usize) -> Vec<u64> {
         let is_meant = |index: &u64| matches!(&setup.databases, Meant::These(list) if list.contains(index));
         let is_live = |index: &u64| pairs.iter().any(|pair| pair.live == *index);
         let free = (0..self.count).rev().filter(|index| !self.filled.contains(index));
         let free = free.filter(|index| !is_meant(index) && !is_live(index) && *index != 0);
-        free.take(pairs.len() + SPARE_PLACES).collect()
+        free.take(pairs.len() + more + SPARE_PLACES).collect()
     }
 }
 

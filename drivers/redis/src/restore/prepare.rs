@@ -52,7 +52,11 @@ impl Restore {
         self.prepare_functions(&mut lines)?;
         self.refuse_evicted_by_all(&mut lines)?;
         match self.entry.method {
-            Method::Cluster => self.set_cluster_ready(&mut lines)?,
+            Method::Cluster => {
+                let counts = self.loaded().counts;
+                let made = self.entry.pairs.first().and_then(|pair| counts.get(&pair.live)).copied();
+                self.set_cluster_ready(&mut lines, made.unwrap_or_default())?
+            }
             _ => {
                 for pair in &self.entry.pairs {
                     self.set_ready(lines.first()?, pair)?;

@@ -8,11 +8,11 @@ use serde_json::json;
 
 use crate::archive::{driver, dump, prepared};
 use crate::restore_support::cmd;
-use crate::shop::{V, content, driver_of, fill, owner, run, start};
+use crate::shop::{V, content, driver_of, fill, lease, owner, run, start};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dump_of_a_cluster_has_a_part_of_each_primary_and_goes_into_one_server() {
-    let cluster = start();
+    let cluster = lease();
     fill(&cluster);
     for mode in ["replication", "scan"] {
         let from = driver(json!({ "url": cluster.nodes()[1].url(0), "mode": mode }));
@@ -45,7 +45,7 @@ async fn a_dump_of_a_cluster_has_a_part_of_each_primary_and_goes_into_one_server
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_primary_writes_together_is_whole_in_a_dump_under_load() {
-    let cluster = start();
+    let cluster = lease();
     let tags: Vec<String> = (0..30).map(|at| format!("{{pair:{at}}}")).collect();
     for tag in &tags {
         run(&cluster, tag.as_bytes(), &cmd(&["MSET", &format!("{tag}:a"), "0", &format!("{tag}:b"), "0"]));
@@ -142,7 +142,7 @@ async fn references_go_through_all_primaries() {
             Ok(Receipt { capture: dumprestore_driver::CaptureId(1), size: 1, digest: Digest::new([0; 32]) })
         }
     }
-    let cluster = start();
+    let cluster = lease();
     fill(&cluster);
     let folder = dumprestore_testkit::TempDir::with_prefix("dumprestore-").unwrap();
     let driver = driver_of(&cluster.url());
@@ -162,7 +162,7 @@ async fn references_go_through_all_primaries() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_that_is_half_restored_is_not_dumped() {
-    let cluster = start();
+    let cluster = lease();
     fill(&cluster);
     let mark = "dumprestore:restore";
     run(&cluster, mark.as_bytes(), &cmd(&["HSET", mark, "a run:0", "renaming"]));

@@ -6,11 +6,11 @@ use serde_json::json;
 
 use crate::archive::{Dump, driver, dump, load, prepared, run as new_run};
 use crate::restore_support::cmd;
-use crate::shop::{V, change, content, driver_of, fill, functions, start};
+use crate::shop::{V, change, content, driver_of, fill, functions, lease, start};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_is_put_back_and_back_again() {
-    let cluster = start();
+    let cluster = lease();
     fill(&cluster);
     let driver = driver_of(&cluster.url());
     let dumped = content(cluster.nodes());
@@ -36,7 +36,7 @@ async fn a_cluster_is_put_back_and_back_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_of_one_server_go_to_the_primaries_that_have_their_slots() {
-    let (server, cluster) = (RedisServer::start(V), start());
+    let (server, cluster) = (RedisServer::start(V), lease());
     for at in 0..2000 {
         server.run(0, &cmd(&["SET", &format!("{{a:{}}}:{at}", at % 700), "x"]));
     }
@@ -83,7 +83,7 @@ async fn left_after(driver: &dyn Driver, dump: &Dump, steps: usize) -> (Token, S
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_ends_after_any_step_leaves_what_can_be_undone_and_done() {
-    let cluster = start();
+    let cluster = lease();
     fill(&cluster);
     let driver = driver_of(&cluster.url());
     let dumped = content(cluster.nodes());
@@ -168,6 +168,76 @@ async fn a_primary_that_was_started_again_since_is_not_committed_into() {
     assert!(error.to_string().contains("has changed since"), "{error:?}");
     staging.rollback().await.unwrap();
     assert!(content(cluster.nodes()) == changed);
+}
+
+/// The names of staged keys, at each node.
+fn staged(cluster: &RedisCluster) -> Vec<Vec<Vec<u8>>> {
+    let names = |node: &RedisServer| node.ask(0, &cmd(&["KEYS", "dumprestore:restore:*:new:*"]));
+    cluster.nodes().iter().map(names).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_go_after_they_were_counted_keep_the_rest_from_becoming_live() {
+    let cluster = lease();
+    fill(&cluster);
+    let driver = driver_of(&cluster.url());
+    let dump = dump(&*driver).await;
+    change(&cluster);
+    let changed = content(cluster.nodes());
+    for resumed in [false, true] {
+        let (token, run) = left_after(&*driver, &dump, 3).await;
+        let mut staging = driver.resume(&token, StageContext::new(run.clone())).await.unwrap();
+        if !resumed {
+            staging.rollback().await.unwrap();
+            staging = prepared(&*driver, dump.node.clone()).await.unwrap();
+        }
+        let lasting = |name: &&Vec<u8>| name.windows(4).any(|part| part == b"key:");
+        let names = staged(&cluster);
+        let gone = names[1].iter().find(lasting).unwrap();
+        cluster.nodes()[1].run(0, redis::cmd("DEL").arg(gone));
+        let error = staging.commit().await.unwrap_err();
+        assert!(error.to_string().contains("not as many new keys are there as were made"), "{error:?}");
+        staging.rollback().await.unwrap();
+        assert!(content(cluster.nodes()) == changed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_becomes_live_once_a_primary_has_evicted_keys() {
+    let cluster = start();
+    fill(&cluster);
+    let driver = driver_of(&cluster.url());
+    let dump = dump(&*driver).await;
+    let mut staging = prepared(&*driver, dump.node.clone()).await.unwrap();
+    let node = &cluster.nodes()[2];
+    node.run(0, &cmd(&["CONFIG", "SET", "maxmemory-policy", "volatile-random", "maxmemory", "1mb"]));
+    soon("an eviction", || node.info("evicted_keys") != "0");
+    node.run(0, &cmd(&["CONFIG", "SET", "maxmemory", "0"]));
+    let error = staging.commit().await.unwrap_err();
+    assert!(error.to_string().contains("has evicted keys"), "{error:?}");
+    staging.rollback().await.unwrap();
+    assert!(staged(&cluster).concat().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_restores_that_begin_at_once_no_two_go_on() {
+    let cluster = lease();
+    fill(&cluster);
+    let driver = driver_of(&cluster.url());
+    let dump = dump(&*driver).await;
+    let before = content(cluster.nodes());
+    for _ in 0..20 {
+        let stage = || driver.stage(dump.node.clone(), StageContext::new(new_run()));
+        let (mut one, mut other) = (stage().await.unwrap(), stage().await.unwrap());
+        let (first, second) = tokio::join!(one.begin(), other.begin());
+        assert!(first.is_err() || second.is_err());
+        for refused in [first, second].into_iter().filter_map(Result::err) {
+            assert_eq!(refused.kind(), dumprestore_driver::ErrorKind::Locked, "{refused:?}");
+        }
+        one.rollback().await.unwrap();
+        other.rollback().await.unwrap();
+    }
+    assert!(content(cluster.nodes()) == before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

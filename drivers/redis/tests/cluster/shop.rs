@@ -1,7 +1,8 @@
 //! A cluster with keys of every type, and its content as text.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dumprestore_driver::Driver;
 use dumprestore_testkit::{RedisCluster, RedisOptions, RedisServer, RedisVersion};
@@ -21,33 +22,101 @@ pub(crate) fn driver_of(url: &str) -> Arc<dyn Driver> {
     driver(json!({ "url": url }))
 }
 
+/// One for a while: it takes seconds until one is ready.
+pub(crate) struct Leased(Option<RedisCluster>);
+
+static FREE: Mutex<Vec<RedisCluster>> = Mutex::new(Vec::new());
+
+fn free() -> MutexGuard<'static, Vec<RedisCluster>> {
+    FREE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One that is empty. It may neither be changed itself, nor stopped.
+pub(crate) fn lease() -> Leased {
+    let one = free().pop();
+    Leased(Some(one.unwrap_or_else(start)))
+}
+
+impl Deref for Leased {
+    type Target = RedisCluster;
+
+    fn deref(&self) -> &RedisCluster {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl Drop for Leased {
+    fn drop(&mut self) {
+        // In whatever state a failed test leaves it, nobody else gets it.
+        if let Some(cluster) = self.0.take().filter(|_| !std::thread::panicking()) {
+            empty(&cluster);
+            free().push(cluster);
+        }
+    }
+}
+
+pub(crate) fn empty(cluster: &RedisCluster) {
+    for node in cluster.nodes() {
+        node.run(0, &cmd(&["FLUSHALL"]));
+        node.run(0, &cmd(&["FUNCTION", "FLUSH"]));
+    }
+}
+
 /// Runs a command at the node that has the key.
 pub(crate) fn run(cluster: &RedisCluster, key: &[u8], cmd: &Cmd) {
-    let slot: u16 = cluster.nodes()[0].ask(0, redis::cmd("CLUSTER").arg("KEYSLOT").arg(key));
-    owner(cluster, slot).run(0, cmd);
+    owner(cluster, slot(key)).run(0, cmd);
+}
+
+/// Runs commands, each at the node that has its key, for all at once.
+pub(crate) fn run_all(cluster: &RedisCluster, commands: impl IntoIterator<Item = (Vec<u8>, Cmd)>) {
+    let mut pipes = [redis::pipe(), redis::pipe(), redis::pipe()];
+    for (key, cmd) in commands {
+        pipes[node_of(slot(&key))].add_command(cmd);
+    }
+    for (pipe, node) in pipes.iter().zip(cluster.nodes()).filter(|(pipe, _)| !pipe.is_empty()) {
+        let _: Vec<redis::Value> = pipe.query(&mut node.connection(0)).unwrap();
+    }
+}
+
+/// What servers take for the slot of a key.
+fn slot(key: &[u8]) -> u16 {
+    let tag = key.iter().position(|byte| *byte == b'{').and_then(|open| {
+        let close = open + 1 + key[open + 1..].iter().position(|byte| *byte == b'}')?;
+        Some(&key[open + 1..close]).filter(|tag| !tag.is_empty())
+    });
+    let sum = tag.unwrap_or(key).iter().fold(0u16, |sum, byte| {
+        (0..8).fold(sum ^ (u16::from(*byte) << 8), |sum, _| {
+            (sum << 1) ^ if sum >> 15 == 1 { 0x1021 } else { 0 }
+        })
+    });
+    sum % 16_384
 }
 
 /// The node that has a slot, as long as none has moved.
 pub(crate) fn owner(cluster: &RedisCluster, slot: u16) -> &RedisServer {
-    let nodes = cluster.nodes();
-    let end = |at: usize| 16_384 * (at + 1) / nodes.len();
-    let at = (0..nodes.len()).find(|at| usize::from(slot) < end(*at)).unwrap();
-    &nodes[at]
+    &cluster.nodes()[node_of(slot)]
 }
 
-fn words(cluster: &RedisCluster, words: &[&str]) {
-    run(cluster, words[if words[0] == "XGROUP" { 2 } else { 1 }].as_bytes(), &cmd(words));
+fn node_of(slot: u16) -> usize {
+    (0..3).find(|at| usize::from(slot) < 16_384 * (at + 1) / 3).unwrap()
+}
+
+/// A command with its key, of words.
+pub(crate) fn words(words: &[&str]) -> (Vec<u8>, Cmd) {
+    let key = words[if words[0] == "XGROUP" { 2 } else { 1 }];
+    (key.as_bytes().to_vec(), cmd(words))
 }
 
 /// What the application had when it was dumped.
 pub(crate) fn fill(cluster: &RedisCluster) {
+    let mut all = Vec::new();
     for at in 0..300 {
-        words(cluster, &["SET", &format!("key:{at}"), &format!("value {at}")]);
+        all.push(words(&["SET", &format!("key:{at}"), &format!("value {at}")]));
     }
     for at in 0..40 {
-        words(cluster, &["SET", &format!("{{user:{at}}}:name"), "Ann"]);
-        words(cluster, &["HSET", &format!("{{user:{at}}}:cart"), "a", "1", "product", &at.to_string()]);
-        words(cluster, &["SET", &format!("fades:{at}"), "x", "PXAT", "4102444800123"]);
+        all.push(words(&["SET", &format!("{{user:{at}}}:name"), "Ann"]));
+        all.push(words(&["HSET", &format!("{{user:{at}}}:cart"), "a", "1", "product", &at.to_string()]));
+        all.push(words(&["SET", &format!("fades:{at}"), "x", "PXAT", "4102444800123"]));
     }
     for command in [
         ["RPUSH", "list", "a", "b"].as_slice(),
@@ -63,8 +132,9 @@ pub(crate) fn fill(cluster: &RedisCluster) {
         &["SET", "a}{b", "braces"],
         &["SET", "long", &"y".repeat(2 << 20)],
     ] {
-        words(cluster, command);
+        all.push(words(command));
     }
+    run_all(cluster, all);
     let bytes: Vec<u8> = (0..=255).collect();
     run(cluster, &bytes, redis::cmd("SET").arg(&bytes).arg(&bytes));
     functions(cluster, "dumped");
@@ -80,32 +150,41 @@ pub(crate) fn functions(cluster: &RedisCluster, name: &str) {
 
 /// What it has later: some keys are others, some are gone, some are new.
 pub(crate) fn change(cluster: &RedisCluster) {
+    let mut all = Vec::new();
     for at in 0..100 {
-        words(cluster, &["SET", &format!("key:{at}"), "changed", "PXAT", "4102444800999"]);
-        words(cluster, &["DEL", &format!("key:{}", at + 150)]);
-        words(cluster, &["RPUSH", &format!("new:{at}"), "x"]);
+        all.push(words(&["SET", &format!("key:{at}"), "changed", "PXAT", "4102444800999"]));
+        all.push(words(&["DEL", &format!("key:{}", at + 150)]));
+        all.push(words(&["RPUSH", &format!("new:{at}"), "x"]));
     }
-    words(cluster, &["DEL", "list"]);
-    words(cluster, &["DEL", "log"]);
-    words(cluster, &["SET", "log", "of another type"]);
+    all.extend([words(&["DEL", "list"]), words(&["DEL", "log"]), words(&["SET", "log", "of another type"])]);
+    run_all(cluster, all);
     functions(cluster, "changed");
 }
 
 /// Keys of servers with when they expire, and what they are; functions as well. Those of ours, too.
 pub(crate) fn content(nodes: &[RedisServer]) -> BTreeMap<Vec<u8>, (i64, Vec<u8>)> {
+    content_of(nodes)
+}
+
+/// The same of nodes that are not together.
+pub(crate) fn content_of<'n>(
+    nodes: impl IntoIterator<Item = &'n RedisServer>,
+) -> BTreeMap<Vec<u8>, (i64, Vec<u8>)> {
     let mut content = BTreeMap::new();
     for node in nodes {
         let mut connection = node.connection(0);
         let keys: Vec<Vec<u8>> = redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
-        for key in keys {
-            let expires = redis::cmd("PEXPIRETIME").arg(&key).query(&mut connection).unwrap();
-            let value: Vec<u8> = redis::cmd("DEBUG")
-                .arg("DIGEST-VALUE")
-                .arg(&key)
-                .query::<Vec<String>>(&mut connection)
-                .unwrap()
-                .concat()
-                .into();
+        let mut pipe = redis::pipe();
+        for key in &keys {
+            pipe.cmd("PEXPIRETIME").arg(key);
+            pipe.cmd("DEBUG").arg("DIGEST-VALUE").arg(key);
+        }
+        let answers: Vec<redis::Value> =
+            if keys.is_empty() { Vec::new() } else { pipe.query(&mut connection).unwrap() };
+        for (key, answer) in keys.into_iter().zip(answers.chunks(2)) {
+            let expires: i64 = redis::from_redis_value(answer[0].clone()).unwrap();
+            let digest: Vec<String> = redis::from_redis_value(answer[1].clone()).unwrap();
+            let value = digest.concat().into_bytes();
             assert!(content.insert(key, (expires, value)).is_none(), "a key is at two nodes");
         }
         let functions: Vec<u8> = node.ask(0, &cmd(&["FUNCTION", "DUMP"]));

@@ -188,3 +188,22 @@ async fn writers_wait_while_the_cut_is_locked_and_go_on_afterwards() {
         assert!(dump.facts["writers_waited_ms"].parse::<u64>().unwrap() >= 4000);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sentinel_does_not_take_a_dump_for_a_replica() {
+    let server = with(&[]);
+    fill(&server);
+    let sentinel = RedisOptions::new(RedisVersion::Redis7_0).sentinel_of(&server, "cache").start();
+    let ask = |words: &[&str]| {
+        let mut cmd = redis::cmd("SENTINEL");
+        cmd.arg(words);
+        sentinel.ask::<redis::Value>(0, &cmd)
+    };
+    ask(&["DEBUG", "info-period", "50"]);
+    let source = pinned(all(&server)).await;
+    dumprestore_testkit::soon("our connection", || server.info("connected_slaves") == "1");
+    // It has looked some times since.
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(ask(&["REPLICAS", "cache"]), redis::Value::Array(Vec::new()));
+    drop(source);
+}

@@ -233,3 +233,17 @@ async fn what_was_used_last_and_how_often_is_kept() {
         assert!(found >= least, "{policy}: {found}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_keys_the_few_that_go_are_named() {
+    let source = Source::new();
+    let fill = "for i = 1, 5000 do redis.call('SET', 'key:' .. i, 'x') end";
+    source.server.run(0, redis::cmd("EVAL").arg(fill).arg(0));
+    let driver = driver_of(&source);
+    let dump = dump(&*driver).await;
+    for key in ["extra", "another"] {
+        source.run(0, &["SET", key, "x"]);
+    }
+    let counted = driver.changes(dump.node.clone(), &StageContext::new(run())).await.unwrap();
+    assert_eq!((counted.remove, counted.removes), (2, vec!["0/another".to_owned(), "0/extra".to_owned()]));
+}

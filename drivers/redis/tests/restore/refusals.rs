@@ -220,3 +220,25 @@ async fn an_archive_that_is_cut_off_or_altered_is_refused() {
         assert!(source.beside().is_empty());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_with_keys_of_a_database_that_it_does_not_name_is_refused() {
+    for patterns in [json!([]), json!(["nobody's"])] {
+        let (source, _, dump, before) = ground(&RedisOptions::new(RedisVersion::Redis7_0)).await;
+        let driver = driver(json!({ "url": source.server.url(0), "databases": [0, 3], "exclude": patterns }));
+        let part = dump.node.parts().next().unwrap();
+        let mut content = Vec::new();
+        std::io::Read::read_to_end(&mut dump.node.read(&part.name).unwrap(), &mut content).unwrap();
+        let mut node = Made::new(content);
+        std::sync::Arc::get_mut(&mut node)
+            .unwrap()
+            .facts
+            .insert("keys_by_database".to_owned(), "0: 1".to_owned());
+        let mut staging = stage(&*driver, node.clone()).await.unwrap();
+        staging.begin().await.unwrap();
+        let error = crate::archive::load(&*staging, &*node).await.unwrap_err();
+        assert!(error.to_string().contains("does not name"), "{error:?}");
+        staging.rollback().await.unwrap();
+        assert_eq!(source.fingerprint(), before);
+    }
+}

@@ -82,7 +82,7 @@ impl RedisServer {
     fn start_on_free_ports(&mut self) {
         for _ in 0..MOST_TRIES {
             self.port = port(self.options.cluster);
-            self.tls_port = self.options.tls.then(free_port);
+            self.tls_port = self.options.tls.then(|| port(self.options.cluster));
             settings::write(&self.options, &self.folder, self.port, self.tls_port);
             self.keeper().start();
             match self.wait_until_ready() {

@@ -37,6 +37,9 @@ pub(super) fn write(options: &RedisOptions, folder: &Path, port: u16, tls_port: 
     }
     if let Some(password) = &options.password {
         set("requirepass", password);
+        if options.cluster {
+            set("masterauth", password);
+        }
     }
     if let Some(port) = tls_port {
         set("tls-port", &port.to_string());
@@ -44,6 +47,10 @@ pub(super) fn write(options: &RedisOptions, folder: &Path, port: u16, tls_port: 
         set("tls-cert-file", &file("server.crt"));
         set("tls-key-file", &file("server.key"));
         set("tls-auth-clients", "optional");
+        if options.cluster {
+            set("tls-cluster", "yes");
+            set("tls-replication", "yes");
+        }
     }
     for (name, value) in &options.settings {
         set(name, value);

@@ -10,7 +10,7 @@ use super::super::lines::Lines;
 use super::super::mark::MARK;
 use super::super::place::{Names, pattern};
 use super::super::rename::{PUT_BACK, TAKE_AWAY};
-use super::{ONLY, functions_before, on_slots, unlink, until_none};
+use super::{ONLY, functions_before, on_slots, unlink, until_none, wait_for_replicas};
 
 impl Restore {
     pub(in super::super) fn rollback_cluster(&self) -> Result<()> {
@@ -20,6 +20,8 @@ impl Restore {
         until_none(&mut lines, &names.made, |line, keys| on_slots(line, &TAKE_AWAY, &names, keys))?;
         until_none(&mut lines, &names.old, |line, keys| on_slots(line, &PUT_BACK, &names, keys))?;
         unlink(&mut lines, &names.new)?;
+        // Once the mark and the journal are gone, nobody would undo again what a failover brings back.
+        wait_for_replicas(&mut lines)?;
         let line = lines.of(MARK.as_bytes())?;
         line.ask_all(&[select(ONLY), self.only_fields().remove()]).map(drop)
     }

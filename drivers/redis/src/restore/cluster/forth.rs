@@ -11,7 +11,7 @@ use super::super::mark::{Fields, MARK, Mark};
 use super::super::place::{Names, OURS};
 use super::super::rename::{ASIDE, EXCHANGE};
 use super::super::{Origin, Restore};
-use super::{ONLY, functions_at, on_slots, until_none, wait_for_replicas};
+use super::{ONLY, functions_at, gone, on_slots, until_none, wait_for_replicas};
 use crate::connect::Reply;
 
 impl Restore {
@@ -41,6 +41,7 @@ impl Restore {
         }
         if mark == Mark::Ready {
             self.cancel.check()?;
+            self.expect_whole_cluster(lines)?;
             self.exchange_all_functions(lines)?;
             mark = self.set_mark(lines, Mark::Moving)?;
         }
@@ -91,9 +92,4 @@ impl Restore {
             on_slots(line, &ASIDE, names, &keys)
         })
     }
-}
-
-fn gone() -> Error {
-    Error::environment("the cluster knows nothing of the keys that were staged any more")
-        .with_hint("the primary that had the mark of the restore was emptied or replaced: restore again")
 }

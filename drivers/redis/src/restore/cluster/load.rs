@@ -6,6 +6,7 @@ use std::io::Write as _;
 use dumprestore_driver::{ArchivedPart, Error, PartReader, Result};
 
 use super::super::archived::{Archived, read_on};
+use super::super::followers::Pace;
 use super::super::lifetime::{Fate, Lifetime};
 use super::super::line::{Line, not_understood};
 use super::super::lines::Lines;
@@ -39,6 +40,7 @@ impl Restore {
         while let Some(item) = reader.next()? {
             match item {
                 Item::Key(entry) => {
+                    loader.restore.expect_named(&loader.databases, &entry)?;
                     read += 1;
                     if read % KEYS == 0 {
                         self.cancel.check()?;
@@ -74,6 +76,8 @@ struct Loader<'a> {
     ways: Vec<Way>,
     lifetime: Lifetime,
     most_per_value: u64,
+    /// Those that the archive says it has keys of.
+    databases: Vec<u64>,
     before: String,
     scratch: Vec<u8>,
     loaded: Loaded,
@@ -85,6 +89,7 @@ struct Way {
     /// Bytes of each key that was not answered yet.
     sent: VecDeque<u64>,
     bytes: u64,
+    pace: Pace,
 }
 
 impl<'a> Loader<'a> {
@@ -100,9 +105,12 @@ impl<'a> Loader<'a> {
             most_per_value = most_per_value.min(permitted::most_per_value(line)?);
         }
         let mut guards = restore.lines()?.into_lines().into_iter();
-        let way = |line| Ok(Way { guard: Guard::new(line)?, sent: VecDeque::new(), bytes: 0 });
+        let way = |line| {
+            Ok(Way { guard: Guard::new(line)?, sent: VecDeque::new(), bytes: 0, pace: Pace::default() })
+        };
         let ways = guards.by_ref().map(way).collect::<Result<_>>()?;
-        let lifetime = Lifetime::begin(lines.first()?, restore.setup.expiry, Archived::cut(&**node))?;
+        let Archived { cut, databases, .. } = Archived::of(&**node)?;
+        let lifetime = Lifetime::begin(lines.first()?, restore.setup.expiry, cut)?;
         let before = Names::of(&restore.entry.run).new;
         Ok(Self {
             restore,
@@ -110,6 +118,7 @@ impl<'a> Loader<'a> {
             ways,
             lifetime,
             most_per_value,
+            databases,
             before,
             scratch: Vec::new(),
             loaded: Loaded::default(),
@@ -147,6 +156,10 @@ impl<'a> Loader<'a> {
         send(line, &mut self.scratch, &before, entry, fate, payload)?;
         way.sent.push_back(bytes);
         way.bytes += bytes;
+        if way.pace.spend(bytes) {
+            way.settle(line, 0)?;
+            way.pace.keep(line)?;
+        }
         let made = self.loaded.counts.entry(ONLY).or_default();
         match fate {
             Fate::Expires(_) => made.count.expiring += 1,

@@ -15,13 +15,14 @@ use std::collections::BTreeMap;
 use dumprestore_driver::{Error, OldState, Result};
 
 use super::entry::{Kept, Method, Step};
-use super::extras::each_step;
+use super::extras::{SomeExpire, count_lasting, each_step};
 use super::line::{Line, select};
 use super::lines::Lines;
 use super::mark::{Fields, MARK, Mark};
+use super::noted::Noted;
 use super::place::{Names, OURS, TAGGED, pattern};
 use super::rename::{EXCHANGE, Script, done};
-use super::{Made, Restore};
+use super::{Made, Restore, followers};
 use crate::connect::{slot, tag};
 
 pub(super) use plan::check_servers;
@@ -53,26 +54,28 @@ impl Restore {
         self.entry.server = identity(&mut lines)?;
         let fields = self.only_fields();
         let line = lines.of(MARK.as_bytes())?;
-        super::mark::refuse_others(line, ONLY, &fields)?;
+        // Of two that begin at once, at least one finds the other.
         line.ask_all(&[select(ONLY), fields.set(Mark::Loading)])?;
+        super::mark::refuse_others(line, ONLY, &fields)?;
         self.entry.step = Step::Begun;
         Ok(())
     }
 
     /// Counts the keys that were made, and refuses if there are less.
     pub(super) fn verify_cluster(&self, lines: &mut Lines, made: Made) -> Result<()> {
-        let mut count = 0u64;
+        self.expect_count(lines, Noted { count: made.count, fading: made.fading })
+    }
+
+    fn expect_count(&self, lines: &mut Lines, noted: Noted) -> Result<()> {
+        let (new, some_expire) = (pattern(&Names::of(&self.entry.run).new), SomeExpire::of(noted.count));
+        let mut count = 0;
         for line in lines.all() {
-            each_step(line, ONLY, &pattern(&Names::of(&self.entry.run).new), |_, keys| {
-                self.cancel.check()?;
-                count += keys.len() as u64;
-                Ok(())
-            })?;
+            count += count_lasting(line, ONLY, &new, some_expire, &self.cancel)?;
         }
-        match count >= made.count.lasting.saturating_sub(made.fading) {
+        match count >= noted.count.lasting.saturating_sub(noted.fading) {
             true => Ok(()),
             false => Err(Error::environment("not as many new keys are there as were made")
-                .with_context("made", made.count.all())
+                .with_context("made", noted.count.lasting)
                 .with_context("there are", count)
                 .with_hint(
                     "a primary evicts keys, or was replaced, or somebody deletes them: see the `maxmemory-policy` and the \
@@ -81,11 +84,28 @@ impl Restore {
         }
     }
 
-    /// Says that all is there, and was counted.
-    pub(super) fn set_cluster_ready(&self, lines: &mut Lines) -> Result<()> {
+    /// Says that all is there, and how many that are.
+    pub(super) fn set_cluster_ready(&self, lines: &mut Lines, made: Made) -> Result<()> {
         self.expect_same(lines)?;
         let line = lines.of(MARK.as_bytes())?;
-        line.ask_all(&[select(ONLY), self.only_fields().set(Mark::Ready)]).map(drop)
+        let fields = self.only_fields();
+        let cmds = [
+            select(ONLY),
+            Fields::put(&fields.lasting(), made.count.lasting),
+            Fields::put(&fields.expiring(), made.count.expiring),
+            Fields::put(&fields.fading(), made.fading),
+            fields.set(Mark::Ready),
+        ];
+        line.transact_all(&cmds).map(drop)
+    }
+
+    /// Before the first key is renamed: all are there that were made, and nothing had to go for them.
+    fn expect_whole_cluster(&self, lines: &mut Lines) -> Result<()> {
+        self.refuse_evicted_by_all(lines)?;
+        let line = lines.of(MARK.as_bytes())?;
+        line.select(ONLY)?;
+        let noted = Noted::of(line, &self.only_fields())?.ok_or_else(gone)?;
+        self.expect_count(lines, noted)
     }
 
     /// Refuses if the primaries are not those at which the keys were staged.
@@ -120,6 +140,8 @@ impl Restore {
         }
         let line = lines.of(MARK.as_bytes())?;
         line.ask_all(&[select(ONLY), self.only_fields().remove()])?;
+        lines.all().try_for_each(|line| self.tell_behind(line))?;
+        self.outlive(&mut lines)?;
         // It holds nothing, and says so when it is to be put back: other nodes' would not fit what is live here.
         Ok((old == OldState::Keep).then(|| self.entry.kept(Vec::new())))
     }
@@ -135,28 +157,17 @@ impl Restore {
 
 /// Waits until the replicas of each primary have what was written there by these connections: a failover is not to take it back.
 fn wait_for_replicas(lines: &mut Lines) -> Result<()> {
-    const MOST_MS: u64 = 60_000;
     for line in lines.all() {
-        let replicas = line.info("replication")?.number("connected_slaves").unwrap_or(0);
-        if replicas == 0 {
-            continue;
-        }
-        let reached = match line.ask(redis::cmd("WAIT").arg(replicas).arg(MOST_MS)) {
-            Ok(reply) => super::line::integer(&reply).unwrap_or(0),
-            // The login may not: then it is as with everything else that is written there.
-            Err(error) if crate::connect::is_refusal(&error) => continue,
-            Err(error) => return Err(error),
-        };
-        if reached < replicas {
-            return Err(Error::environment(
-                "replicas of a primary do not follow it, and a failover would lose what is restored",
-            )
-            .with_context("replicas", replicas)
-            .with_context("up to date", reached)
-            .with_hint("wait until `INFO replication` of each primary shows no lag, and restore again"));
+        if let Some(behind) = followers::behind(line)? {
+            return Err(behind.error());
         }
     }
     Ok(())
+}
+
+fn gone() -> Error {
+    Error::environment("the cluster knows nothing of the keys that were staged any more")
+        .with_hint("the primary that had the mark of the restore was emptied or replaced: restore again")
 }
 
 /// Which primaries, and which starts of them, have which slots.

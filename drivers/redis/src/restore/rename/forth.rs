@@ -24,7 +24,8 @@ impl Restore {
             Origin::Resumed if marks.iter().all(|(_, mark)| mark.is_none()) => self.is_over()?,
             Origin::Resumed if marks.iter().all(|(_, mark)| is_over(mark)) => {}
             _ => {
-                // Before the first key is renamed: all are there, of all databases.
+                // Before the first key is renamed: all are there, of all databases, and nothing had to go for them.
+                self.refuse_evicted(&mut line)?;
                 for (pair, mark) in &marks {
                     self.expect_whole(&mut line, pair, *mark)?;
                 }
@@ -47,7 +48,9 @@ impl Restore {
             Some(Mark::Ready) => {
                 line.select(pair.live)?;
                 let noted = Noted::of(line, &self.fields(pair))?.ok_or_else(|| self.gone(pair))?;
-                match self.count_new(line, pair)? >= noted.count.lasting.saturating_sub(noted.fading) {
+                match self.count_new(line, pair, noted.count)?
+                    >= noted.count.lasting.saturating_sub(noted.fading)
+                {
                     true => Ok(()),
                     false => Err(self.gone(pair)),
                 }

@@ -13,8 +13,9 @@ use redis::Cmd;
 
 use super::Restore;
 use super::entry::{Kept, Pair, Step};
-use super::extras::{command, each_step};
-use super::line::{Line, select};
+use super::extras::{SomeExpire, command, count_lasting, each_step};
+use super::line::{Count, Line, select};
+use super::lines::Lines;
 use super::mark::{Fields, MARK, Mark};
 use super::place::{Names, pattern, under};
 use crate::connect::Reply;
@@ -89,25 +90,21 @@ impl Restore {
 
     /// Counts the keys that were made, and refuses if there are less. While a server grows its tables, it may name some twice.
     pub(super) fn verify_renamed(&self, line: &mut Line, pair: &Pair, made: super::Made) -> Result<()> {
-        let count = self.count_new(line, pair)?;
+        let count = self.count_new(line, pair, made.count)?;
         match count >= made.count.lasting.saturating_sub(made.fading) {
             true => Ok(()),
             false => Err(Error::environment("not as many new keys are there as were made")
                 .with_context("database", pair.live)
-                .with_context("made", made.count.all())
+                .with_context("made", made.count.lasting)
                 .with_context("there are", count)
                 .with_hint("the server evicts keys, or somebody deletes them: see its `maxmemory-policy`")),
         }
     }
 
-    fn count_new(&self, line: &mut Line, pair: &Pair) -> Result<u64> {
-        let mut count = 0u64;
-        each_step(line, pair.live, &pattern(&Names::of(&self.entry.run).new), |_, keys| {
-            self.cancel.check()?;
-            count += keys.len() as u64;
-            Ok(())
-        })?;
-        Ok(count)
+    /// Those that don't expire.
+    fn count_new(&self, line: &mut Line, pair: &Pair, made: Count) -> Result<u64> {
+        let new = pattern(&Names::of(&self.entry.run).new);
+        count_lasting(line, pair.live, &new, SomeExpire::of(made), &self.cancel)
     }
 
     pub(super) fn finish_rename(&self, old: OldState) -> Result<Option<Kept>> {
@@ -130,6 +127,8 @@ impl Restore {
             }
             line.ask_all(&[select(pair.live), self.fields(pair).remove()])?;
         }
+        self.tell_behind(&mut line)?;
+        self.outlive(&mut Lines::single(line))?;
         // It holds nothing, and says so when it is to be put back: other nodes' would not fit what is live here.
         Ok((old == OldState::Keep).then(|| self.entry.kept(Vec::new())))
     }

@@ -5,6 +5,7 @@ use dumprestore_driver::{Cancel, Error, LedgerEntry, OldState, Result};
 use super::super::Restore;
 use super::super::entry::{Kept, Pair};
 use super::super::line::{Line, select};
+use super::super::lines::Lines;
 use super::super::mark::{Fields, Mark, Standing, standing};
 use super::{Emptied, empty};
 use crate::config::Setup;
@@ -39,6 +40,8 @@ impl Restore {
             }
             self.unmark(&mut line, &pair)?;
         }
+        self.tell_behind(&mut line)?;
+        self.outlive(&mut Lines::single(line))?;
         Ok((!kept.is_empty()).then(|| self.entry.kept(kept)))
     }
 
