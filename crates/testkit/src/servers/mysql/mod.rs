@@ -9,17 +9,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 pub use options::{MysqlFamily, MysqlOptions, MysqlVersion};
 
-use super::{Account, Authority, Keeper, Programs, has_ended};
+use super::server::{Home, Server};
+use super::{Account, Authority, Programs};
 use crate::free_port;
 
-/// How long a server may take to be ready: machines are slow at times.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How often somebody else may take a port that was free.
-const MOST_TRIES: u32 = 10;
 /// Who may do everything: without a password, by the socket and from `127.0.0.1`.
 const ROOT: &str = "root";
 /// How much the server may write before it must have put changes in their places.
@@ -31,10 +27,9 @@ const REDO_LOG: &str = "48M";
 pub struct MysqlServer {
     version: MysqlVersion,
     programs: Programs,
-    folder: PathBuf,
+    home: Home,
     port: u16,
     authority: Option<Authority>,
-    keeper: Mutex<Keeper>,
     databases: AtomicU64,
 }
 
@@ -71,38 +66,12 @@ impl MysqlServer {
         let daemon = programs.path(options.version.daemon()).expect("it was found");
         command.push(daemon.display().to_string());
         command.push(format!("--defaults-file={}", folder.join("my.cnf").display()));
-        let keeper = Mutex::new(Keeper::new(&folder, "TERM", &command));
+        let home = Home::new(folder, "TERM", &command);
         let databases = AtomicU64::new(0);
         let version = options.version;
-        let mut server = Self { version, programs, folder, port: 0, authority, keeper, databases };
-        server.start_on_a_free_port();
+        let mut server = Self { version, programs, home, port: 0, authority, databases };
+        server.start_on_free_ports();
         server
-    }
-
-    fn start_on_a_free_port(&mut self) {
-        for _ in 0..MOST_TRIES {
-            self.port = free_port();
-            settings::write_port(&self.folder, self.port);
-            self.keeper().start();
-            match self.wait_until_ready() {
-                Ok(()) => return,
-                Err(log) if log.contains("Address already in use") => {}
-                Err(log) => panic!("{:?} does not start: {log}", self.version),
-            }
-        }
-        panic!("no port is free for {:?}: {}", self.version, self.log());
-    }
-
-    fn wait_until_ready(&self) -> Result<(), String> {
-        let pid = self.keeper().pid();
-        let until = Instant::now() + PATIENCE;
-        while Instant::now() < until && !has_ended(pid) {
-            if self.socket().exists() && self.answers() {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Err(self.log())
     }
 
     /// Its version.
@@ -122,18 +91,18 @@ impl MysqlServer {
 
     /// Its socket.
     pub fn socket(&self) -> PathBuf {
-        self.folder.join("socket")
+        self.folder().join("socket")
     }
 
     /// Where it lives: its `socket`, its `log`, its `pid`, its `data`, `files` that it may read and write for
     /// statements, and with [`MysqlOptions::tls`] its `ca.crt`.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        self.home.folder()
     }
 
     /// What it has logged.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+        self.home.log()
     }
 
     /// Who signed its certificate, with [`MysqlOptions::tls`].
@@ -170,14 +139,14 @@ impl MysqlServer {
 
     /// `kill -9`.
     pub fn kill(&self) {
-        self.keeper().kill();
+        self.home.keeper().kill();
         // MySQL would refuse to start while another process happens to have the number in it.
-        let _ = std::fs::remove_file(self.folder.join("socket.lock"));
+        let _ = std::fs::remove_file(self.folder().join("socket.lock"));
     }
 
     /// Asks it to stop, and waits for it. Sessions end.
     pub fn stop(&self) {
-        self.keeper().stop();
+        self.home.keeper().stop();
     }
 
     /// Starts it again after [`kill`](Self::kill) or [`stop`](Self::stop), where it was.
@@ -185,19 +154,27 @@ impl MysqlServer {
     /// # Panics
     /// If it does not come up.
     pub fn restart(&self) {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            self.keeper().start();
-            match self.wait_until_ready() {
-                Ok(()) => return,
-                // Its port may be taken for a moment by a client's end of some other connection.
-                Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(50)),
-                Err(log) => panic!("{:?} does not start again: {log}", self.version),
-            }
-        }
+        self.start_again();
+    }
+}
+
+impl Server for MysqlServer {
+    const PORT_IS_TAKEN: &'static str = "Address already in use";
+
+    fn name(&self) -> String {
+        format!("{:?}", self.version)
     }
 
-    fn keeper(&self) -> std::sync::MutexGuard<'_, Keeper> {
-        self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
+    fn home(&self) -> &Home {
+        &self.home
+    }
+
+    fn choose_ports(&mut self) {
+        self.port = free_port();
+        settings::write_port(self.folder(), self.port);
+    }
+
+    fn is_ready(&self, _: u32) -> bool {
+        self.socket().exists() && self.answers()
     }
 }

@@ -6,20 +6,16 @@ mod template;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 pub use options::{PostgresOptions, PostgresVersion};
 
-use super::{Account, Authority, Keeper, Programs, has_ended, run};
+use super::server::{Home, Server};
+use super::{Account, Authority, Programs, run};
 use crate::free_port;
 
-/// How long a server may take to be ready: machines are slow at times.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How often somebody else may take a port that was free.
-const MOST_TRIES: u32 = 10;
 /// A user of its own for the tests' own statements, which is always let in by the socket.
 const SUPERUSER: &str = "postgres";
 
@@ -27,10 +23,9 @@ const SUPERUSER: &str = "postgres";
 pub struct PostgresServer {
     version: PostgresVersion,
     programs: Programs,
-    folder: PathBuf,
+    home: Home,
     port: u16,
     authority: Option<Authority>,
-    keeper: Mutex<Keeper>,
     databases: AtomicU64,
 }
 
@@ -62,7 +57,7 @@ impl PostgresServer {
         let options = PostgresOptions::new(self.version);
         let standby = Self::begin(&options, |programs, data| {
             let mut command = programs.command("pg_basebackup");
-            command.arg("-D").arg(data).args(["-R", "-X", "stream", "-c", "fast", "-h"]).arg(&self.folder);
+            command.arg("-D").arg(data).args(["-R", "-X", "stream", "-c", "fast", "-h"]).arg(self.folder());
             run(command.args(["-p", &self.port.to_string(), "-U", SUPERUSER]));
         });
         standby.rows("postgres", "SELECT 1");
@@ -87,53 +82,17 @@ impl PostgresServer {
             .extend(programs.variables().iter().map(|(name, value)| format!("{name}={}", value.display())));
         command.push(programs.path("postgres").expect("it was found").display().to_string());
         command.extend(["-D".to_owned(), data.display().to_string()]);
-        let keeper = Mutex::new(Keeper::new(&folder, "INT", &command));
+        let home = Home::new(folder, "INT", &command);
         let mut server = Self {
             version: options.version,
             programs,
-            folder,
+            home,
             port: 0,
             authority,
-            keeper,
             databases: AtomicU64::new(0),
         };
-        server.start_on_a_free_port();
+        server.start_on_free_ports();
         server
-    }
-
-    fn start_on_a_free_port(&mut self) {
-        for _ in 0..MOST_TRIES {
-            self.port = free_port();
-            let line = format!("port = {}\n", self.port);
-            std::fs::write(self.folder.join("data/port.conf"), line).expect("a setting");
-            Account::of_servers().give(&self.folder.join("data/port.conf"), 0o644);
-            self.keeper().start();
-            match self.wait_until_ready() {
-                Ok(()) => return,
-                Err(log) if log.contains("could not bind") => {}
-                Err(log) => panic!("PostgreSQL {:?} does not start: {log}", self.version),
-            }
-        }
-        panic!("no port is free for PostgreSQL: {}", self.log());
-    }
-
-    /// The server itself notes in its lock file that it takes connections.
-    fn wait_until_ready(&self) -> Result<(), String> {
-        let pid = self.keeper().pid();
-        let until = Instant::now() + PATIENCE;
-        while Instant::now() < until {
-            let file = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap_or_default();
-            let mut lines = file.lines();
-            let ours = lines.next().is_some_and(|line| line.trim() == pid.to_string());
-            if ours && lines.nth(6).is_some_and(|status| matches!(status.trim(), "ready" | "standby")) {
-                return Ok(());
-            }
-            if has_ended(pid) {
-                return Err(self.log());
-            }
-            std::thread::sleep(Duration::from_millis(3));
-        }
-        Err(self.log())
     }
 
     /// Its major version.
@@ -153,12 +112,12 @@ impl PostgresServer {
 
     /// Where it lives: its socket, its `log`, its `data`, and with TLS its `ca.crt`.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        self.home.folder()
     }
 
     /// What it has logged.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+        self.home.log()
     }
 
     /// Who signed its certificate, with [`PostgresOptions::tls`].
@@ -176,7 +135,7 @@ impl PostgresServer {
 
     /// A database's URL over the socket, as the superuser.
     pub fn socket_url(&self, database: &str) -> String {
-        let folder = self.folder.display().to_string().replace('/', "%2F");
+        let folder = self.folder().display().to_string().replace('/', "%2F");
         format!("postgres://{SUPERUSER}@{folder}:{}/{database}", self.port)
     }
 
@@ -195,12 +154,12 @@ impl PostgresServer {
 
     /// `kill -9`, for the server and all its sessions.
     pub fn kill(&self) {
-        self.keeper().kill();
+        self.home.keeper().kill();
     }
 
     /// Asks it to stop, as an administrator would who can't wait for sessions to end.
     pub fn stop(&self) {
-        self.keeper().stop();
+        self.home.keeper().stop();
     }
 
     /// Starts it again after [`kill`](Self::kill) or [`stop`](Self::stop), where it was.
@@ -208,25 +167,39 @@ impl PostgresServer {
     /// # Panics
     /// If it does not come up.
     pub fn restart(&self) {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            self.keeper().start();
-            match self.wait_until_ready() {
-                Ok(()) => return,
-                // A killed session may still be on its way out, or its port be closing.
-                Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(50)),
-                Err(log) => panic!("PostgreSQL does not start again: {log}"),
-            }
-        }
+        self.start_again();
     }
 
     /// Reads its settings and `pg_hba.conf` again.
     pub fn reload(&self) {
         self.batch("postgres", "SELECT pg_reload_conf()");
     }
+}
 
-    fn keeper(&self) -> std::sync::MutexGuard<'_, Keeper> {
-        self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
+impl Server for PostgresServer {
+    const PORT_IS_TAKEN: &'static str = "could not bind";
+
+    fn name(&self) -> String {
+        format!("PostgreSQL {:?}", self.version)
+    }
+
+    fn home(&self) -> &Home {
+        &self.home
+    }
+
+    fn choose_ports(&mut self) {
+        self.port = free_port();
+        let file = self.folder().join("data/port.conf");
+        std::fs::write(&file, format!("port = {}\n", self.port)).expect("a setting");
+        Account::of_servers().give(&file, 0o644);
+    }
+
+    /// It notes in its lock file that it takes connections.
+    fn is_ready(&self, pid: u32) -> bool {
+        let file = std::fs::read_to_string(self.folder().join("data/postmaster.pid")).unwrap_or_default();
+        let mut lines = file.lines();
+        let ours = lines.next().is_some_and(|line| line.trim() == pid.to_string());
+        ours && lines.nth(6).is_some_and(|status| matches!(status.trim(), "ready" | "standby"))
     }
 }
 
