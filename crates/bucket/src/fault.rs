@@ -140,6 +140,15 @@ fn by_code(store: &Store, said: &Said) -> Option<Verdict> {
         "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
             verdict(ErrorKind::Config).hint(elsewhere(store, said))
         }
+        "SlowDown" | "ServiceUnavailable" | "InternalError" | "RequestTimeout" | "ServerBusy"
+        | "TooManyRequests" => verdict(ErrorKind::Environment)
+            .hint("the store has too much to do: run it again later, or lower `concurrency`"),
+        "InvalidObjectState" | "BlobArchived" => {
+            verdict(ErrorKind::Environment).hint("it is in cold storage: have the store bring it back first")
+        }
+        "InvalidStorageClass" => verdict(ErrorKind::Config).hint("check `storage_class`"),
+        code if code.starts_with("KMS.") => verdict(ErrorKind::Config)
+            .hint("check `kms_key_id`, and what the credentials may do with that key"),
         "BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch" => verdict(ErrorKind::Environment)
             .hint("what arrived is not what was sent: check the network, and run it again"),
         "QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull" => {
@@ -228,13 +237,21 @@ impl Said {
         match (&self.code, self.message.is_empty()) {
             (Some(code), true) => format!("`{code}`"),
             (Some(code), false) => format!("`{code}`: {}", self.message),
-            (None, true) => "the store says no more".to_owned(),
+            (None, true) => match self.status() {
+                Some(status) => format!("the store says no more than status {status}"),
+                None => "the store says no more".to_owned(),
+            },
             (None, false) => self.message.clone(),
         }
     }
 
+    fn status(&self) -> Option<u16> {
+        let (_, status) = self.whole.split_once("status: ")?;
+        status.get(..3)?.parse().ok()
+    }
+
     fn is_redirect(&self) -> bool {
-        ["status: 301", "status: 307", "status: 308"].iter().any(|status| self.whole.contains(status))
+        matches!(self.status(), Some(301 | 302 | 307 | 308))
     }
 
     /// Where the bucket is, if the server says so.

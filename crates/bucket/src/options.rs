@@ -177,6 +177,19 @@ mod tests {
         assert!(read(r#"{"url": "s3://a", "regoin": "r-1"}"#).unwrap_err().to_string().contains("regoin"));
     }
 
+    #[test]
+    fn every_option_is_documented() {
+        let reference = include_str!("../../../docs/configuration.md");
+        let (_, table) = reference.split_once("| store | default |").unwrap();
+        let (table, _) = table.split_once("\n\n").unwrap();
+        let named: Vec<&str> = table.lines().filter_map(|line| line.split('|').nth(1)).collect();
+        let schema = schemars::schema_for!(BucketOptions);
+        for option in schema.pointer("/properties").unwrap().as_object().unwrap().keys() {
+            let count = named.iter().filter(|names| names.contains(&format!("`{option}`"))).count();
+            assert_eq!(count, 1, "`{option}`");
+        }
+    }
+
     fn with(url: &str, options: &BucketOptions) -> Result<BucketOptions> {
         options.with_parameters(&BucketUrl::parse(url).unwrap())
     }

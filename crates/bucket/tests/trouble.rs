@@ -181,7 +181,10 @@ async fn a_private_authority_has_to_be_named() {
 }
 
 /// What AWS documents that it says, and no store for tests does.
-const REFUSALS: [(u16, &str, ErrorKind, &str, &str); 9] = [
+const REFUSALS: [(u16, &str, ErrorKind, &str, &str); 12] = [
+    (503, "SlowDown", ErrorKind::Environment, "SlowDown", "`concurrency`"),
+    (403, "InvalidObjectState", ErrorKind::Environment, "InvalidObjectState", "cold storage"),
+    (400, "KMS.DisabledException", ErrorKind::Config, "KMS.DisabledException", "`kms_key_id`"),
     (404, "NoSuchBucket", ErrorKind::Config, "NoSuchBucket", "make the bucket"),
     (403, "AccessDenied", ErrorKind::Environment, "not permitted", "`s3:ListBucket`"),
     (403, "InvalidAccessKeyId", ErrorKind::Config, "InvalidAccessKeyId", "check the access key"),
@@ -215,6 +218,16 @@ async fn each_refusal_says_what_to_do() {
         assert!(told(&error).contains(why), "{error}");
         assert!(error.hint().unwrap_or_default().contains(hint), "{code}: {:?}", error.hint());
     }
+}
+
+#[tokio::test]
+async fn a_refusal_without_words_is_told_by_its_number() {
+    let relay = relay(|_| Fate::Answer(400, ""));
+    let bucket = opened("shop", &options(&relay));
+    let error = bucket.failed("look at", "a", bucket.operator().stat("a").await.unwrap_err());
+    assert!(told(&error).contains("`s3://shop/a`: the store says no more than status 400"), "{error}");
+    let error = bucket.versioning().await.unwrap_err();
+    assert!(told(&error).contains("status 400"), "{error}");
 }
 
 #[tokio::test]
