@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use dumprestore::{BackupSet, Environment, Error, ErrorKind, OpenArchive, Result};
+use dumprestore::{BackupSet, Cancel, Environment, Error, ErrorKind, OpenArchive, Result};
 use dumprestore_store::{
-    ArchiveSettings, BucketOptions, LATEST, Latest, Naming, Place, Shelf, Summary, Target,
+    ArchiveSettings, BucketOptions, Cargo, LATEST, Latest, Listed, Naming, Place, SetPlace, Shelf, StoreDestination,
+    Summary, Target, WriteSettings,
 };
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -196,6 +197,87 @@ fn passed_over(name: &str, part: &Summary) -> String {
         moment(part.moment),
         nodes.join(", ")
     )
+}
+
+/// What lies in a place that is named, of whatever set.
+pub(crate) fn listed_at(session: &Session, place: &str, versions: bool) -> Result<Listed> {
+    let (place, identities) = match session.config().exists().then(|| session.load()).and_then(Result::ok) {
+        Some(set) => {
+            let shelf = shelf(session, &set)?;
+            (place_of(Some(&shelf), place)?, shelf.identities().clone())
+        }
+        None => (place_of(None, place)?, session.identities()?),
+    };
+    crate::command::refuse_archive(&place)?;
+    Ok(Listed::of(&place, versions, &identities))
+}
+
+/// What a text on the command line means.
+fn place_of(shelf: Option<&Shelf>, text: &str) -> Result<Place> {
+    match (Place::is_url(text), shelf) {
+        (true, Some(shelf)) => shelf.place_at(text),
+        (true, None) => Place::from_url(text, &BucketOptions::default(), &crate::env::current_folder()?),
+        (false, _) => Ok(dumprestore_store::place_of_path(Path::new(text))),
+    }
+}
+
+/// An archive that is to be carried elsewhere, and its name.
+pub(crate) fn cargo(session: &Session, name: &Path) -> Result<(Cargo, String)> {
+    let (place, identities) = match set_for(session, name)? {
+        Some(set) => {
+            let shelf = shelf(session, &set)?;
+            (locate(session, &shelf, name)?, shelf.identities().clone())
+        }
+        None => (place_of(None, &name.to_string_lossy())?, session.identities()?),
+    };
+    Ok((Cargo::open(&place, &identities)?, dumprestore_store::name_of(&place)))
+}
+
+/// Where the archive of that name is.
+fn locate(session: &Session, shelf: &Shelf, name: &Path) -> Result<Place> {
+    let found = match as_moment(name) {
+        _ if name == Path::new(LATEST) => Some(shelf.latest()?),
+        Some((set, moment)) => Some(shelf.as_of(set, moment)?),
+        None => None,
+    };
+    if let Some(latest) = found {
+        let place = latest.place.clone();
+        let (_, passed_over) = newest(session, latest);
+        passed_over.into_iter().for_each(|text| session.console.warn(text, None));
+        return Ok(place);
+    }
+    let text = name.to_string_lossy();
+    match () {
+        () if Place::is_url(&text) => shelf.place_at(&text),
+        () if name.exists() || name.is_absolute() || text.starts_with('.') => Ok(Place::File(name.to_owned())),
+        () => shelf.place_named(&text),
+    }
+}
+
+/// An archive, and where it is to be copied to.
+pub(crate) struct Pushing {
+    pub(crate) cargo: Cargo,
+    pub(crate) destination: StoreDestination,
+    /// Nothing is left to do.
+    pub(crate) is_everywhere: bool,
+}
+
+/// An archive that is to be copied to those places, else to those of the set that do not have it.
+pub(crate) fn pushing(session: &Session, name: &Path, to: &[String], cancel: &Cancel) -> Result<Pushing> {
+    let set = session.load()?;
+    let shelf = shelf(session, &set)?;
+    let place = locate(session, &shelf, name)?;
+    let cargo = Cargo::open(&place, shelf.identities())?;
+    let places = match to {
+        [] => shelf.settings().places.clone(),
+        to => to.iter().map(|to| place_of(Some(&shelf), to).map(SetPlace::new)).collect::<Result<_>>()?,
+    };
+    let targets = shelf.missing(&places, &shelf.name_below(&place), cargo.digest())?;
+    let mut writing = WriteSettings::default();
+    writing.bandwidth = shelf.settings().bandwidth;
+    shelf.set().clone_into(&mut writing.set);
+    let is_everywhere = targets.is_empty();
+    Ok(Pushing { cargo, destination: StoreDestination::new(targets, writing, cancel.clone()), is_everywhere })
 }
 
 /// Standard output, for an archive or a part: not by way of `io::stdout`, which looks for line ends.

@@ -1,13 +1,14 @@
 //! Where a dump goes that goes elsewhere than simply into a file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use dumprestore::{ArchiveCopy, CopyOutcome, Elsewhere, Opened};
-use dumprestore_archive::Existing;
+use dumprestore_archive::{Existing, Output};
 use dumprestore_driver::{Cancel, Error, Result};
 
 use crate::encryption::Encryption;
+use crate::notes::Notes;
 use crate::place::Place;
 use crate::write::{Content, Copying, Lane, LocalCopy, Outcomes, Pace, StoreOutput, Upload, UploadOptions};
 
@@ -66,12 +67,13 @@ pub struct StoreDestination {
     settings: WriteSettings,
     outcomes: Outcomes,
     cancel: Cancel,
+    notes: Option<Notes>,
 }
 
 impl StoreDestination {
     /// Those places; `cancel` stops what waits for one of them.
     pub fn new(targets: Vec<Target>, settings: WriteSettings, cancel: Cancel) -> Self {
-        Self { targets, settings, outcomes: Outcomes::default(), cancel }
+        Self { targets, settings, outcomes: Outcomes::default(), cancel, notes: None }
     }
 
     fn copy(&self, target: &Target, pace: Option<&Pace>, cancel: &Cancel) -> Result<Begun> {
@@ -104,7 +106,56 @@ impl StoreDestination {
 
 struct Begun {
     copy: Box<dyn Copying>,
-    ours: Vec<std::path::PathBuf>,
+    ours: Vec<PathBuf>,
+}
+
+/// What was opened of several places.
+struct Places {
+    lanes: Vec<Lane>,
+    ours: Vec<PathBuf>,
+    failures: Vec<Error>,
+}
+
+impl StoreDestination {
+    /// Opens every place. One that can't be opened is told of, unless all are so.
+    fn places(&self) -> Result<Places> {
+        let pace = self.settings.bandwidth.map(Pace::new);
+        let mut places = Places { lanes: Vec::new(), ours: Vec::new(), failures: Vec::new() };
+        for target in &self.targets {
+            let cancel = self.cancel.child();
+            let begun = self.copy(target, pace.as_ref(), &cancel);
+            match begun.and_then(|begun| Ok((Lane::start(begun.copy, cancel)?, begun.ours))) {
+                Ok((lane, files)) => {
+                    places.lanes.push(lane);
+                    places.ours.extend(files);
+                }
+                Err(error) => {
+                    let copy = ArchiveCopy::amiss(target.place.shown(), CopyOutcome::Failed, &error);
+                    self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(copy);
+                    places.failures.push(error);
+                }
+            }
+        }
+        match places.lanes.is_empty() {
+            false => Ok(places),
+            true => {
+                let first = places.failures.into_iter().next();
+                Err(first.unwrap_or_else(|| Error::config("an archive needs a place to go to")))
+            }
+        }
+    }
+
+    /// What takes an archive byte by byte as it is.
+    pub(crate) fn raw(&self, encrypted: bool) -> Result<Box<dyn Output>> {
+        let Places { lanes, .. } = self.places()?;
+        let content = if encrypted { Content::Sealed } else { Content::Plain };
+        Ok(Box::new(StoreOutput::new(lanes, content, self.settings.max_size, self.outcomes.clone())))
+    }
+
+    /// What became of each copy.
+    pub(crate) fn outcomes(&self) -> Vec<ArchiveCopy> {
+        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Elsewhere for StoreDestination {
@@ -113,42 +164,24 @@ impl Elsewhere for StoreDestination {
         shown.join(", ")
     }
 
-    fn open(&mut self, _state: &Path) -> Result<Opened> {
-        let pace = self.settings.bandwidth.map(Pace::new);
-        let (mut lanes, mut ours, mut failures) = (Vec::new(), Vec::new(), Vec::new());
-        for target in &self.targets {
-            let cancel = self.cancel.child();
-            let begun = self.copy(target, pace.as_ref(), &cancel);
-            match begun.and_then(|begun| Ok((Lane::start(begun.copy, cancel)?, begun.ours))) {
-                Ok((lane, files)) => {
-                    lanes.push(lane);
-                    ours.extend(files);
-                }
-                Err(error) => failures.push((target.place.shown(), error)),
-            }
-        }
-        if lanes.is_empty() {
-            let first = failures.into_iter().next().map(|(_, error)| error);
-            return Err(first.unwrap_or_else(|| Error::config("an archive needs a place to go to")));
-        }
-        let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
-        outcomes.extend(
-            failures.iter().map(|(place, error)| ArchiveCopy::amiss(place, CopyOutcome::Failed, error)),
-        );
-        drop(outcomes);
-        let most = self.settings.max_size;
+    fn open(&mut self, state: &Path) -> Result<Opened> {
+        let (notes, warnings) = Notes::begin(state, &self.settings.set, &self.targets)?;
+        self.notes = Some(notes);
+        let Places { lanes, ours, failures } = self.places()?;
         let content = if self.settings.encryption.is_some() { Content::Sealed } else { Content::Plain };
-        let output = Box::new(StoreOutput::new(lanes, content, most, self.outcomes.clone()));
+        let output = Box::new(StoreOutput::new(lanes, content, self.settings.max_size, self.outcomes.clone()));
         let mut opened = Opened::new(match &self.settings.encryption {
             Some(encryption) => encryption.wrap(output)?,
             None => output,
         });
         opened.ours = ours;
-        opened.warnings.extend(failures.into_iter().map(|(_, error)| error));
+        opened.warnings = warnings.into_iter().chain(failures).collect();
         Ok(opened)
     }
 
     fn copies(&self) -> Vec<ArchiveCopy> {
-        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        // If it fails, the next run finds nothing to remove, and says so once more.
+        let _ended = self.notes.as_ref().map(Notes::end);
+        self.outcomes()
     }
 }

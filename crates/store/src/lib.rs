@@ -18,11 +18,14 @@
 //! [`diff`](diff()) says what changed between two archives, and a [`Blueprint`] describes a bucket for them to Terraform.
 
 mod amount;
+mod carry;
 mod destination;
 mod diff;
 mod encryption;
+mod notes;
 mod object;
 mod place;
+mod prune;
 mod read;
 mod replacement;
 mod retention;
@@ -35,6 +38,7 @@ mod transfers;
 mod write;
 
 pub use amount::{Amount, Rate};
+pub use carry::Cargo;
 pub use destination::{StoreDestination, Target, WriteSettings};
 pub use diff::{ArchiveDiff, ChangedFact, EdgeDiff, NodeDiff, PartChange, PartCounts, Presence, Sides, diff};
 pub use dumprestore_bucket::BucketOptions;
@@ -44,13 +48,14 @@ pub use encryption::{
 };
 pub use object::Object;
 pub use place::Place;
+pub use prune::{Judged, PrunePlan, Pruned, Unreadable};
 pub use read::StoredArchive;
 pub use replacement::{free_beside, remove_archive};
 pub use retention::{Candidate, Judgement, Keep, KeptFor, RemovedFor, Rhythm, Ruling, Span, Verdict, judge};
 pub use settings::{ArchiveOptions, ArchiveSettings, SetPlace};
 pub use shelf::{
-    ArchivedNode, BEFORE_RESTORE, Entry, LATEST, Latest, Listing, Shelf, Summary, Unusable, open,
-    parse_moment, place_of_path,
+    ArchivedNode, BEFORE_RESTORE, Copies, Entry, LATEST, Latest, Listed, Listing, Shelf, StoredCopy, Summary, Unusable,
+    name_of, open, parse_moment, place_of_path,
 };
 pub use template::{Naming, Template};
 pub use terraform::{Blueprint, Cloud, Retention};

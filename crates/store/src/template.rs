@@ -82,6 +82,12 @@ impl Template {
             .replace("{profile}", naming.profile)
     }
 
+    /// How all names of archives of that set begin.
+    pub(crate) fn beginning(&self, set: &str) -> String {
+        let end = ["{utc}", "{date}", "{profile}"].iter().filter_map(|variable| self.0.find(variable)).min();
+        self.0[..end.unwrap_or(self.0.len())].replace("{set}", set)
+    }
+
     /// How many folders lie between a place and its archives.
     pub(crate) fn depth(&self) -> usize {
         self.0.matches('/').count()
@@ -141,6 +147,7 @@ mod tests {
         assert_eq!(Template::default().render(&naming), "shop-20260131T225959Z.zip");
         assert_eq!(name("{set}/{date}/{utc}.{profile}.zip"), "shop/2026-01-31/20260131T225959Z.full.zip");
         assert_eq!(Template::parse("{set}/{utc}.zip").unwrap().depth(), 1);
+        assert_eq!(Template::parse("all/{set}/{date}-{utc}.zip").unwrap().beginning("shop"), "all/shop/");
     }
 
     #[test]

@@ -3,8 +3,21 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 
-use dumprestore_store::{Blueprint, Cloud, Retention};
+use dumprestore::{CopyOutcome, Elsewhere};
+use dumprestore_archive::{
+    self as archive, ArchiveWriter, Compression, EntryName, Listed, Manifest, Node, Output, Tool,
+    WriterOptions,
+};
+use dumprestore_driver::Cancel;
+use dumprestore_store::{
+    Blueprint, BucketOptions, Cloud, Identities, Place, Retention, StoreDestination, Target, WriteSettings,
+    open,
+};
+use dumprestore_testkit::{S3Kind, S3Server, Trouble};
 use hcl::{Block, Body, Expression};
 
 fn blueprint(cloud: Cloud) -> Blueprint {
@@ -299,4 +312,103 @@ fn names_that_would_mean_more_than_they_say_are_refused() {
         blueprint.retention = retention;
         assert!(blueprint.hcl().is_err());
     }
+}
+
+/// The right that a request takes, as AWS has them.
+fn right(request: &str) -> &'static str {
+    let (method, target) = request.split_once(' ').unwrap();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let asks = |name: &str| query.split('&').any(|one| one.split('=').next() == Some(name));
+    let of_bucket = path.trim_matches('/').split('/').count() == 1;
+    match (method, of_bucket) {
+        ("GET", true) if asks("versions") => "s3:ListBucketVersions",
+        ("GET", true) if asks("uploads") => "s3:ListBucketMultipartUploads",
+        ("GET", true) if asks("versioning") => "s3:GetBucketVersioning",
+        ("GET", true) if asks("lifecycle") => "s3:GetLifecycleConfiguration",
+        ("GET", true) if asks("object-lock") => "s3:GetBucketObjectLockConfiguration",
+        ("GET" | "HEAD", true) => "s3:ListBucket",
+        ("GET", false) if asks("uploadId") => "s3:ListMultipartUploadParts",
+        ("GET" | "HEAD", false) if asks("versionId") => "s3:GetObjectVersion",
+        ("GET" | "HEAD", false) => "s3:GetObject",
+        ("PUT" | "POST", false) => "s3:PutObject",
+        ("DELETE", false) if asks("uploadId") => "s3:AbortMultipartUpload",
+        ("DELETE", false) if asks("versionId") => "s3:DeleteObjectVersion",
+        ("DELETE", false) => "s3:DeleteObject",
+        _ => panic!("nobody knows what `{request}` takes"),
+    }
+}
+
+/// An archive of some ten megabytes: more than one part of an upload.
+fn sample() -> Vec<u8> {
+    #[derive(Clone, Default)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+    impl Output for Memory {
+        fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(())
+        }
+        fn publish(self: Box<Self>) -> archive::Result<()> {
+            Ok(())
+        }
+        fn abort(self: Box<Self>) {}
+    }
+    let memory = Memory::default();
+    let writer = ArchiveWriter::create(Box::new(memory.clone()), WriterOptions::default()).unwrap();
+    let mut part = writer.part(&EntryName::new("db", "all").unwrap(), Compression::Store).unwrap();
+    (0..10).for_each(|at| part.write_all(&vec![at; 1 << 20]).unwrap());
+    let receipt = part.finish().unwrap();
+    writer.list("db", receipt.id, 0, &Listed::default()).unwrap();
+    let tool = Tool { name: "tests".into(), version: "1.0".into() };
+    let mut manifest = Manifest::new(tool, "shop", "run-1", time::OffsetDateTime::now_utc());
+    manifest.nodes.push(Node::new("db", "sqlite", 1));
+    writer.seal(manifest).unwrap();
+    let bytes = memory.0.lock().unwrap().clone();
+    bytes
+}
+
+fn write(place: &Place, bytes: &[u8], publish: bool) -> Vec<CopyOutcome> {
+    let state = tempfile::tempdir().unwrap();
+    let settings = WriteSettings::default();
+    let mut destination =
+        StoreDestination::new(vec![Target::new(place.clone())], settings, Cancel::default());
+    let mut output = destination.open(state.path()).unwrap().output;
+    bytes.chunks(1 << 20).for_each(|some| output.write_all(some).unwrap());
+    match publish {
+        true => output.publish().unwrap(),
+        false => output.abort(),
+    }
+    destination.copies().into_iter().map(|copy| copy.outcome).collect()
+}
+
+#[test]
+fn what_a_dump_really_asks_of_a_bucket_the_writer_may_and_what_a_restore_does_the_restorer() {
+    let server = S3Server::start(S3Kind::Moto);
+    let bucket = server.create_versioned_bucket();
+    let trouble = Trouble::before(&server.address());
+    let options: BucketOptions = serde_json::from_value(serde_json::json!({
+        "endpoint": trouble.endpoint(), "region": server.region(),
+        "access_key_id": server.access_key(), "secret_access_key": server.secret_key(),
+    }))
+    .unwrap();
+    let place = |name: &str| {
+        Place::from_url(&bucket.url(&format!("shop/daily/{name}")), &options, Path::new("/")).unwrap()
+    };
+    let bytes = sample();
+    assert_eq!(write(&place("a.zip"), &bytes, true), [CopyOutcome::Verified]);
+    // An upload in parts begins with its second part.
+    write(&place("b.zip"), &bytes.repeat(3), false);
+    let written: BTreeSet<_> = trouble.seen().iter().map(|request| right(request).to_owned()).collect();
+    let (may, _) = granted(&parse(&blueprint(Cloud::Aws)), "writer");
+    assert!(written.is_subset(&may), "{:?}", written.difference(&may));
+    for needed in ["s3:PutObject", "s3:AbortMultipartUpload", "s3:GetObject"] {
+        assert!(written.contains(needed), "{needed}: {written:?}");
+    }
+    let before = trouble.seen().len();
+    let opened = open(&place("a.zip"), &Identities::none()).unwrap();
+    opened.archive().verify(&Default::default(), &|_| (), &|| false).unwrap();
+    let read: BTreeSet<_> =
+        trouble.seen()[before..].iter().map(|request| right(request).to_owned()).collect();
+    let (may, _) = granted(&parse(&blueprint(Cloud::Aws)), "restorer");
+    assert!(!read.is_empty() && read.is_subset(&may), "{:?}", read.difference(&may));
+    assert!(bucket.uploads("").is_empty());
 }

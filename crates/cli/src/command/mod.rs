@@ -9,8 +9,12 @@ mod dump;
 mod extract;
 mod init;
 mod inspect;
+mod ls;
 mod man;
 mod plan;
+mod prune;
+mod pull;
+mod push;
 mod recover;
 mod rehearse;
 mod restore;
@@ -26,6 +30,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dumprestore::Result;
 
+pub(crate) use ls::refuse_archive;
 pub(crate) use target::Target;
 
 use crate::session::{Ended, Session};
@@ -100,6 +105,10 @@ pub(crate) enum Command {
     Verify(verify::Verify),
     Inspect(inspect::Inspect),
     Extract(extract::Extract),
+    Ls(ls::Ls),
+    Push(push::Push),
+    Pull(pull::Pull),
+    Prune(prune::Prune),
     Diff(diff::Diff),
     Rewrap(rewrap::Rewrap),
     Recover(recover::Recover),
@@ -125,6 +134,10 @@ impl Command {
             Self::Extract(_) => "extract",
             Self::Diff(_) => "diff",
             Self::Rewrap(_) => "rewrap",
+            Self::Ls(_) => "ls",
+            Self::Push(_) => "push",
+            Self::Pull(_) => "pull",
+            Self::Prune(_) => "prune",
             Self::Recover(_) => "recover",
             Self::Terraform(_) => "terraform",
             Self::Drivers(_) => "drivers",
@@ -153,6 +166,10 @@ impl Command {
             Self::Extract(extract) => extract.run(session).await,
             Self::Diff(diff) => diff.run(session).await,
             Self::Rewrap(rewrap) => rewrap.run(session).await,
+            Self::Ls(ls) => ls.run(session),
+            Self::Push(push) => push.run(session).await,
+            Self::Pull(pull) => pull.run(session).await,
+            Self::Prune(prune) => prune.run(session).await,
             Self::Recover(recover) => recover.run(session).await,
             Self::Terraform(terraform) => terraform.run(session),
             Self::Drivers(drivers) => drivers.run(session),

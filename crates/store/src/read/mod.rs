@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dumprestore_archive::RangeRead;
 use dumprestore_bucket::opendal::{self, ErrorKind as StoreErrorKind};
-use dumprestore_driver::{Error, Result};
+use dumprestore_driver::{Error, ErrorKind, Result};
 use opendal::options::{ReadOptions, StatOptions};
 
 use crate::object::Object;
@@ -96,7 +96,12 @@ impl Pinned {
     async fn of(object: Object) -> Result<(Self, u64)> {
         let options = StatOptions { version: object.version.clone(), ..StatOptions::default() };
         let looked = object.bucket.operator().stat_options(&object.key, options).await;
-        let found = looked.map_err(|error| object.failed("look at", error))?;
+        let found = looked.map_err(|error| match error.kind() {
+            StoreErrorKind::NotFound => object.failed("look at", error).with_kind(ErrorKind::Archive).with_hint(
+                "check the names of the bucket and of the archive; `dumprestore ls` lists archives of a set",
+            ),
+            _ => object.failed("look at", error),
+        })?;
         let can = object.bucket.operator().info().capability();
         // What a bucket without versions calls one is the same for every content.
         let known = |version: &&str| !version.is_empty() && *version != "null";

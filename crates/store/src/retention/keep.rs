@@ -43,15 +43,19 @@ impl Keep {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
+impl std::str::FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = humantime::parse_duration(text);
+        let wrong = |error| format!("`{text}` is no span of time: {error}\nhint: write `30d` or `12h`");
+        parsed.map(Self).map_err(wrong)
+    }
+}
+
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let parsed = humantime::parse_duration(&text).map_err(|error| {
-            serde::de::Error::custom(format!(
-                "`{text}` is no span of time: {error}\nhint: write `30d` or `12h`"
-            ))
-        })?;
-        Ok(Self(parsed))
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

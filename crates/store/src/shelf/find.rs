@@ -8,6 +8,7 @@ use dumprestore_driver::{Error, Result};
 use super::list::{Entry, Listing, list};
 use super::moment::parse_moment;
 use super::{Latest, Shelf, open};
+use crate::place::Place;
 
 impl Shelf {
     /// What there is in each place. With `versions`, older versions of objects too, where a store keeps them.
@@ -34,6 +35,14 @@ impl Shelf {
     /// # Errors
     /// If there is none, or there are several; or if a place can't be asked, and no other has one of exactly that name.
     pub fn named(&self, name: &str) -> Result<OpenArchive> {
+        open(&self.place_named(name)?, &self.identities)
+    }
+
+    /// Where that archive is.
+    ///
+    /// # Errors
+    /// As of [`named`](Self::named).
+    pub fn place_named(&self, name: &str) -> Result<Place> {
         let mut failed = None;
         let mut entries = Vec::new();
         for listing in self.list(false) {
@@ -43,7 +52,7 @@ impl Shelf {
             }
         }
         if let Some(exact) = entries.iter().find(|entry| is_called(entry, name)) {
-            return open(&exact.place, &self.identities);
+            return Ok(exact.place.clone());
         }
         if let Some(error) = failed {
             return Err(error);
@@ -54,7 +63,7 @@ impl Shelf {
             begun.entry(entry.name.as_str()).or_insert(entry);
         }
         match begun.values().collect::<Vec<_>>()[..] {
-            [only] => open(&only.place, &self.identities),
+            [only] => Ok(only.place.clone()),
             [] => Err(self.unknown(name, &entries)),
             _ => {
                 let names: Vec<_> = begun.keys().take(5).map(|name| format!("`{name}`")).collect();
@@ -62,6 +71,17 @@ impl Shelf {
                     .with_hint(format!("say more of the name: {}", names.join(", "))))
             }
         }
+    }
+
+    /// The name of an archive below that of the set's places which it lies in, else its own: copies are called the same.
+    pub fn name_below(&self, place: &Place) -> String {
+        let shown = place.shown();
+        let below = self.settings.places.iter().find_map(|around| {
+            let around = around.place.shown();
+            shown.strip_prefix(around.trim_end_matches('/'))?.strip_prefix('/').map(str::to_owned)
+        });
+        let name = below.unwrap_or_else(|| super::name_of(place));
+        name.split('?').next().unwrap_or_default().to_owned()
     }
 
     fn unknown(&self, name: &str, entries: &[Entry]) -> Error {

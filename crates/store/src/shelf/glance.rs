@@ -9,6 +9,7 @@ use dumprestore::OpenArchive;
 use dumprestore_archive::Status;
 use dumprestore_driver::{Error, Result};
 use serde::Serialize;
+use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::list::Entry;
@@ -35,6 +36,8 @@ pub struct Summary {
     pub sealed: OffsetDateTime,
     /// Its nodes.
     pub nodes: Vec<ArchivedNode>,
+    /// Whether it holds all nodes that its configuration had then.
+    pub is_whole: bool,
     /// References that dangle in it.
     pub dangling: u64,
     /// Of its manifest: it stands for the whole archive.
@@ -77,6 +80,7 @@ impl Summary {
             moment: manifest.cut.unwrap_or(manifest.sealed),
             sealed: manifest.sealed,
             nodes: manifest.nodes.iter().map(node).collect(),
+            is_whole: dumped(&manifest.config).iter().all(|node| manifest.node(node).is_some()),
             dangling: manifest.edges.iter().map(|edge| edge.dangling.total).sum(),
             sha256: archive.archive().sha256().to_string(),
         }
@@ -90,6 +94,28 @@ impl Summary {
     /// Which of two is the newer one.
     pub(crate) fn age(&self) -> (OffsetDateTime, &str) {
         (self.sealed, &self.run)
+    }
+}
+
+/// The nodes with a driver that a configuration has, as a manifest keeps it. What a variable enables is not counted: it may
+/// have been off.
+fn dumped(config: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    collect(config.get("set"), "", &mut found);
+    found
+}
+
+fn collect(nodes: Option<&Value>, above: &str, found: &mut Vec<String>) {
+    for node in nodes.and_then(Value::as_array).into_iter().flatten() {
+        let Some(name) = node.get("name").and_then(Value::as_str) else { continue };
+        if node.get("enabled").is_some_and(|enabled| *enabled != Value::Bool(true) && !enabled.is_null()) {
+            continue;
+        }
+        let path = if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") };
+        if node.get("driver").is_some_and(|driver| !driver.is_null()) {
+            found.push(path.clone());
+        }
+        collect(node.get("children"), &path, found);
     }
 }
 
@@ -128,4 +154,22 @@ pub(crate) fn glance_at(entries: Vec<Entry>, identities: &Identities) -> Vec<(En
     let mut seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
     seen.sort_by_key(|(at, _)| *at);
     entries.into_iter().zip(seen.into_iter().map(|(_, summary)| summary)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_nodes_of_a_configuration_are_those_that_it_dumped() {
+        let config = json!({ "set": [
+            { "name": "db", "driver": "sqlite" },
+            { "name": "off", "driver": "sqlite", "enabled": false },
+            { "name": "perhaps", "driver": "sqlite", "enabled": "${MEDIA}" },
+            { "name": "files", "children": [{ "name": "uploads", "driver": "filesystem", "enabled": true }] },
+        ] });
+        assert_eq!(dumped(&config), ["db", "files.uploads"]);
+        assert!(dumped(&Value::Null).is_empty());
+    }
 }

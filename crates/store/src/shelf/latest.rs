@@ -14,6 +14,8 @@ use crate::place::Place;
 pub struct Latest {
     /// It.
     pub archive: OpenArchive,
+    /// Where it is.
+    pub place: Place,
     /// A newer one that holds a part of the set only, by name, and what it is.
     pub passed_over: Option<(String, Summary)>,
     /// Others that can't be used, and are older.
@@ -46,7 +48,7 @@ impl Shelf {
             && matches!(only.place, Place::File(_) | Place::Object(_))
         {
             let archive = open(&only.place, &self.identities)?;
-            return Ok(Latest { archive, passed_over: None, unusable: Vec::new() });
+            return Ok(Latest { archive, place: only.place.clone(), passed_over: None, unusable: Vec::new() });
         }
         self.newest_of(self.candidates(&self.set, "`latest`")?, None)
     }
@@ -89,7 +91,7 @@ impl Shelf {
         }
         let (newest, part) = if whole.is_some() { (whole, part) } else { (part, None) };
         if let Some(Unusable { error, .. }) =
-            unusable.iter().find(|it| may_be_meant(it, newest.as_ref(), until))
+            unusable.iter().find(|it| may_be_meant(it, newest.as_ref()))
         {
             let why = "an older archive would be meant: name the one that you mean, or move this one away";
             return Err(again(error).with_hint(why));
@@ -102,7 +104,7 @@ impl Shelf {
         }
         let passed_over = part.filter(|part| part.summary.age() > newest.summary.age());
         let passed_over = passed_over.map(|part| (part.entry.place.shown(), part.summary));
-        Ok(Latest { archive, passed_over, unusable })
+        Ok(Latest { archive, place: newest.entry.place, passed_over, unusable })
     }
 
     fn none(&self, until: Option<OffsetDateTime>) -> Error {
@@ -138,10 +140,8 @@ fn again(error: &Error) -> Error {
 
 /// Whether something that can't be read may hold a later state. A copy of the archive may have been made later than that:
 /// what counts is when it was sealed.
-fn may_be_meant(unusable: &Unusable, newest: Option<&Candidate>, until: Option<OffsetDateTime>) -> bool {
+fn may_be_meant(unusable: &Unusable, newest: Option<&Candidate>) -> bool {
     let written = unusable.entry.modified;
-    // What was being written then can't hold a state of before; but a copy may have been made at any later time.
-    let _ = until;
     let Some(newest) = newest else { return true };
     let since =
         newest.entry.modified.map_or(newest.summary.sealed, |copied| copied.min(newest.summary.sealed));

@@ -28,6 +28,8 @@ pub struct Entry {
     pub modified: Option<OffsetDateTime>,
     /// Whether another version has taken its place.
     pub superseded: bool,
+    /// What its store knows this content by.
+    pub(crate) etag: Option<String>,
 }
 
 /// What there is in one place.
@@ -92,6 +94,7 @@ fn entry(bucket: &Bucket, found: opendal::Entry, versions: bool) -> Option<Entry
         bytes: meta.content_length(),
         modified: modified.and_then(|moment| OffsetDateTime::from_unix_timestamp_nanos(moment).ok()),
         superseded: meta.is_current() == Some(false),
+        etag: meta.etag().map(str::to_owned),
     })
 }
 
@@ -136,5 +139,5 @@ fn one_file(path: &Path) -> Result<Option<Entry>> {
 fn file(name: String, path: PathBuf) -> io::Result<Entry> {
     let meta = path.metadata()?;
     let modified = meta.modified().ok().map(OffsetDateTime::from);
-    Ok(Entry { name, place: Place::File(path), bytes: meta.len(), modified, superseded: false })
+    Ok(Entry { name, place: Place::File(path), bytes: meta.len(), modified, superseded: false, etag: None })
 }

@@ -4,6 +4,7 @@ mod find;
 mod glance;
 mod latest;
 mod list;
+mod look;
 mod moment;
 
 use std::path::{Path, PathBuf};
@@ -19,14 +20,17 @@ use crate::encryption::{Identities, readable};
 use crate::object::Object;
 use crate::place::Place;
 use crate::read::StoredArchive;
+use crate::retention::Verdict;
 use crate::settings::{ArchiveSettings, SetPlace, local};
 use crate::template::{Naming, Template, numbered};
 use crate::transfers;
 use dumprestore_bucket::opendal;
 
+pub(crate) use glance::glance_at;
 pub use glance::{ArchivedNode, Summary, Unusable};
 pub use latest::Latest;
 pub use list::{Entry, Listing};
+pub use look::{Copies, Listed, StoredCopy};
 pub use moment::parse_moment;
 
 /// Below the places of a set: dumps that are made before restores, which `latest` never means.
@@ -108,6 +112,29 @@ impl Shelf {
         targets(&places, &Template::default(), naming, self.end())
     }
 
+    /// Where copies of an archive of that name go: those of these places that do not have it. A place that has another of
+    /// that name is an error.
+    ///
+    /// # Errors
+    /// If a place has another of that name, or can't be asked.
+    pub fn missing(&self, places: &[SetPlace], name: &str, digest: &str) -> Result<Vec<Target>> {
+        let mut missing = Vec::new();
+        for place in places {
+            make_folder(&place.place, name)?;
+            let there = at(&place.place, name);
+            if !is_there(&there)? {
+                missing.push(Target { place: there, part_size: place.part_size });
+                continue;
+            }
+            let known = open(&there, &self.identities).map(|archive| archive.archive().sha256().to_string());
+            if known.ok().as_deref() != Some(digest) {
+                return Err(Error::environment(format!("`{}` exists, and is another archive", there.shown()))
+                    .with_hint("none is overwritten: look at it with `dumprestore inspect`"));
+            }
+        }
+        Ok(missing)
+    }
+
     fn end(&self) -> &'static str {
         if self.settings.encryption.is_some() { ".age" } else { "" }
     }
@@ -122,7 +149,11 @@ impl Shelf {
     }
 
     fn options_for(&self, url: &str) -> BucketOptions {
-        let asked = url.split('?').next().unwrap_or(url);
+        let (asked, query) = url.split_once('?').unwrap_or((url, ""));
+        // Who says in the URL how to get there means that.
+        if query.split('&').any(|pair| !pair.is_empty() && !pair.starts_with("version")) {
+            return BucketOptions::default();
+        }
         let around = |place: &&SetPlace| {
             let shown = place.place.shown();
             let bucket = shown.split('/').take(3).collect::<Vec<_>>().join("/");
@@ -130,6 +161,17 @@ impl Shelf {
         };
         let found = self.settings.places.iter().filter(|place| place.place.local().is_none()).find(around);
         found.map(|place| place.options.clone()).unwrap_or_default()
+    }
+}
+
+/// The name that an archive has by itself: the last one of its path or its key.
+pub fn name_of(place: &Place) -> String {
+    match place {
+        Place::File(path) | Place::Folder(path) => {
+            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        }
+        Place::Object(object) => object.key.rsplit('/').next().unwrap_or_default().to_owned(),
+        Place::Prefix(_) => String::new(),
     }
 }
 
@@ -141,7 +183,7 @@ pub fn open(place: &Place, identities: &Identities) -> Result<OpenArchive> {
     match place {
         Place::File(path) | Place::Folder(path) => open_file(path, identities),
         Place::Object(object) => {
-            let stored = StoredArchive::open(object).map_err(|error| named(error, object))?;
+            let stored = StoredArchive::open(object)?;
             OpenArchive::read(readable(Arc::new(stored), identities)?, object.shown())
         }
         Place::Prefix(bucket) => Err(Error::config("this is no archive, but what archives lie in")
@@ -158,16 +200,6 @@ fn open_file(path: &Path, identities: &Identities) -> Result<OpenArchive> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let opened = OpenArchive::read(readable(Arc::new(file), identities)?, path.display().to_string())?;
     Ok(opened.at_path(absolute))
-}
-
-/// An object that is not there was named wrongly.
-fn named(error: Error, object: &Object) -> Error {
-    match error.kind() {
-        dumprestore_driver::ErrorKind::Environment if error.message().contains("not there") => {
-            error.with_context("archive", object.shown())
-        }
-        _ => error,
-    }
 }
 
 fn below(place: &Place, folder: &str) -> Result<Place> {
@@ -209,19 +241,22 @@ fn at(place: &Place, name: &str) -> Place {
 
 /// Whether it is there. Where nobody can say, the dump itself finds out: it overwrites nothing.
 pub(crate) fn is_taken(archive: &Place) -> bool {
+    is_there(archive).unwrap_or(false)
+}
+
+fn is_there(archive: &Place) -> Result<bool> {
     match archive {
-        Place::File(path) | Place::Folder(path) => path.symlink_metadata().is_ok(),
-        Place::Prefix(_) => false,
+        Place::File(path) | Place::Folder(path) => Ok(path.symlink_metadata().is_ok()),
+        Place::Prefix(_) => Ok(false),
         Place::Object(object) => {
             let object = object.clone();
-            let looked = transfers::wait(async move {
+            transfers::wait(async move {
                 match object.bucket.operator().stat(&object.key).await {
                     Ok(_) => Ok(true),
                     Err(error) if error.kind() == StoreErrorKind::NotFound => Ok(false),
                     Err(error) => Err(object.failed("look at", error)),
                 }
-            });
-            looked.unwrap_or(false)
+            })
         }
     }
 }

@@ -10,7 +10,7 @@ use dumprestore_driver::{Cancel, Error, Result};
 use super::check::{Checked, Written};
 
 /// Blocks that may wait for one place.
-const QUEUE: usize = 8;
+const QUEUE: usize = 4;
 
 /// A copy of an archive that is being written to one place. All of it may wait for the place.
 pub(crate) trait Copying: Send {

@@ -34,7 +34,7 @@ pub(crate) type Outcomes = Arc<Mutex<Vec<ArchiveCopy>>>;
 /// # Behavior
 /// - A place that fails does not stop the others; it fails only when the last one has. What became of each is put down.
 /// - It appears in a place only when it is whole, and then it is looked at there. Dropped or aborted, it leaves nothing.
-/// - Memory: 1 MiB for each block that is on its way, 8 of which may wait for each place, and what its upload holds.
+/// - Memory: 1 MiB for each block that is on its way, 4 of which may wait for each place, and what its upload holds.
 pub(crate) struct StoreOutput {
     lanes: Vec<Lane>,
     gathered: Vec<u8>,

@@ -1,0 +1,121 @@
+//! Archives for others, what changed between them, and a bucket for them: `rewrap`, `diff`, `terraform`.
+
+#![allow(clippy::unwrap_used, reason = "a surrounding that fails ends the test")]
+
+mod support;
+
+use std::process::Command;
+
+use support::{CONFIG, Shop};
+
+/// Makes a key, as people do, and gives its public half.
+fn key(shop: &Shop, name: &str) -> String {
+    let path = shop.path(name);
+    let made = Command::new("age-keygen").arg("-o").arg(&path).output();
+    made.unwrap_or_else(|error| panic!("age-keygen: {error}; run scripts/install-test-tools.sh"));
+    let public = Command::new("age-keygen").arg("-y").arg(&path).output().unwrap();
+    String::from_utf8(public.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn an_archive_is_rewrapped_beside_the_old_one_which_goes_only_when_asked() {
+    let shop = Shop::new();
+    let (first, second) = (key(&shop, "first.txt"), key(&shop, "second.txt"));
+    shop.must(&["dump", "-q", "-o", "shop.zip"]);
+    let plain = std::fs::read(shop.path("shop.zip")).unwrap();
+    let ran = shop.run(&["rewrap", "shop.zip", "--to", &first]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.trim().ends_with("shop.zip.age") && shop.path("shop.zip").exists(), "{}", ran.stdout);
+    let refused = shop.run(&["verify", "shop.zip.age"]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("encrypted to 1 X25519 recipient"), "{}", refused.stderr);
+    shop.must(&["verify", "shop.zip.age", "--identity", "first.txt"]);
+    shop.must(&["rewrap", "shop.zip.age", "--to", &second, "--identity", "first.txt", "--remove-old"]);
+    assert!(!shop.path("shop.zip.age").exists());
+    assert_eq!(shop.run(&["verify", "shop-2.zip.age", "--identity", "first.txt"]).code, 2);
+    shop.must(&["rewrap", "shop-2.zip.age", "--decrypt", "-o", "again.zip", "--identity", "second.txt"]);
+    assert!(std::fs::read(shop.path("again.zip")).unwrap() == plain);
+    let taken = shop.run(&["rewrap", "shop.zip", "--to", &first, "-o", "again.zip", "--remove-old"]);
+    assert_ne!(taken.code, 0);
+    assert!(taken.stderr.contains("exists") && shop.path("shop.zip").exists(), "{}", taken.stderr);
+    assert!(std::fs::read(shop.path("again.zip")).unwrap() == plain);
+}
+
+#[test]
+fn a_damaged_archive_is_not_rewrapped_nor_removed() {
+    let shop = Shop::new();
+    let public = key(&shop, "key.txt");
+    shop.must(&["dump", "-q", "-o", "shop.zip"]);
+    let mut bytes = std::fs::read(shop.path("shop.zip")).unwrap();
+    bytes[200] ^= 1;
+    std::fs::write(shop.path("shop.zip"), bytes).unwrap();
+    let ran = shop.run(&["rewrap", "shop.zip", "--to", &public, "--remove-old"]);
+    assert_eq!(ran.code, 4, "{}", ran.stderr);
+    assert!(shop.path("shop.zip").exists() && !shop.path("shop.zip.age").exists());
+    let nobody = shop.run(&["rewrap", "shop.zip"]);
+    assert_eq!(nobody.code, 2);
+    assert!(nobody.stderr.contains("name recipients with `--to`"), "{}", nobody.stderr);
+}
+
+#[test]
+fn what_changed_is_told_of_two_archives_and_of_the_live_data() {
+    let shop = Shop::new();
+    shop.must(&["dump", "-q", "-o", "old.zip"]);
+    let same = shop.run(&["diff", "old.zip", "old.zip"]);
+    assert!(same.stdout.contains("the parts of all nodes are the same"), "{}", same.stdout);
+    std::fs::write(shop.path("uploads/new.jpg"), "new").unwrap();
+    std::fs::remove_file(shop.path("uploads/b.jpg")).unwrap();
+    let live = shop.run(&["diff", "old.zip"]);
+    assert_eq!(live.code, 0, "{}", live.stderr);
+    assert!(
+        live.stdout.contains("uploads  1 in the archive only, 1 only live, 0 different"),
+        "{}",
+        live.stdout
+    );
+    assert!(live.stdout.contains("+ new.jpg"), "{}", live.stdout);
+    shop.run(&["dump", "-q", "-o", "new.zip"]);
+    let ran = shop.run(&["diff", "old.zip", "new.zip"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    for line in ["+ files/new.jpg", "- files/b.jpg", "~ tree.jsonl"] {
+        assert!(ran.stdout.contains(line), "{line}: {}", ran.stdout);
+    }
+    assert!(!ran.stdout.contains("files/a.jpg"), "{}", ran.stdout);
+    let one = shop.run(&["diff", "old.zip", "new.zip", "--most", "1"]);
+    assert!(one.stdout.contains("and 2 more: `--most` names them"), "{}", one.stdout);
+    let json = shop.run(&["diff", "old.zip", "new.zip", "--json"]);
+    let result: serde_json::Value = serde_json::from_str(json.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(result["report"]["same"], false);
+    let uploads = &result["report"]["changes"]["nodes"];
+    let uploads = uploads.as_array().unwrap().iter().find(|node| node["node"] == "uploads").unwrap();
+    assert_eq!((&uploads["parts"]["added"], &uploads["parts"]["removed"]), (&1.into(), &1.into()));
+}
+
+#[test]
+fn terraform_takes_the_bucket_of_the_configuration_or_one_that_is_named() {
+    let shop = Shop::new();
+    let nowhere = shop.run(&["terraform"]);
+    assert_eq!(nowhere.code, 2);
+    assert!(nowhere.stderr.contains("--cloud aws --bucket NAME"), "{}", nowhere.stderr);
+    let named = shop.run(&[
+        "terraform",
+        "--cloud",
+        "aws",
+        "--bucket",
+        "b-1",
+        "--region",
+        "eu-west-1",
+        "--lock-days",
+        "3",
+    ]);
+    assert_eq!(named.code, 0, "{}", named.stderr);
+    assert!(
+        named.stdout.contains("bucket              = \"b-1\"")
+            && named.stdout.contains("mode = \"GOVERNANCE\"")
+    );
+    let to = "archive: { to: { url: \"s3://shop-backups/daily\", region: eu-central-1 } }";
+    shop.configure(&CONFIG.replace("archive: { to: backups }", to));
+    let ran = shop.run(&["terraform"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("${aws_s3_bucket.archives.arn}/daily/*"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("region = \"eu-central-1\""));
+}

@@ -1,0 +1,255 @@
+//! Removing archives that others have taken the place of.
+
+use std::time::{Duration, SystemTime};
+
+use dumprestore_archive::Status;
+use dumprestore_bucket::{Bucket, UnfinishedUpload};
+use dumprestore_driver::{Cancel, Error, ErrorKind, Result};
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use crate::place::{Place, is_archive_name};
+use crate::retention::{Candidate, Judgement, Keep, Verdict, judge};
+use crate::shelf::{Entry, Shelf, Summary, glance_at};
+use crate::transfers;
+
+/// An upload that was begun so long ago is dead: no dump takes that long without completing it.
+const DEAD: Duration = Duration::from_secs(24 * 3600);
+
+/// What is to become of the archives in one place. Each place is judged by itself: in each the newest good one stays.
+#[derive(Debug, Serialize)]
+#[non_exhaustive]
+pub struct PrunePlan {
+    /// The place.
+    pub place: String,
+    /// Its archives of this set, the newest first.
+    pub archives: Vec<Judged>,
+    /// What lies there and can't be read: it stays, for nobody knows what it is.
+    pub unreadable: Vec<Unreadable>,
+    /// Uploads that were begun more than a day ago, and never completed.
+    pub unfinished: Vec<String>,
+    #[serde(skip)]
+    uploads: Option<(Bucket, Vec<UnfinishedUpload>)>,
+}
+
+/// What is to become of one archive.
+#[derive(Debug, Serialize)]
+#[non_exhaustive]
+pub struct Judged {
+    /// Its name, and whether it stays, and why.
+    #[serde(flatten)]
+    pub judgement: Judgement,
+    /// How it turned out.
+    pub verdict: Verdict,
+    /// The moment whose state it holds.
+    #[serde(with = "time::serde::rfc3339")]
+    pub moment: OffsetDateTime,
+    /// How many bytes it has.
+    pub bytes: u64,
+    #[serde(skip)]
+    entry: Entry,
+}
+
+/// What can't be read.
+#[derive(Debug, Serialize)]
+#[non_exhaustive]
+pub struct Unreadable {
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What was removed.
+#[derive(Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct Pruned {
+    /// Archives, by name.
+    pub removed: Vec<String>,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Unfinished uploads that were removed.
+    pub unfinished: u64,
+    /// What could not be removed, and why.
+    pub failed: Vec<Unreadable>,
+}
+
+impl Shelf {
+    /// Looks through all places, and judges what is to stay. Nothing is removed.
+    ///
+    /// # Errors
+    /// If a place can't be listed, or an archive can't be looked at for want of a way to it: what nobody knows is not
+    /// judged.
+    pub fn plan_prune(&self, keep: &Keep) -> Result<Vec<PrunePlan>> {
+        self.list(false).into_iter().map(|listing| self.plan_place(&listing.place, listing.entries?, keep)).collect()
+    }
+
+    fn plan_place(&self, place: &Place, entries: Vec<Entry>, keep: &Keep) -> Result<PrunePlan> {
+        let (mut archives, mut unreadable) = (Vec::new(), Vec::new());
+        for (entry, looked) in glance_at(entries, self.identities()) {
+            match looked {
+                Ok(summary) if summary.set == self.set() => archives.push((entry, summary)),
+                Ok(_) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::Archive | ErrorKind::Config) => {
+                    unreadable.push(Unreadable { name: entry.name, why: error.to_string() });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let mut candidates: Vec<_> = archives.iter().map(|(entry, summary)| candidate(entry, summary)).collect();
+        let now = server_time(place)?;
+        let first = judge(&candidates, keep, now);
+        // Only of those that would go it has to be asked.
+        for ((judgement, candidate), (entry, _)) in first.iter().zip(&mut candidates).zip(&archives) {
+            if !judgement.ruling.keeps() {
+                candidate.locked_until = locked_until(&entry.place)?;
+            }
+        }
+        let judgements = judge(&candidates, keep, now);
+        let mut judged: Vec<_> = judgements.into_iter().zip(candidates).zip(archives).map(judged).collect();
+        judged.sort_by_key(|judged| std::cmp::Reverse(judged.moment));
+        let uploads = self.dead_uploads(place, now)?;
+        let unfinished = uploads.iter().flat_map(|(_, all)| all.iter().map(|upload| upload.key.clone())).collect();
+        Ok(PrunePlan { place: place.shown(), archives: judged, unreadable, unfinished, uploads })
+    }
+
+    /// Those that have a name of this set's archives and are old.
+    fn dead_uploads(&self, place: &Place, now: OffsetDateTime) -> Result<Option<(Bucket, Vec<UnfinishedUpload>)>> {
+        let bucket = match place {
+            Place::Prefix(bucket) => bucket.clone(),
+            Place::Object(object) => object.bucket.clone(),
+            Place::Folder(_) | Place::File(_) => return Ok(None),
+        };
+        let asked = bucket.clone();
+        let mut uploads = transfers::wait(async move { asked.unfinished_uploads().await })?;
+        let (now, beginning) = (SystemTime::from(now), self.settings().name.beginning(self.set()));
+        uploads.retain(|upload| {
+            let is_old = now.duration_since(upload.initiated).is_ok_and(|age| age > DEAD);
+            is_old && is_archive_name(&upload.key) && upload.key.starts_with(&beginning)
+        });
+        Ok(Some((bucket, uploads)))
+    }
+}
+
+impl PrunePlan {
+    /// Whether it would remove nothing.
+    pub fn is_idle(&self) -> bool {
+        self.unfinished.is_empty() && self.archives.iter().all(|judged| judged.judgement.ruling.keeps())
+    }
+
+    /// Removes what is to go, the oldest first. One that changed since it was looked at stays, and one that can't be removed
+    /// does not stop the rest.
+    pub fn perform(&self, cancel: &Cancel) -> Pruned {
+        let mut pruned = Pruned::default();
+        let going = self.archives.iter().rev().filter(|judged| !judged.judgement.ruling.keeps());
+        for judged in going {
+            let name = judged.entry.place.shown();
+            match cancel.check().and_then(|()| remove(&judged.entry)) {
+                Ok(()) => {
+                    pruned.bytes += judged.bytes;
+                    pruned.removed.push(name);
+                }
+                Err(error) => pruned.failed.push(Unreadable { name, why: error.to_string() }),
+            }
+        }
+        for (bucket, upload) in self.uploads.iter().flat_map(|(bucket, all)| all.iter().map(move |one| (bucket, one))) {
+            let (asked, dead) = (bucket.clone(), upload.clone());
+            match cancel.check().and_then(|()| transfers::wait(async move { asked.abort_upload(&dead).await })) {
+                Ok(()) => pruned.unfinished += 1,
+                Err(error) => {
+                    pruned.failed.push(Unreadable { name: upload.key.clone(), why: error.to_string() });
+                }
+            }
+        }
+        pruned
+    }
+}
+
+fn judged(((judgement, candidate), (entry, _)): ((Judgement, Candidate), (Entry, Summary))) -> Judged {
+    Judged { judgement, verdict: candidate.verdict, moment: candidate.time, bytes: entry.bytes, entry }
+}
+
+fn candidate(entry: &Entry, summary: &Summary) -> Candidate {
+    Candidate {
+        name: entry.name.clone(),
+        set: summary.set.clone(),
+        time: summary.moment,
+        verdict: summary.verdict(),
+        locked_until: None,
+    }
+}
+
+impl Summary {
+    /// How it turned out, by what it says of itself. Whether it holds the whole set is told by the configuration that it was
+    /// made with: a node that was added later makes no older archive a part.
+    pub fn verdict(&self) -> Verdict {
+        let any = |status: Status| self.nodes.iter().any(|node| node.status == status);
+        if any(Status::Failed) || self.nodes.is_empty() {
+            Verdict::Failed
+        } else if !self.is_whole {
+            Verdict::Partial
+        } else if any(Status::Degraded) || self.dangling > 0 {
+            Verdict::Degraded
+        } else {
+            Verdict::Good
+        }
+    }
+}
+
+/// The store's own clock decides what is old there.
+fn server_time(place: &Place) -> Result<OffsetDateTime> {
+    let bucket = match place {
+        Place::Prefix(bucket) => bucket.clone(),
+        Place::Object(object) => object.bucket.clone(),
+        Place::Folder(_) | Place::File(_) => return Ok(OffsetDateTime::now_utc()),
+    };
+    transfers::wait(async move { bucket.server_time().await }).map(OffsetDateTime::from)
+}
+
+fn locked_until(place: &Place) -> Result<Option<OffsetDateTime>> {
+    let Place::Object(object) = place else { return Ok(None) };
+    let object = object.clone();
+    let lock = transfers::wait(async move { object.bucket.lock(&object.key, object.version.as_deref()).await })?;
+    // A legal hold has no end.
+    let held = lock.legal_hold.then(|| time::Date::MAX.midnight().assume_utc());
+    Ok(held.or(lock.retention.map(|(_, until)| until.into())))
+}
+
+/// Removes an archive, if it is still the one that was judged.
+fn remove(entry: &Entry) -> Result<()> {
+    let changed = || {
+        Error::environment("it was changed after it was judged: it stays").with_context("archive", entry.place.shown())
+    };
+    match &entry.place {
+        Place::File(path) => {
+            let there = path.metadata().map_err(|error| Error::io("can't look at the archive", error))?;
+            let modified = there.modified().ok().map(OffsetDateTime::from);
+            if there.len() != entry.bytes || modified != entry.modified {
+                return Err(changed());
+            }
+            std::fs::remove_file(path).map_err(|error| Error::io("can't remove the archive", error))
+        }
+        Place::Object(object) => {
+            let looked = object.clone();
+            let there = transfers::wait(async move {
+                let there = looked.bucket.operator().stat(&looked.key).await;
+                there.map_err(|error| looked.failed("look at", error))
+            })?;
+            let same = there.content_length() == entry.bytes
+                && entry.etag.as_deref().is_none_or(|etag| there.etag().is_none_or(|now| same_etag(etag, now)));
+            if !same {
+                return Err(changed());
+            }
+            let object = object.clone();
+            transfers::wait(async move {
+                let removed = object.bucket.operator().delete(&object.key).await;
+                removed.map_err(|error| object.failed("remove", error))
+            })
+        }
+        Place::Folder(_) | Place::Prefix(_) => Err(Error::defect("only an archive is ever removed")),
+    }
+}
+
+fn same_etag(a: &str, b: &str) -> bool {
+    a.trim_matches('"') == b.trim_matches('"')
+}
