@@ -6,20 +6,16 @@ mod settings;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
 
 pub use cluster::RedisCluster;
 pub use options::{RedisOptions, RedisVersion};
 use redis::{Client, Cmd, Connection, FromRedisValue, RedisResult};
 
-use super::{Account, Authority, Keeper, Programs, has_ended};
+use super::server::{Home, Server};
+use super::{Account, Authority, Programs};
 use crate::free_port;
 
-/// How long a server may take to be ready: machines are slow at times.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How often somebody else may take a port that was free.
-const MOST_TRIES: u32 = 10;
 /// A node of a cluster listens on another port as well, that many further.
 const CLUSTER_BUS: u16 = 10_000;
 
@@ -27,11 +23,10 @@ const CLUSTER_BUS: u16 = 10_000;
 pub struct RedisServer {
     options: RedisOptions,
     programs: Programs,
-    folder: PathBuf,
+    home: Home,
     port: u16,
     tls_port: Option<u16>,
     authority: Option<Authority>,
-    keeper: Mutex<Keeper>,
 }
 
 impl RedisServer {
@@ -72,38 +67,11 @@ impl RedisServer {
         command.push(daemon.display().to_string());
         command.push(folder.join("redis.conf").display().to_string());
         command.extend(options.sentinel.then(|| "--sentinel".to_owned()));
-        let keeper = Mutex::new(Keeper::new(&folder, "TERM", &command));
+        let home = Home::new(folder, "TERM", &command);
         let options = options.clone();
-        let mut server = Self { options, programs, folder, port: 0, tls_port: None, authority, keeper };
+        let mut server = Self { options, programs, home, port: 0, tls_port: None, authority };
         server.start_on_free_ports();
         server
-    }
-
-    fn start_on_free_ports(&mut self) {
-        for _ in 0..MOST_TRIES {
-            self.port = port(self.options.cluster);
-            self.tls_port = self.options.tls.then(|| port(self.options.cluster));
-            settings::write(&self.options, &self.folder, self.port, self.tls_port);
-            self.keeper().start();
-            match self.wait_until_ready() {
-                Ok(()) => return,
-                Err(log) if log.contains("Address already in use") => {}
-                Err(log) => panic!("{:?} does not start: {log}", self.options.version),
-            }
-        }
-        panic!("no port is free for {:?}: {}", self.options.version, self.log());
-    }
-
-    fn wait_until_ready(&self) -> Result<(), String> {
-        let pid = self.keeper().pid();
-        let until = Instant::now() + PATIENCE;
-        while Instant::now() < until && !has_ended(pid) {
-            if self.socket().exists() && self.answers() {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Err(self.log())
     }
 
     /// Whether it has its data, and takes commands.
@@ -128,17 +96,17 @@ impl RedisServer {
 
     /// Its socket.
     pub fn socket(&self) -> PathBuf {
-        self.folder.join("socket")
+        self.folder().join("socket")
     }
 
     /// Where it lives: its `socket`, its `log`, its `data`, its `redis.conf`, and with [`RedisOptions::tls`] its `ca.crt`.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        self.home.folder()
     }
 
     /// What it has logged.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+        self.home.log()
     }
 
     /// Who signed its certificate, with [`RedisOptions::tls`].
@@ -221,12 +189,12 @@ impl RedisServer {
 
     /// `kill -9`. What it has not written to disk is gone: see [`RedisOptions::durable`].
     pub fn kill(&self) {
-        self.keeper().kill();
+        self.home.keeper().kill();
     }
 
     /// Asks it to stop, and waits for it. Connections end.
     pub fn stop(&self) {
-        self.keeper().stop();
+        self.home.keeper().stop();
     }
 
     /// Starts it again after [`kill`](Self::kill) or [`stop`](Self::stop), where it was.
@@ -234,20 +202,29 @@ impl RedisServer {
     /// # Panics
     /// If it does not come up.
     pub fn restart(&self) {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            self.keeper().start();
-            match self.wait_until_ready() {
-                Ok(()) => return,
-                // Its port may be taken for a moment by a client's end of some other connection.
-                Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(50)),
-                Err(log) => panic!("{:?} does not start again: {log}", self.options.version),
-            }
-        }
+        self.start_again();
+    }
+}
+
+impl Server for RedisServer {
+    const PORT_IS_TAKEN: &'static str = "Address already in use";
+
+    fn name(&self) -> String {
+        format!("{:?}", self.options.version)
     }
 
-    fn keeper(&self) -> MutexGuard<'_, Keeper> {
-        self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
+    fn home(&self) -> &Home {
+        &self.home
+    }
+
+    fn choose_ports(&mut self) {
+        self.port = port(self.options.cluster);
+        self.tls_port = self.options.tls.then(|| port(self.options.cluster));
+        settings::write(&self.options, self.folder(), self.port, self.tls_port);
+    }
+
+    fn is_ready(&self, _: u32) -> bool {
+        self.socket().exists() && self.answers()
     }
 }
 
