@@ -136,18 +136,20 @@ impl Bucket {
         }
     }
 
-    /// Uploads below the prefix that were begun and neither finished nor aborted, the first hundred thousand. Where they
-    /// can't be asked for, none.
+    /// Uploads below the prefix that were begun and neither finished nor aborted, the first hundred thousand; some may be
+    /// under way. Of a folder, all files in it that were not finished, with the time when they were last written to. Where
+    /// they can't be asked for, none.
     ///
     /// # Errors
     /// As [`failed`](Self::failed).
     pub async fn unfinished_uploads(&self) -> Result<Vec<UnfinishedUpload>> {
-        match self.store.calls() {
-            Some(calls) => calls
+        match (self.store.calls(), self.store.folder()) {
+            (Some(calls), _) => calls
                 .unfinished_uploads(&self.whole_key(""))
                 .await
                 .map_err(|error| self.failed("list unfinished uploads in", "", error)),
-            None => Ok(Vec::new()),
+            (None, Some(folder)) => folder.unfinished().await,
+            (None, None) => Ok(Vec::new()),
         }
     }
 
@@ -156,12 +158,13 @@ impl Bucket {
     /// # Errors
     /// As [`failed`](Self::failed).
     pub async fn abort_upload(&self, upload: &UnfinishedUpload) -> Result<()> {
-        match self.store.calls() {
-            Some(calls) => calls
+        match (self.store.calls(), self.store.folder()) {
+            (Some(calls), _) => calls
                 .abort_upload(&self.whole_key(&upload.key), &upload.id)
                 .await
                 .map_err(|error| self.failed("abort an upload of", &upload.key, error)),
-            None => Ok(()),
+            (None, Some(folder)) => folder.remove_unfinished(&upload.id).await,
+            (None, None) => Ok(()),
         }
     }
 

@@ -7,6 +7,8 @@ use dumprestore_driver::{Error, Result};
 use opendal::Operator;
 use opendal::services::Fs;
 
+use crate::s3::UnfinishedUpload;
+
 /// A folder that is a store.
 pub(crate) struct Folder {
     /// Where files are written until they are whole, if anything can be written.
@@ -55,4 +57,53 @@ impl Folder {
                 .with_context("path", root)
         })
     }
+
+    /// What a killed process left of files that it was writing. To which prefix each belongs is not known.
+    pub(crate) async fn unfinished(&self) -> Result<Vec<UnfinishedUpload>> {
+        let Some(partial) = self.partial.clone() else { return Ok(Vec::new()) };
+        let shown = partial.display().to_string();
+        let failed = |error| Error::io("can't list unfinished files", error).with_context("path", &shown);
+        blocking(move || leftovers(&partial)).await.map_err(failed)
+    }
+
+    /// Removes one of these. If it is gone already, all is well.
+    pub(crate) async fn remove_unfinished(&self, name: &str) -> Result<()> {
+        let Some(partial) = self.partial.clone().filter(|_| !name.contains('/') && name != "..") else {
+            return Ok(());
+        };
+        let path = partial.join(name);
+        let shown = path.display().to_string();
+        let failed = |error| Error::io("can't remove an unfinished file", error).with_context("path", &shown);
+        let removed = blocking(move || match std::fs::remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        });
+        removed.await.map_err(failed)
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+fn leftovers(partial: &Path) -> io::Result<Vec<UnfinishedUpload>> {
+    let mut found = Vec::new();
+    let entries = match std::fs::read_dir(partial) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        // Names of ours are text, and end with a dot and letters by chance.
+        let Ok(id) = entry.file_name().into_string() else { continue };
+        let key = id.rsplit_once('.').map_or(id.as_str(), |(key, _)| key).to_owned();
+        match entry.metadata() {
+            Ok(about) if about.is_file() => {
+                found.push(UnfinishedUpload { key, id, initiated: about.modified()? });
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(found)
 }

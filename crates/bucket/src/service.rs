@@ -169,6 +169,14 @@ impl Store {
         }
     }
 
+    /// For what OpenDAL does not ask a file system.
+    pub(crate) fn folder(&self) -> Option<&Folder> {
+        match &self.kind {
+            Kind::Fs(folder) => Some(folder),
+            _ => None,
+        }
+    }
+
     /// For what OpenDAL does not ask S3.
     pub(crate) fn calls(&self) -> Option<&Calls> {
         match &self.kind {

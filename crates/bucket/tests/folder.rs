@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use dumprestore_bucket::{Bucket, BucketOptions, BucketUrl, Versioning};
+use dumprestore_bucket::{Bucket, BucketOptions, BucketUrl, PARTIAL_FOLDER, Versioning};
 use dumprestore_driver::ErrorKind;
 
 fn opened(folder: &Path) -> dumprestore_driver::Result<Bucket> {
@@ -50,4 +50,21 @@ async fn what_is_missing_is_said_to_be() {
     let error = bucket.failed("read", "a/file", error);
     let told = format!("can't read `fs://{}/a/file`: there is no such object", folder.path().display());
     assert_eq!(error.to_string(), told);
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_is_found_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = opened(folder.path()).unwrap();
+    let deeper = bucket.within("a").unwrap();
+    let mut writer = deeper.operator().writer("b/shop.zip").await.unwrap();
+    writer.write("con").await.unwrap();
+    // As if it had been killed: nobody aborts.
+    std::mem::forget(writer);
+    let found = bucket.unfinished_uploads().await.unwrap();
+    assert_eq!(found.iter().map(|upload| upload.key.as_str()).collect::<Vec<_>>(), ["shop.zip"]);
+    bucket.abort_upload(&found[0]).await.unwrap();
+    bucket.abort_upload(&found[0]).await.unwrap();
+    assert!(bucket.unfinished_uploads().await.unwrap().is_empty());
+    assert_eq!(std::fs::read_dir(folder.path().join(PARTIAL_FOLDER)).unwrap().count(), 0);
 }
