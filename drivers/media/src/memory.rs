@@ -20,6 +20,7 @@ pub(crate) struct Capture {
     pub(crate) digest: Digest,
     /// The state that was read. Its size is that of what was read.
     pub(crate) state: State,
+    #[serde(with = "AsJson")]
     pub(crate) headers: Headers,
 }
 
@@ -37,6 +38,19 @@ impl Bytes {
 
     fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Digest, D::Error> {
         <[u8; 32]>::deserialize(from).map(Digest::new)
+    }
+}
+
+/// What is left out where it is empty can be read back from names only.
+struct AsJson;
+
+impl AsJson {
+    fn serialize<S: serde::Serializer>(headers: &Headers, to: S) -> Result<S::Ok, S::Error> {
+        serde_json::to_string(headers).map_err(serde::ser::Error::custom)?.serialize(to)
+    }
+
+    fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Headers, D::Error> {
+        serde_json::from_str(&String::deserialize(from)?).map_err(serde::de::Error::custom)
     }
 }
 

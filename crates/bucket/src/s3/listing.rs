@@ -84,6 +84,8 @@ struct Entry {
     etag: Option<String>,
     size: Option<u64>,
     storage_class: Option<String>,
+    #[serde(default)]
+    is_latest: bool,
 }
 
 /// A page as it came.
@@ -125,10 +127,12 @@ impl Raw {
 
     fn listed(&self, prefix: &str) -> Result<Vec<Listed>> {
         let mut listed = Vec::with_capacity(self.entries.len());
+        let mut latest = Vec::with_capacity(self.entries.len());
         for (entry, deleted) in &self.entries {
             let whole = self.key(&entry.key)?;
             // Some servers take no notice of the prefix.
             let Some(key) = whole.strip_prefix(prefix) else { continue };
+            latest.push(entry.is_latest);
             listed.push(Listed {
                 key: key.to_owned(),
                 size: entry.size.unwrap_or(0),
@@ -139,8 +143,34 @@ impl Raw {
                 storage_class: entry.storage_class.clone(),
             });
         }
-        Ok(listed)
+        Ok(in_order(listed, &latest))
     }
+}
+
+/// Some servers tell of deletions apart, after all versions. Then they are put back among them by their times, to the
+/// second; where that does not tell, a version counts as the newer one.
+fn in_order(listed: Vec<Listed>, latest: &[bool]) -> Vec<Listed> {
+    let mut both: Vec<(Listed, bool)> = listed.into_iter().zip(latest.iter().copied()).collect();
+    let is_amiss = |pair: &[(Listed, bool)]| {
+        let ((before, _), (after, after_is_latest)) = (&pair[0], &pair[1]);
+        match before.key.cmp(&after.key) {
+            std::cmp::Ordering::Less => false,
+            std::cmp::Ordering::Greater => true,
+            // The time of what was uploaded in parts says little.
+            std::cmp::Ordering::Equal => {
+                let is_of_parts = before.etag.as_deref().is_some_and(|etag| etag.contains('-'));
+                let is_late = after.deleted && !is_of_parts && after.modified > before.modified;
+                *after_is_latest || is_late
+            }
+        }
+    };
+    if both.iter().any(|(one, _)| one.deleted) && both.windows(2).any(is_amiss) {
+        both.sort_by(|(one, one_is_latest), (other, other_is_latest)| {
+            let order = one.key.cmp(&other.key).then(other_is_latest.cmp(one_is_latest));
+            order.then(other.modified.cmp(&one.modified)).then(one.deleted.cmp(&other.deleted))
+        });
+    }
+    both.into_iter().map(|(one, _)| one).collect()
 }
 
 impl Calls {
@@ -224,6 +254,36 @@ mod tests {
             [("a b", "v3", false), ("a b", "v2", true), ("a b", "v1", false), ("\u{1} ", "null", false)];
         assert_eq!(told, expected);
         assert!(raw.is_truncated && raw.key(&raw.key).unwrap() == "p/a b" && raw.version == "v1");
+    }
+
+    #[test]
+    fn deletions_that_are_told_apart_are_put_back() {
+        let entry = |tag: &str, key: &str, id: &str, latest: bool, second: u32| {
+            format!(
+                "<{tag}><Key>{key}</Key><VersionId>{id}</VersionId><IsLatest>{latest}</IsLatest>\
+                 <LastModified>2026-01-31T12:00:{second:02}Z</LastModified><ETag>e</ETag><Size>1</Size></{tag}>"
+            )
+        };
+        let order = |entries: &[String]| {
+            let body = format!(
+                "<ListVersionsResult><IsTruncated>false</IsTruncated>{}</ListVersionsResult>",
+                entries.concat()
+            );
+            let listed = Raw::of(&Buffer::from(body)).unwrap().listed("").unwrap();
+            listed.into_iter().map(|one| one.version.unwrap()).collect::<Vec<_>>().join(" ")
+        };
+        let apart = [
+            entry("Version", "a", "a3", true, 9),
+            entry("Version", "a", "a1", false, 3),
+            entry("Version", "b", "b1", false, 5),
+            entry("DeleteMarker", "a", "a2", false, 5),
+            entry("DeleteMarker", "b", "b2", true, 5),
+        ];
+        assert_eq!(order(&apart), "a3 a2 a1 b2 b1");
+        let one = [entry("Version", "a", "a1", false, 3), entry("DeleteMarker", "a", "a2", true, 3)];
+        assert_eq!(order(&one), "a2 a1");
+        let right = [entry("Version", "a", "a2", true, 3), entry("DeleteMarker", "a", "a1", false, 3)];
+        assert_eq!(order(&right), "a2 a1");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses some of it")]
 
+pub mod dump;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -70,7 +72,7 @@ impl Place {
 
     pub fn clear(&self) {
         for key in self.bucket.keys(&format!("{PREFIX}/")) {
-            self.bucket.delete(&escaped(&key));
+            self.bucket.delete(&key);
         }
     }
 
@@ -112,22 +114,9 @@ impl Place {
     }
 }
 
-/// A key of the node from the top of the bucket, as a request has it.
+/// A key of the node from the top of the bucket.
 pub fn whole(key: &str) -> String {
-    format!("{PREFIX}/{}", escaped(key))
-}
-
-pub fn escaped(key: &str) -> String {
-    let mut escaped = String::new();
-    for byte in key.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => {
-                escaped.push(char::from(byte));
-            }
-            _ => write!(escaped, "%{byte:02X}").unwrap(),
-        }
-    }
-    escaped
+    format!("{PREFIX}/{key}")
 }
 
 pub fn sha256(content: &[u8]) -> Sha {
