@@ -17,6 +17,8 @@ mod keys;
 mod others;
 #[path = "restore/previous.rs"]
 mod previous;
+#[path = "restore/troubles.rs"]
+mod troubles;
 #[path = "restore/versions.rs"]
 mod versions;
 #[path = "restore/whole.rs"]

@@ -1,5 +1,6 @@
 //! Archives without bytes, and restores elsewhere.
 
+use dumprestore_driver::OldState;
 use dumprestore_testkit::{S3Kind, Step};
 use serde_json::json;
 
