@@ -77,7 +77,7 @@ impl Cluster {
         primaries.iter_mut().for_each(|primary| primary.ranges.sort_unstable());
         primaries.sort_by_key(Primary::first);
         let this = Self { primaries };
-        match (0..SLOTS).find(|slot| this.owners(*slot) != 1) {
+        match this.slot_in_dispute() {
             None => Ok(Some(this)),
             Some(slot) => Err(Error::environment("the cluster is not whole: a slot is not one primary's")
                 .with_context("slot", slot)
@@ -110,14 +110,31 @@ impl Cluster {
         Ok(())
     }
 
-    fn owners(&self, slot: u16) -> usize {
-        self.primaries.iter().filter(|primary| primary.has_slot(slot)).count()
+    /// A slot that is nobody's, or of several.
+    fn slot_in_dispute(&self) -> Option<u16> {
+        let ranges = self.primaries.iter().flat_map(|primary| primary.ranges.iter().copied());
+        let mut ranges: Vec<(u16, u16)> = ranges.collect();
+        ranges.sort_unstable();
+        let mut next = 0;
+        for (first, last) in ranges {
+            if first != next || last < first {
+                return Some(first.min(next));
+            }
+            next = last + 1;
+        }
+        (next != SLOTS).then_some(next)
     }
 
     /// Which of the primaries has each slot.
     pub(crate) fn map(&self) -> Vec<usize> {
-        let of = |slot| self.primaries.iter().position(|primary| primary.has_slot(slot)).unwrap_or(0);
-        (0..SLOTS).map(of).collect()
+        let mut map = vec![0; usize::from(SLOTS)];
+        for (at, primary) in self.primaries.iter().enumerate() {
+            for (first, last) in &primary.ranges {
+                let slots = map.get_mut(usize::from(*first)..=usize::from(*last));
+                slots.into_iter().for_each(|slots| slots.fill(at));
+            }
+        }
+        map
     }
 
     /// What tells it from others, and from itself after anything has moved or a primary was replaced.
@@ -216,6 +233,33 @@ mod tests {
         assert_eq!(told(text("?"), vec![]), "entry:7001");
         assert_eq!(told(Value::Nil, ip()), "entry:7001");
         assert_eq!(told(text("cache-1"), ip()), "cache-1:7001");
+    }
+
+    #[test]
+    fn every_slot_is_of_one_primary() {
+        let cluster = |all: &[&[(u16, u16)]]| {
+            let target = Target::new("redis://h", Default::default(), std::path::Path::new("/")).unwrap();
+            let primary = |ranges: &&[(u16, u16)]| Primary {
+                id: String::new(),
+                target: target.clone(),
+                ranges: ranges.to_vec(),
+                epoch: 1,
+            };
+            Cluster { primaries: all.iter().map(primary).collect() }
+        };
+        let whole = cluster(&[&[(0, 9), (20, 16_383)], &[(10, 19)]]);
+        assert_eq!(whole.slot_in_dispute(), None);
+        let map = whole.map();
+        assert_eq!((map[9], map[10], map[19], map[20], map[16_383], map.len()), (0, 1, 1, 0, 0, 16_384));
+        for (wrong, slot) in [
+            (cluster(&[&[(0, 9)], &[(11, 16_383)]]), 10),
+            (cluster(&[&[(0, 9)], &[(9, 16_383)]]), 9),
+            (cluster(&[&[(1, 16_383)]]), 0),
+            (cluster(&[&[(0, 16_000)]]), 16_001),
+            (cluster(&[]), 0),
+        ] {
+            assert_eq!(wrong.slot_in_dispute(), Some(slot));
+        }
     }
 
     #[test]

@@ -21,8 +21,9 @@ const BUFFER: usize = 64 * 1024;
 /// ([`Error::io`] takes it out).
 pub(crate) struct Wire {
     stream: Stream,
+    /// Read ahead: what came is in it up to `filled`, and was handed out up to `taken`.
     input: Vec<u8>,
-    /// Up to where `input` was handed out.
+    filled: usize,
     taken: usize,
     output: Vec<u8>,
     /// Until when it must be let in.
@@ -44,7 +45,8 @@ impl Wire {
     pub(super) fn over(stream: Stream, target: Target, deadline: Option<Instant>, cancel: Cancel) -> Self {
         Self {
             stream,
-            input: Vec::new(),
+            input: vec![0; BUFFER],
+            filled: 0,
             taken: 0,
             output: Vec::new(),
             deadline,
@@ -168,7 +170,7 @@ fn has_to_wait(error: &io::Error) -> bool {
 
 impl Read for Wire {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.taken == self.input.len() && buf.len() >= BUFFER {
+        if self.taken == self.filled && buf.len() >= BUFFER {
             self.flush()?;
             return self.receive(buf);
         }
@@ -180,21 +182,19 @@ impl Read for Wire {
 
 impl BufRead for Wire {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.taken == self.input.len() {
+        if self.taken == self.filled {
             self.flush()?;
+            (self.filled, self.taken) = (0, 0);
             let mut input = std::mem::take(&mut self.input);
-            input.resize(BUFFER, 0);
             let received = self.receive(&mut input);
-            input.truncate(*received.as_ref().unwrap_or(&0));
             self.input = input;
-            self.taken = 0;
-            received?;
+            self.filled = received?;
         }
-        Ok(self.input.get(self.taken..).unwrap_or_default())
+        Ok(self.input.get(self.taken..self.filled).unwrap_or_default())
     }
 
     fn consume(&mut self, amount: usize) {
-        self.taken = (self.taken + amount).min(self.input.len());
+        self.taken = (self.taken + amount).min(self.filled);
     }
 }
 

@@ -130,7 +130,7 @@ pub(crate) fn fill(cluster: &RedisCluster) {
         &["SET", "", "of the empty key"],
         &["SET", "{}x", "an empty tag"],
         &["SET", "a}{b", "braces"],
-        &["SET", "long", &"y".repeat(2 << 20)],
+        &["SET", "long", &"y".repeat((1 << 20) + 1)],
     ] {
         all.push(words(command));
     }

@@ -7,9 +7,14 @@ use super::super::Account;
 use super::RedisOptions;
 
 /// Many servers run beside each other, and nothing of them is to be kept. No other replica is waited for where one asks for
-/// all data.
-const FOR_SERVERS: &[(&str, &str)] =
-    &[("save", ""), ("repl-diskless-sync-delay", "0"), ("io-threads", "1"), ("cluster-node-timeout", "5000")];
+/// all data, and that a save is done is found out at once, not within a tenth of a second.
+const FOR_SERVERS: &[(&str, &str)] = &[
+    ("save", ""),
+    ("repl-diskless-sync-delay", "0"),
+    ("io-threads", "1"),
+    ("hz", "100"),
+    ("cluster-node-timeout", "5000"),
+];
 
 /// Writes it for a server that lives in `folder`, once it is known which ports it has.
 pub(super) fn write(options: &RedisOptions, folder: &Path, port: u16, tls_port: Option<u16>) {
