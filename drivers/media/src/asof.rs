@@ -33,13 +33,13 @@ const MOST: usize = 50;
 /// Goes through the history of one key, the newest entry first.
 pub(crate) struct Finding<K> {
     window: Option<Window>,
-    /// Whether a version was seen before the cut.
+    /// Whether an entry is known to be older than the cut, whatever its time says.
     known: K,
     found: AsOf,
     is_over: bool,
 }
 
-impl<K: Fn(&State) -> bool> Finding<K> {
+impl<K: Fn(&Version) -> bool> Finding<K> {
     pub(crate) fn new(window: Option<Window>, known: K) -> Self {
         Self { window, known, found: AsOf::default(), is_over: false }
     }
@@ -68,7 +68,7 @@ impl<K: Fn(&State) -> bool> Finding<K> {
             (self.window, version.state.second()),
             (Some(window), Some(second)) if is_told_by_time && window.is_before(second)
         );
-        by_time || (!version.deleted && (self.known)(&version.state))
+        by_time || (self.known)(version)
     }
 
     /// The end of the history.
@@ -117,7 +117,7 @@ mod tests {
     }
 
     fn find(versions: &[Version], known: &[&str]) -> (Vec<String>, bool) {
-        let is_known = |state: &State| known.contains(&state.version.as_deref().unwrap());
+        let is_known = |version: &Version| known.contains(&version.state.version.as_deref().unwrap());
         let mut finding = Finding::new(window(), is_known);
         for version in versions {
             if !finding.take(version.clone()) {
@@ -143,6 +143,7 @@ mod tests {
         assert_eq!(find(&deleted, &[]), (vec!["a".to_owned()], true));
         let over = [version("b", 100, ONE_PART), version("a", 10, ONE_PART)];
         assert_eq!(find(&over, &[]), (vec!["b".to_owned(), "a".to_owned()], false));
+        assert_eq!(find(&deleted, &["d"]), (vec![], true));
         // Seen in a pass before the cut: then no older one can have been there.
         assert_eq!(find(&over, &["b"]), (vec!["b".to_owned()], false));
         assert_eq!(find(&[version("a", 100, ONE_PART)], &[]), (vec!["a".to_owned()], true));
@@ -158,7 +159,8 @@ mod tests {
     #[test]
     fn without_a_clock_only_what_was_seen_is_older() {
         let versions = [version("c", 200, ONE_PART), version("b", 50, ONE_PART), version("a", 10, ONE_PART)];
-        let mut finding = Finding::new(None, |state: &State| state.version.as_deref() == Some("b"));
+        let mut finding =
+            Finding::new(None, |version: &Version| version.state.version.as_deref() == Some("b"));
         for version in versions {
             finding.take(version);
         }
@@ -187,7 +189,7 @@ mod tests {
                 history.push((now, version));
             }
             let there = history.iter().rfind(|(at, _)| *at <= cut).map(|(_, version)| version.clone());
-            let mut finding = Finding::new(window(), |_: &State| false);
+            let mut finding = Finding::new(window(), |_: &Version| false);
             for (_, version) in history.iter().rev() {
                 if !finding.take(version.clone()) {
                     break;

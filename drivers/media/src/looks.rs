@@ -17,7 +17,7 @@ use crate::state::State;
 /// no longer than so many objects for each that is to be looked at, it is faster.
 const WORTH_ALL: u64 = 20;
 
-type Known = Box<dyn Fn(&State) -> bool + Send>;
+type Known = Box<dyn Fn(&Version) -> bool + Send>;
 
 impl Shared {
     /// Looks at these objects, unless that was done since the pin.
@@ -135,15 +135,20 @@ impl Shared {
         if self.site.mode == Mode::Versions {
             let underway = locked(&self.underway).clone();
             let key = key.to_owned();
-            return Ok(Box::new(move |state| {
-                underway.as_ref().is_some_and(|underway| underway.had_ended(&key, state))
+            return Ok(Box::new(move |version| {
+                underway.as_ref().is_some_and(|underway| underway.had_ended(&key, &version.state))
             }));
         }
         let memory = self.memory();
         let pass = memory.pass;
-        let seen = memory.record(key)?.filter(|record| record.pass == pass).and_then(|record| record.seen);
+        let record = memory.record(key)?.unwrap_or_default();
         drop(memory);
-        Ok(Box::new(move |state| seen.as_ref().is_some_and(|seen| seen.is(state))))
+        let seen = record.seen.filter(|_| record.pass == pass);
+        let deletion = record.deletion.filter(|deletion| deletion.0 == pass).map(|deletion| deletion.1);
+        Ok(Box::new(move |version| match version.deleted {
+            true => deletion.is_some() && deletion == version.state.version,
+            false => seen.as_ref().is_some_and(|seen| seen.is(&version.state)),
+        }))
     }
 
     /// Whether an object that is in that state after the pin was so at the cut: `resolve.rs` has the argument.

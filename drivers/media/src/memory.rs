@@ -61,6 +61,8 @@ pub(crate) struct Record {
     pub(crate) pass: u32,
     /// As that pass saw it.
     pub(crate) seen: Option<State>,
+    /// A pass that saw it deleted, and the version that says so.
+    pub(crate) deletion: Option<(u32, String)>,
     /// What is to be read of it next.
     pub(crate) expected: Option<State>,
     /// The newest last.
@@ -152,6 +154,13 @@ impl Memory {
         let is_known = record.captures.iter().any(|capture| capture.state.is(&state));
         record.seen = Some(state);
         Ok(!is_known)
+    }
+
+    /// Notes that a pass saw an object deleted.
+    pub(crate) fn see_deleted(&mut self, key: &str, version: String) -> Result<()> {
+        let pass = self.pass;
+        self.entry(key)?.deletion = Some((pass, version));
+        Ok(())
     }
 
     /// Says what is to be read of an object next.

@@ -14,7 +14,7 @@ use crate::clock::{Clock, Window};
 use crate::config::Mode;
 use crate::key::{can_be_asked_for, part_name};
 use crate::ledger::{Held, Ledger, Weight};
-use crate::listing::objects;
+use crate::listing::{Found, objects, versions};
 use crate::memory::{Capture, Memory};
 use crate::reading::{Read, Reader, Reading};
 use crate::site::Site;
@@ -152,22 +152,53 @@ impl Shared {
             *locked(&self.underway) = underway;
             return Ok(());
         }
+        if self.keeps_versions {
+            return self.pass_over_versions(parts).await;
+        }
         let mut found = objects(&self.site.bucket);
-        while let Some(found) = found.try_next().await? {
+        while let Some(Found { key, state }) = found.try_next().await? {
+            self.see(key, state, parts).await?;
+        }
+        Ok(())
+    }
+
+    /// The newest of each key: which one it is tells, later, what came after this pass.
+    async fn pass_over_versions(&self, parts: &mpsc::Sender<Result<Part>>) -> Result<()> {
+        let mut entries = versions(&self.site.bucket);
+        let mut last = String::new();
+        while let Some((key, version)) = entries.try_next().await? {
+            if key == last {
+                continue;
+            }
+            last.clone_from(&key);
+            if !version.deleted {
+                self.see(key, version.state, parts).await?;
+                continue;
+            }
             self.cancel.check()?;
-            if !self.site.filter.takes(&found.key) {
-                continue;
+            // Of what was deleted a while ago, the time tells enough.
+            let is_old = version.state.second().is_some_and(|second| self.is_before_pass(second));
+            if let Some(id) = version.state.version.filter(|_| !is_old && self.site.filter.takes(&key)) {
+                self.memory().see_deleted(&key, id)?;
             }
-            if !can_be_asked_for(&found.key) {
-                self.note(&found.key, UNNAMEABLE, Weight::Degrades);
-                continue;
-            }
-            let is_new = self.memory().see(&found.key, found.state.clone())?;
-            if is_new {
-                let part = Part::new(part_name(&found.key)?).with_size(found.state.size);
-                self.ahead.fetch(&found.key, &found.state);
-                parts.send(Ok(part)).await.map_err(|_| Error::cancelled())?;
-            }
+        }
+        Ok(())
+    }
+
+    async fn see(&self, key: String, state: State, parts: &mpsc::Sender<Result<Part>>) -> Result<()> {
+        self.cancel.check()?;
+        if !self.site.filter.takes(&key) {
+            return Ok(());
+        }
+        if !can_be_asked_for(&key) {
+            self.note(&key, UNNAMEABLE, Weight::Degrades);
+            return Ok(());
+        }
+        let is_new = self.memory().see(&key, state.clone())?;
+        if is_new {
+            let part = Part::new(part_name(&key)?).with_size(state.size);
+            self.ahead.fetch(&key, &state);
+            parts.send(Ok(part)).await.map_err(|_| Error::cancelled())?;
         }
         Ok(())
     }
@@ -185,7 +216,9 @@ impl Shared {
                 self.gone(key, "the store gave out another version than it was asked for", Weight::Degrades)
             }
             Reading::Changed => self.changed(key).await,
-            Reading::Gone if expected.fixed().is_some() => self.gone(key, REMOVED, Weight::Degrades),
+            Reading::Gone if expected.fixed().is_some() && self.listed.load(Ordering::Acquire) => {
+                self.gone(key, REMOVED, Weight::Degrades)
+            }
             Reading::Gone => self.gone(key, VANISHED, Weight::NotRead),
             Reading::Refused(why) => self.gone(key, &why, Weight::Degrades),
         }

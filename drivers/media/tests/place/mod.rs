@@ -1,6 +1,6 @@
 //! Places for objects: buckets of a real server, and what is in them by the server's own word.
 
-#![allow(dead_code, reason = "each test program uses some of it")]
+#![allow(unreachable_pub, dead_code, reason = "each test program uses some of it")]
 
 pub mod dump;
 
