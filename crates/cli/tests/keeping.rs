@@ -1,6 +1,6 @@
 //! Archives for others, what changed between them, and a bucket for them: `rewrap`, `diff`, `terraform`.
 
-#![allow(clippy::unwrap_used, reason = "a surrounding that fails ends the test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a surrounding that fails ends the test")]
 
 mod support;
 

@@ -117,7 +117,10 @@ fn of_many_changes_some_are_named_and_all_are_counted() {
     assert!(diff(&old, &new, 3, &cancel).is_err());
 }
 
-fn lists() -> impl Strategy<Value = (Vec<(String, String)>, Vec<(String, String)>)> {
+/// Names, and what is in them.
+type Texts = Vec<(String, String)>;
+
+fn lists() -> impl Strategy<Value = (Texts, Texts)> {
     let one = || {
         prop::collection::btree_map(0..30u8, 0..3u8, 0..20).prop_flat_map(|map| {
             let all: Vec<_> = map
@@ -131,7 +134,7 @@ fn lists() -> impl Strategy<Value = (Vec<(String, String)>, Vec<(String, String)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
     fn whatever_the_order_of_the_lists_the_counts_are_those_of_two_maps((old, new) in lists()) {

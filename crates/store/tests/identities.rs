@@ -1,6 +1,6 @@
 //! Where keys come from, and the programs of others that have them: `age`, `age-keygen`, `ssh-keygen`.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -1,21 +1,21 @@
 //! The configuration for Terraform, read by a parser of its language: who may do what.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use dumprestore::{CopyOutcome, Elsewhere};
+use dumprestore::{ArchiveConfig, BackupSet, CopyOutcome, Elsewhere, NodeBuilder};
 use dumprestore_archive::{
     self as archive, ArchiveWriter, Compression, EntryName, Listed, Manifest, Node, Output, Tool,
     WriterOptions,
 };
-use dumprestore_driver::Cancel;
+use dumprestore_driver::{BuildContext, Cancel, NodePath};
 use dumprestore_store::{
-    Blueprint, BucketOptions, Cloud, Identities, Place, Retention, StoreDestination, Target, WriteSettings,
-    open,
+    ArchiveOptions, Blueprint, BucketOptions, Cloud, Identities, Place, Retention, Shelf, StoreDestination,
+    Target, WriteSettings, open,
 };
 use dumprestore_testkit::{S3Kind, S3Server, Trouble};
 use hcl::{Block, Body, Expression};
@@ -362,8 +362,7 @@ fn sample() -> Vec<u8> {
     let mut manifest = Manifest::new(tool, "shop", "run-1", time::OffsetDateTime::now_utc());
     manifest.nodes.push(Node::new("db", "sqlite", 1));
     writer.seal(manifest).unwrap();
-    let bytes = memory.0.lock().unwrap().clone();
-    bytes
+    memory.0.lock().unwrap().clone()
 }
 
 fn write(place: &Place, bytes: &[u8], publish: bool) -> Vec<CopyOutcome> {
@@ -381,7 +380,7 @@ fn write(place: &Place, bytes: &[u8], publish: bool) -> Vec<CopyOutcome> {
 }
 
 #[test]
-fn what_a_dump_really_asks_of_a_bucket_the_writer_may_and_what_a_restore_does_the_restorer() {
+fn what_dumps_restores_and_prunes_really_ask_of_a_bucket_their_users_may() {
     let server = S3Server::start(S3Kind::Moto);
     let bucket = server.create_versioned_bucket();
     let trouble = Trouble::before(&server.address());
@@ -396,19 +395,57 @@ fn what_a_dump_really_asks_of_a_bucket_the_writer_may_and_what_a_restore_does_th
     let bytes = sample();
     assert_eq!(write(&place("a.zip"), &bytes, true), [CopyOutcome::Verified]);
     // An upload in parts begins with its second part.
-    write(&place("b.zip"), &bytes.repeat(3), false);
+    write(&place("b.zip"), &bytes.repeat(2), false);
     let written: BTreeSet<_> = trouble.seen().iter().map(|request| right(request).to_owned()).collect();
     let (may, _) = granted(&parse(&blueprint(Cloud::Aws)), "writer");
     assert!(written.is_subset(&may), "{:?}", written.difference(&may));
     for needed in ["s3:PutObject", "s3:AbortMultipartUpload", "s3:GetObject"] {
         assert!(written.contains(needed), "{needed}: {written:?}");
     }
+    let asked = |since: usize| {
+        trouble.seen()[since..].iter().map(|request| right(request).to_owned()).collect::<BTreeSet<_>>()
+    };
     let before = trouble.seen().len();
     let opened = open(&place("a.zip"), &Identities::none()).unwrap();
     opened.archive().verify(&Default::default(), &|_| (), &|| false).unwrap();
-    let read: BTreeSet<_> =
-        trouble.seen()[before..].iter().map(|request| right(request).to_owned()).collect();
     let (may, _) = granted(&parse(&blueprint(Cloud::Aws)), "restorer");
-    assert!(!read.is_empty() && read.is_subset(&may), "{:?}", read.difference(&may));
+    assert!(
+        !asked(before).is_empty() && asked(before).is_subset(&may),
+        "{:?}",
+        asked(before).difference(&may)
+    );
     assert!(bucket.uploads("").is_empty());
+
+    assert_eq!(write(&place("b.zip"), &sample(), true), [CopyOutcome::Verified]);
+    let before = trouble.seen().len();
+    let shelf = shelf(&server, &trouble.endpoint(), &bucket.url("shop/daily"));
+    let keep = serde_json::from_value(serde_json::json!({ "last": 1 })).unwrap();
+    let pruned: Vec<_> = shelf
+        .plan_prune(&keep)
+        .unwrap()
+        .iter()
+        .flat_map(|plan| plan.perform(&Cancel::default()).removed)
+        .collect();
+    assert_eq!(pruned, [bucket.url("shop/daily/a.zip")]);
+    let (may, _) = granted(&parse(&blueprint(Cloud::Aws)), "pruner");
+    assert!(asked(before).is_subset(&may), "{:?}", asked(before).difference(&may));
+    assert!(asked(before).contains("s3:DeleteObject"));
+    assert_eq!(bucket.keys(""), ["shop/daily/b.zip"]);
+    assert!(bucket.versions("").len() > 2, "what was removed stays as a version");
+}
+
+/// The places of a set that has one node.
+fn shelf(server: &S3Server, endpoint: &str, url: &str) -> Shelf {
+    let folder = std::env::temp_dir();
+    let options: ArchiveOptions = serde_json::from_value(serde_json::json!({ "to": {
+        "url": url, "endpoint": endpoint, "region": server.region(),
+        "access_key_id": server.access_key(), "secret_access_key": server.secret_key(),
+    } }))
+    .unwrap();
+    let archive = options.build(&BuildContext::new(NodePath::new("set").unwrap(), &folder)).unwrap();
+    let command: dumprestore_command::CommandConfig =
+        serde_json::from_value(serde_json::json!({ "dump": ["true"], "restore": ["true"] })).unwrap();
+    let set = BackupSet::builder("shop").base(&folder).archive(archive);
+    let set = set.node(NodeBuilder::new("db").config(command)).build().unwrap();
+    Shelf::of(&set, Identities::none())
 }

@@ -5,11 +5,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use age::Decryptor;
 use age::stream::StreamReader;
 use age_core::format::FileKey;
-use age_core::secrecy::ExposeSecret;
 
 use super::CHUNK;
 use super::position::{Encrypted, Foreign, Position};
-use super::unlock::Opener;
+use super::unlock::{Opener, copy};
 
 /// A reader with a place in the content.
 pub(super) struct Lane {
@@ -22,7 +21,7 @@ impl Lane {
     /// A new one, at the beginning.
     pub(super) fn open(from: &Encrypted, key: &FileKey) -> io::Result<Self> {
         let decryptor = Decryptor::new(Position::start(from.clone())).map_err(io::Error::other)?;
-        let opener = Opener(FileKey::new(Box::new(*key.expose_secret())));
+        let opener = Opener(copy(key));
         let identities = std::iter::once(&opener as &dyn age::Identity);
         let reader = decryptor.decrypt(identities).map_err(io::Error::other)?;
         Ok(Self { reader, at: 0 })

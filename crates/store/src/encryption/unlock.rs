@@ -91,8 +91,9 @@ impl age::Identity for Trial<'_> {
     }
 }
 
-fn copy(key: &FileKey) -> FileKey {
-    FileKey::new(Box::new(*key.expose_secret()))
+/// Made where it stays: nothing is left on the stack that is not wiped.
+pub(super) fn copy(key: &FileKey) -> FileKey {
+    FileKey::init_with_mut(|copy| copy.copy_from_slice(key.expose_secret()))
 }
 
 /// Knows the key already.
