@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use dumprestore::{BackupSet, Cancel, Environment, Error, ErrorKind, OpenArchive, Result};
 use dumprestore_store::{
-    ArchiveSettings, BucketOptions, Cargo, LATEST, Latest, Listed, Naming, Place, SetPlace, Shelf, StoreDestination,
-    Summary, Target, WriteSettings,
+    ArchiveSettings, BucketOptions, Cargo, LATEST, Latest, Listed, Naming, Place, SetPlace, Shelf,
+    StoreDestination, Summary, Target, WriteSettings,
 };
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -48,17 +48,38 @@ pub(crate) fn output(shelf: &Shelf, asked: Option<&Path>, profile: &str) -> Resu
     shelf.targets_at(place, &naming).map(Output::Places)
 }
 
-/// Where the present state is dumped to before a restore, if the caller does not say.
-pub(crate) fn safety_output(shelf: &Shelf) -> Result<PathBuf> {
+/// Where the present state is dumped to before a restore.
+pub(crate) enum SafetyOutput {
+    File(PathBuf),
+    Places(Vec<Target>),
+}
+
+/// Where that is: `asked`, else below the places of the set.
+pub(crate) fn safety_output(shelf: &Shelf, asked: Option<&Path>) -> Result<SafetyOutput> {
     let naming = Naming { set: shelf.set(), profile: "full", moment: OffsetDateTime::now_utc() };
-    let targets = shelf.targets_before_restore(&naming)?;
-    let local = targets.iter().find_map(|target| target.place.local());
-    local.map(Path::to_owned).ok_or_else(|| {
-        Error::config(
-            "archives of this set go to no local folder, so that it has to be said where a safety dump goes",
-        )
-        .with_hint("name a file: `--safety-dump=FILE`")
+    let url = asked.and_then(Path::to_str).filter(|text| Place::is_url(text));
+    let targets = match (url, asked) {
+        (Some(url), _) => shelf.targets_at(shelf.place_at(url)?, &naming)?,
+        (None, Some(path)) => vec![Target::new(Place::File(path.to_owned()))],
+        (None, None) => shelf.targets_before_restore(&naming)?,
+    };
+    Ok(match &targets[..] {
+        [Target { place: Place::File(path), .. }] if shelf.settings().encryption.is_none() => {
+            SafetyOutput::File(path.clone())
+        }
+        _ => SafetyOutput::Places(targets),
     })
+}
+
+/// How archives of a set are written elsewhere than into a file.
+pub(crate) fn writing(shelf: &Shelf) -> WriteSettings {
+    let settings = shelf.settings();
+    let mut writing = WriteSettings::default();
+    writing.bandwidth = settings.bandwidth;
+    writing.max_size = settings.max_size;
+    writing.encryption.clone_from(&settings.encryption);
+    shelf.set().clone_into(&mut writing.set);
+    writing
 }
 
 /// The local folders and files in which archives of a set are: for warnings about restores that would replace them.
@@ -249,7 +270,9 @@ fn locate(session: &Session, shelf: &Shelf, name: &Path) -> Result<Place> {
     let text = name.to_string_lossy();
     match () {
         () if Place::is_url(&text) => shelf.place_at(&text),
-        () if name.exists() || name.is_absolute() || text.starts_with('.') => Ok(Place::File(name.to_owned())),
+        () if name.exists() || name.is_absolute() || text.starts_with('.') => {
+            Ok(Place::File(name.to_owned()))
+        }
         () => shelf.place_named(&text),
     }
 }

@@ -47,9 +47,9 @@ pub use names::nearest;
 pub use plan::{OrderPlan, OrderedNode, PlannedReference};
 pub use registry::{DriverInfo, Registry};
 pub use restore::{
-    OpenArchive, PlannedNode, RecoverOutcome, Recovered, RestoreFrom, RestoreOptions, RestoreOutcome,
-    RestorePlan, RestoreReport, RestoredNode, VerifyReport, discard_previous, is_interrupted, plan_restore,
-    recover, rehearse, restore, verify,
+    MakeElsewhere, OpenArchive, PlannedNode, RecoverOutcome, Recovered, RestoreFrom, RestoreOptions,
+    RestoreOutcome, RestorePlan, RestoreReport, RestoredNode, VerifyReport, discard_previous, is_interrupted,
+    plan_restore, recover, rehearse, restore, verify,
 };
 pub use run::run_began;
 pub use set::{BackupSet, Node};

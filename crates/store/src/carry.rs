@@ -55,9 +55,12 @@ impl Cargo {
                 let identity = stored.identity().map(str::to_owned);
                 (Arc::new(stored), identity)
             }
-            Place::Prefix(_) => return super::open(place, identities).and_then(|_| Err(Error::defect("no archive"))),
+            Place::Prefix(_) => {
+                return super::open(place, identities).and_then(|_| Err(Error::defect("no archive")));
+            }
         };
-        let unread = |error| Error::io("can't read the archive", error).with_context("archive", place.shown());
+        let unread =
+            |error| Error::io("can't read the archive", error).with_context("archive", place.shown());
         let bytes = file.size().map_err(unread)?;
         let encrypted = is_encrypted(&*file).map_err(unread)?;
         let opened = match encrypted && identities.is_empty() {
@@ -194,9 +197,11 @@ impl Proof {
     fn finish(self, shown: &str) -> Result<()> {
         let digest: [u8; 32] = self.hash.finalize().into();
         match self.wanted {
-            Some(wanted) if wanted.0 != digest => Err(Error::archive("the archive is damaged: nothing was copied")
-                .with_context("archive", shown)
-                .with_hint("`verify` names the entry; another place may have a copy that is whole")),
+            Some(wanted) if wanted.0 != digest => {
+                Err(Error::archive("the archive is damaged: nothing was copied")
+                    .with_context("archive", shown)
+                    .with_hint("`verify` names the entry; another place may have a copy that is whole"))
+            }
             _ => Ok(()),
         }
     }
@@ -226,11 +231,20 @@ impl Half {
             to.with_file_name(name)
         };
         let (path, about) = (beside(".pull"), beside(".pull.json"));
-        let failed = |error| Error::io("can't make a file for the copy", error).with_context("file", path.display());
+        let failed =
+            |error| Error::io("can't make a file for the copy", error).with_context("file", path.display());
         let mut options = File::options();
-        let mut file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
+        let mut file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
         rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-            Error::new(ErrorKind::Locked, "another one is copying to that file").with_context("file", path.display())
+            Error::new(ErrorKind::Locked, "another one is copying to that file")
+                .with_context("file", path.display())
         })?;
         let now = About { shown: cargo.shown.clone(), bytes: cargo.bytes, identity: cargo.identity.clone() };
         let before = fs::read(&about).ok().and_then(|text| serde_json::from_slice::<About>(&text).ok());
@@ -271,7 +285,9 @@ impl Half {
         self.file.sync_all().map_err(failed)?;
         // Never over what was made there meanwhile.
         fs::hard_link(&self.path, to).or_else(|error| match (error.kind(), to.symlink_metadata()) {
-            (io::ErrorKind::AlreadyExists, _) | (_, Ok(_)) => Err(failed(io::ErrorKind::AlreadyExists.into())),
+            (io::ErrorKind::AlreadyExists, _) | (_, Ok(_)) => {
+                Err(failed(io::ErrorKind::AlreadyExists.into()))
+            }
             _ => fs::rename(&self.path, to).map_err(failed),
         })?;
         self.remove();
@@ -291,9 +307,11 @@ fn refuse_if_full(to: &Path, bytes: u64) -> Result<()> {
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let free = rustix::fs::statvfs(folder).map(|there| there.f_bavail.saturating_mul(there.f_frsize));
     match free {
-        Ok(free) if free < bytes => Err(Error::environment(format!("there are {free} bytes free, and {bytes} are needed"))
-            .with_context("folder", folder.display())
-            .with_hint("make room, or name another folder with `-o`")),
+        Ok(free) if free < bytes => {
+            Err(Error::environment(format!("there are {free} bytes free, and {bytes} are needed"))
+                .with_context("folder", folder.display())
+                .with_hint("make room, or name another folder with `-o`"))
+        }
         // Where nobody can say, it is tried.
         _ => Ok(()),
     }

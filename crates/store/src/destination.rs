@@ -169,7 +169,8 @@ impl Elsewhere for StoreDestination {
         self.notes = Some(notes);
         let Places { lanes, ours, failures } = self.places()?;
         let content = if self.settings.encryption.is_some() { Content::Sealed } else { Content::Plain };
-        let output = Box::new(StoreOutput::new(lanes, content, self.settings.max_size, self.outcomes.clone()));
+        let output =
+            Box::new(StoreOutput::new(lanes, content, self.settings.max_size, self.outcomes.clone()));
         let mut opened = Opened::new(match &self.settings.encryption {
             Some(encryption) => encryption.wrap(output)?,
             None => output,

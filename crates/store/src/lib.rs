@@ -54,8 +54,8 @@ pub use replacement::{free_beside, remove_archive};
 pub use retention::{Candidate, Judgement, Keep, KeptFor, RemovedFor, Rhythm, Ruling, Span, Verdict, judge};
 pub use settings::{ArchiveOptions, ArchiveSettings, SetPlace};
 pub use shelf::{
-    ArchivedNode, BEFORE_RESTORE, Copies, Entry, LATEST, Latest, Listed, Listing, Shelf, StoredCopy, Summary, Unusable,
-    name_of, open, parse_moment, place_of_path,
+    ArchivedNode, BEFORE_RESTORE, Copies, Entry, LATEST, Latest, Listed, Listing, Shelf, StoredCopy, Summary,
+    Unusable, name_of, open, parse_moment, place_of_path,
 };
 pub use template::{Naming, Template};
 pub use terraform::{Blueprint, Cloud, Retention};

@@ -6,7 +6,6 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use dumprestore_bucket::Bucket;
 use dumprestore_driver::{Error, ErrorKind, Result};
@@ -17,8 +16,6 @@ use crate::destination::Target;
 use crate::place::Place;
 use crate::transfers;
 
-/// The clocks of a store and of this machine may differ by so much.
-const SKEW: Duration = Duration::from_secs(3600);
 /// A note about a place that is not the set's any more is forgotten after so long: nobody can act on it.
 const FORGOTTEN: time::Duration = time::Duration::days(30);
 
@@ -82,7 +79,9 @@ impl Notes {
     }
 
     fn read(&self) -> Result<Vec<Note>> {
-        let failed = |error| Error::io("can't read what is noted of copies", error).with_context("file", self.path.display());
+        let failed = |error| {
+            Error::io("can't read what is noted of copies", error).with_context("file", self.path.display())
+        };
         match fs::read(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             read => serde_json::from_slice(&read.map_err(failed)?).map_err(|error| failed(error.into())),
@@ -90,7 +89,10 @@ impl Notes {
     }
 
     fn write(&self, notes: &[Note]) -> Result<()> {
-        let failed = |error| Error::io("can't note down the copies of an archive", error).with_context("file", self.path.display());
+        let failed = |error| {
+            Error::io("can't note down the copies of an archive", error)
+                .with_context("file", self.path.display())
+        };
         if notes.is_empty() {
             return match fs::remove_file(&self.path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
@@ -133,7 +135,7 @@ impl Note {
                     _ => None,
                 });
                 match known {
-                    Some(bucket) => abort_uploads(bucket, key.clone(), self.at.into()).map(|()| true),
+                    Some(bucket) => abort_uploads(bucket, key.clone()).map(|()| true),
                     None => Ok(OffsetDateTime::now_utc() - self.at > FORGOTTEN),
                 }
             }
@@ -141,14 +143,15 @@ impl Note {
     }
 }
 
-fn abort_uploads(bucket: Bucket, key: String, since: SystemTime) -> Result<()> {
+/// Whoever has the set's lock is the only one who writes under a name of it.
+fn abort_uploads(bucket: Bucket, key: String) -> Result<()> {
     transfers::wait(async move {
         let uploads = match bucket.unfinished_uploads().await {
             // Elsewhere what was not completed goes by itself.
             Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(()),
             uploads => uploads.map_err(|error| left(error, &bucket, &key))?,
         };
-        for upload in uploads.iter().filter(|upload| upload.key == key && upload.initiated + SKEW >= since) {
+        for upload in uploads.iter().filter(|upload| upload.key == key) {
             bucket.abort_upload(upload).await.map_err(|error| left(error, &bucket, &key))?;
         }
         Ok(())
@@ -166,7 +169,9 @@ fn left(error: Error, bucket: &Bucket, key: &str) -> Error {
 /// not be mounted.
 fn remove_partials(archive: &Path) -> Result<bool> {
     let (Some(folder), Some(name)) = (archive.parent(), archive.file_name()) else { return Ok(true) };
-    let failed = |error| Error::io("can't remove what a killed dump has left", error).with_context("folder", folder.display());
+    let failed = |error| {
+        Error::io("can't remove what a killed dump has left", error).with_context("folder", folder.display())
+    };
     let listed = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         listed => listed.map_err(failed)?,

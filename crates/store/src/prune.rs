@@ -81,7 +81,10 @@ impl Shelf {
     /// If a place can't be listed, or an archive can't be looked at for want of a way to it: what nobody knows is not
     /// judged.
     pub fn plan_prune(&self, keep: &Keep) -> Result<Vec<PrunePlan>> {
-        self.list(false).into_iter().map(|listing| self.plan_place(&listing.place, listing.entries?, keep)).collect()
+        self.list(false)
+            .into_iter()
+            .map(|listing| self.plan_place(&listing.place, listing.entries?, keep))
+            .collect()
     }
 
     fn plan_place(&self, place: &Place, entries: Vec<Entry>, keep: &Keep) -> Result<PrunePlan> {
@@ -96,7 +99,8 @@ impl Shelf {
                 Err(error) => return Err(error),
             }
         }
-        let mut candidates: Vec<_> = archives.iter().map(|(entry, summary)| candidate(entry, summary)).collect();
+        let mut candidates: Vec<_> =
+            archives.iter().map(|(entry, summary)| candidate(entry, summary)).collect();
         let now = server_time(place)?;
         let first = judge(&candidates, keep, now);
         // Only of those that would go it has to be asked.
@@ -109,12 +113,17 @@ impl Shelf {
         let mut judged: Vec<_> = judgements.into_iter().zip(candidates).zip(archives).map(judged).collect();
         judged.sort_by_key(|judged| std::cmp::Reverse(judged.moment));
         let uploads = self.dead_uploads(place, now)?;
-        let unfinished = uploads.iter().flat_map(|(_, all)| all.iter().map(|upload| upload.key.clone())).collect();
+        let unfinished =
+            uploads.iter().flat_map(|(_, all)| all.iter().map(|upload| upload.key.clone())).collect();
         Ok(PrunePlan { place: place.shown(), archives: judged, unreadable, unfinished, uploads })
     }
 
     /// Those that have a name of this set's archives and are old.
-    fn dead_uploads(&self, place: &Place, now: OffsetDateTime) -> Result<Option<(Bucket, Vec<UnfinishedUpload>)>> {
+    fn dead_uploads(
+        &self,
+        place: &Place,
+        now: OffsetDateTime,
+    ) -> Result<Option<(Bucket, Vec<UnfinishedUpload>)>> {
         let bucket = match place {
             Place::Prefix(bucket) => bucket.clone(),
             Place::Object(object) => object.bucket.clone(),
@@ -152,9 +161,14 @@ impl PrunePlan {
                 Err(error) => pruned.failed.push(Unreadable { name, why: error.to_string() }),
             }
         }
-        for (bucket, upload) in self.uploads.iter().flat_map(|(bucket, all)| all.iter().map(move |one| (bucket, one))) {
+        for (bucket, upload) in
+            self.uploads.iter().flat_map(|(bucket, all)| all.iter().map(move |one| (bucket, one)))
+        {
             let (asked, dead) = (bucket.clone(), upload.clone());
-            match cancel.check().and_then(|()| transfers::wait(async move { asked.abort_upload(&dead).await })) {
+            match cancel
+                .check()
+                .and_then(|()| transfers::wait(async move { asked.abort_upload(&dead).await }))
+            {
                 Ok(()) => pruned.unfinished += 1,
                 Err(error) => {
                     pruned.failed.push(Unreadable { name: upload.key.clone(), why: error.to_string() });
@@ -203,13 +217,16 @@ fn server_time(place: &Place) -> Result<OffsetDateTime> {
         Place::Object(object) => object.bucket.clone(),
         Place::Folder(_) | Place::File(_) => return Ok(OffsetDateTime::now_utc()),
     };
-    transfers::wait(async move { bucket.server_time().await }).map(OffsetDateTime::from)
+    // Stores tell it in whole seconds: what was dumped a moment ago would be in the future.
+    let told = transfers::wait(async move { bucket.server_time().await })?;
+    Ok(OffsetDateTime::from(told) + time::Duration::SECOND)
 }
 
 fn locked_until(place: &Place) -> Result<Option<OffsetDateTime>> {
     let Place::Object(object) = place else { return Ok(None) };
     let object = object.clone();
-    let lock = transfers::wait(async move { object.bucket.lock(&object.key, object.version.as_deref()).await })?;
+    let lock =
+        transfers::wait(async move { object.bucket.lock(&object.key, object.version.as_deref()).await })?;
     // A legal hold has no end.
     let held = lock.legal_hold.then(|| time::Date::MAX.midnight().assume_utc());
     Ok(held.or(lock.retention.map(|(_, until)| until.into())))
@@ -218,7 +235,8 @@ fn locked_until(place: &Place) -> Result<Option<OffsetDateTime>> {
 /// Removes an archive, if it is still the one that was judged.
 fn remove(entry: &Entry) -> Result<()> {
     let changed = || {
-        Error::environment("it was changed after it was judged: it stays").with_context("archive", entry.place.shown())
+        Error::environment("it was changed after it was judged: it stays")
+            .with_context("archive", entry.place.shown())
     };
     match &entry.place {
         Place::File(path) => {
@@ -236,7 +254,10 @@ fn remove(entry: &Entry) -> Result<()> {
                 there.map_err(|error| looked.failed("look at", error))
             })?;
             let same = there.content_length() == entry.bytes
-                && entry.etag.as_deref().is_none_or(|etag| there.etag().is_none_or(|now| same_etag(etag, now)));
+                && entry
+                    .etag
+                    .as_deref()
+                    .is_none_or(|etag| there.etag().is_none_or(|now| same_etag(etag, now)));
             if !same {
                 return Err(changed());
             }

@@ -73,8 +73,7 @@ impl<'de> Deserialize<'de> for Places {
                 Ok(Places(vec![WrittenPlace::plain(place)?]))
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Places, A::Error> {
-                let place = PlaceKeys::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Places(vec![WrittenPlace(place)]))
+                Ok(Places(vec![WrittenPlace::keys(map)?]))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Places, A::Error> {
                 let mut places = Vec::new();
@@ -92,12 +91,32 @@ impl<'de> Deserialize<'de> for Places {
 }
 
 impl WrittenPlace {
+    fn keys<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
+        PlaceKeys::deserialize(MapAccessDeserializer::new(map)).map(Self).map_err(suggesting)
+    }
+
     fn plain<E: serde::de::Error>(place: &str) -> Result<Self, E> {
         if place.is_empty() {
             return Err(E::custom("a path can't be empty"));
         }
         Ok(Self(PlaceKeys { url: place.to_owned(), part_size: None, options: BucketOptions::default() }))
     }
+}
+
+/// The same error, with the key that was meant: among options that are flattened nobody says which there are.
+fn suggesting<E: serde::de::Error>(error: E) -> E {
+    let told = error.to_string();
+    let unknown =
+        told.split_once("unknown field `").and_then(|(_, rest)| rest.split_once('`')).map(|(key, _)| key);
+    let Some(unknown) = unknown else { return error };
+    let schema = SchemaGenerator::default().into_root_schema_for::<PlaceKeys>().to_value();
+    let known: Vec<_> =
+        schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+    let hint = match dumprestore::nearest(unknown, known.iter().copied()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("there are: {}", known.join(", ")),
+    };
+    E::custom(format!("unknown key `{unknown}`\nhint: {hint}"))
 }
 
 impl<'de> Deserialize<'de> for WrittenPlace {
@@ -112,7 +131,7 @@ impl<'de> Deserialize<'de> for WrittenPlace {
                 WrittenPlace::plain(place)
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<WrittenPlace, A::Error> {
-                PlaceKeys::deserialize(MapAccessDeserializer::new(map)).map(WrittenPlace)
+                WrittenPlace::keys(map)
             }
         }
         deserializer.deserialize_any(Written)

@@ -115,7 +115,11 @@ fn a_copy_into_a_file_goes_on_where_it_was_stopped_and_is_checked() {
     };
     let cancel = Cancel::default();
     let cargo = Cargo::open(&scene.place(PLAIN), &Identities::none()).unwrap();
-    let stopped = cargo.pull(&to, &cancel, &|done| if done > 8 * MIB as u64 { cancel.cancel() });
+    let stopped = cargo.pull(&to, &cancel, &|done| {
+        if done > 8 * MIB as u64 {
+            cancel.cancel()
+        }
+    });
     assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Cancelled);
     assert!(!to.exists());
     drop(cargo);
@@ -135,7 +139,13 @@ fn a_half_copy_of_another_archive_is_begun_anew() {
     let to = folder.path().join("copy.zip");
     let cancel = Cancel::default();
     let cargo = Cargo::open(&scene.place(PLAIN), &Identities::none()).unwrap();
-    cargo.pull(&to, &cancel, &|done| if done > 4 * MIB as u64 { cancel.cancel() }).unwrap_err();
+    cargo
+        .pull(&to, &cancel, &|done| {
+            if done > 4 * MIB as u64 {
+                cancel.cancel()
+            }
+        })
+        .unwrap_err();
     scene.real.delete(&format!("archives/{PLAIN}"));
     scene.write(&[scene.place(PLAIN)], 10 * MIB).unwrap();
     let cargo = Cargo::open(&scene.place(PLAIN), &Identities::none()).unwrap();
@@ -168,7 +178,8 @@ fn an_archive_is_copied_from_a_file_to_buckets_and_from_bucket_to_bucket() {
     let (scene, other) = (Scene::new(S3Kind::Moto), Scene::new(S3Kind::Ceph));
     scene.write(&[scene.place(PLAIN)], 20 * MIB).unwrap();
     let cargo = Cargo::open(&scene.place(PLAIN), &Identities::none()).unwrap();
-    let copies = cargo.push(&other.destination(&[other.place("copy.zip")]), &Cancel::default(), &|_| {}).unwrap();
+    let copies =
+        cargo.push(&other.destination(&[other.place("copy.zip")]), &Cancel::default(), &|_| {}).unwrap();
     assert_eq!(copies.len(), 1);
     assert_eq!(scene.stored(PLAIN), other.stored("copy.zip"));
 }

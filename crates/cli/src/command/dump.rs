@@ -7,7 +7,7 @@ use std::time::Instant;
 use clap::Args;
 use dumprestore::archive::{Existing, StreamOutput};
 use dumprestore::{Cancel, CopyOutcome, Destination, DumpOptions, DumpOutcome, DumpReport, Error, Result};
-use dumprestore_store::{Place, Shelf, StoreDestination, Target, WriteSettings};
+use dumprestore_store::{Place, Shelf, StoreDestination, Target};
 
 use crate::archives::{self, Output};
 use crate::console::{bytes, counted, seconds};
@@ -93,12 +93,8 @@ impl Dump {
         {
             return Ok(Destination::File { path: path.clone(), existing });
         }
-        let mut writing = WriteSettings::default();
+        let mut writing = archives::writing(shelf);
         writing.existing = existing;
-        writing.bandwidth = settings.bandwidth;
-        writing.max_size = settings.max_size;
-        writing.encryption.clone_from(&settings.encryption);
-        shelf.set().clone_into(&mut writing.set);
         Ok(Destination::Elsewhere(Box::new(StoreDestination::new(targets, writing, cancel.clone()))))
     }
 

@@ -124,7 +124,12 @@ impl Ls {
         for (heading, archives) in groups {
             if !heading.is_empty() {
                 let size = archives.iter().map(|archive| archive.bytes).sum();
-                let _ = writeln!(text, "{heading} ({}, {})", counted(archives.len() as u64, "archive"), bytes(size));
+                let _ = writeln!(
+                    text,
+                    "{heading} ({}, {})",
+                    counted(archives.len() as u64, "archive"),
+                    bytes(size)
+                );
             }
             table(&mut text, &archives);
         }
@@ -179,9 +184,11 @@ fn verdict(state: State) -> Verdict {
 /// A place that archives lie in.
 pub(crate) fn refuse_archive(place: &Place) -> Result<()> {
     match place {
-        Place::File(_) | Place::Object(_) => Err(Error::config("this is an archive, and not a place of them")
-            .with_context("archive", place.shown())
-            .with_hint("`dumprestore inspect` shows what is in it")),
+        Place::File(_) | Place::Object(_) => {
+            Err(Error::config("this is an archive, and not a place of them")
+                .with_context("archive", place.shown())
+                .with_hint("`dumprestore inspect` shows what is in it"))
+        }
         _ => Ok(()),
     }
 }

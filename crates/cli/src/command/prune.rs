@@ -110,7 +110,9 @@ impl Prune {
         }
         let failures = pruned.iter().flat_map(|pruned| &pruned.failed);
         failures.clone().for_each(|failed| {
-            session.console.warn(format_args!("`{}` could not be removed: {}", failed.name, failed.why), None);
+            session
+                .console
+                .warn(format_args!("`{}` could not be removed: {}", failed.name, failed.why), None);
         });
         let exit = if failures.count() == 0 { Exit::Ok } else { Exit::Degraded };
         let removed = pruned.iter().map(|pruned| pruned.removed.len() as u64).sum();
@@ -136,7 +138,8 @@ fn render(plans: &[PrunePlan]) -> String {
     let mut text = String::new();
     for plan in plans {
         let _ = writeln!(text, "{}", plan.place);
-        let width = plan.archives.iter().map(|judged| judged.judgement.name.chars().count()).max().unwrap_or(0);
+        let width =
+            plan.archives.iter().map(|judged| judged.judgement.name.chars().count()).max().unwrap_or(0);
         for judged in &plan.archives {
             let what = if judged.judgement.ruling.keeps() { "keep  " } else { "remove" };
             let (name, ruling) = (&judged.judgement.name, &judged.judgement.ruling);

@@ -39,7 +39,11 @@ impl Pull {
         let work = tokio::task::spawn_blocking(move || cargo.pull(&to, &cancel, &|_| {}));
         let from = work.await.map_err(|error| Error::defect("copying panicked").with_source(error))??;
         session.console.print(shown.display())?;
-        let resumed = if from > 0 { format!(", of which {} were there from before", bytes(from)) } else { String::new() };
+        let resumed = if from > 0 {
+            format!(", of which {} were there from before", bytes(from))
+        } else {
+            String::new()
+        };
         let checked = if encrypted { "; it is encrypted: its content was not checked" } else { "" };
         session.console.note(format_args!("ok: {}{resumed}{checked}", bytes(size)));
         session.ended(Exit::Ok, &json!({ "archive": shown, "bytes": size, "resumed_from": from }))

@@ -42,7 +42,8 @@ impl Push {
             let copies = pushing.cargo.push(&pushing.destination, &cancel, &|_| {})?;
             Ok::<_, Error>((copies, pushing.cargo.bytes()))
         });
-        let (copies, size) = work.await.map_err(|error| Error::defect("copying panicked").with_source(error))??;
+        let (copies, size) =
+            work.await.map_err(|error| Error::defect("copying panicked").with_source(error))??;
         let mut exit = Exit::Ok;
         for copy in &copies {
             match copy.outcome {
@@ -50,13 +51,20 @@ impl Push {
                 _ => {
                     exit = Exit::Degraded;
                     let why = copy.why.as_deref().unwrap_or_default();
-                    let state = if copy.outcome == CopyOutcome::Failed { "no copy at" } else { "not checked:" };
-                    session.console.warn(format_args!("{state} `{}`: {why}", copy.place), copy.hint.as_deref());
+                    let state =
+                        if copy.outcome == CopyOutcome::Failed { "no copy at" } else { "not checked:" };
+                    session
+                        .console
+                        .warn(format_args!("{state} `{}`: {why}", copy.place), copy.hint.as_deref());
                 }
             }
         }
         let whole = copies.iter().filter(|copy| copy.outcome != CopyOutcome::Failed).count();
-        session.console.note(format_args!("{} of {}", counted(whole as u64, "copy").replace("copys", "copies"), bytes(size)));
+        session.console.note(format_args!(
+            "{} of {}",
+            counted(whole as u64, "copy").replace("copys", "copies"),
+            bytes(size)
+        ));
         session.ended(exit, &json!({ "copies": copies, "bytes": size }))
     }
 }

@@ -2,17 +2,19 @@
 
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use dumprestore::{
-    BackupSet, Cancel, Content, Error, Extras, RestoreFrom, RestoreOptions, RestoreOutcome, RestorePlan,
-    RestoreReport, Result,
+    BackupSet, Cancel, Content, Elsewhere, Error, Extras, RestoreFrom, RestoreOptions, RestoreOutcome,
+    RestorePlan, RestoreReport, Result,
 };
+use dumprestore_store::StoreDestination;
 use serde_json::json;
 
 use super::Target;
-use crate::archives;
+use crate::archives::{self, SafetyOutput};
 use crate::console::{bytes, counted, seconds};
 use crate::exit::Exit;
 use crate::session::{Ended, Session};
@@ -51,8 +53,8 @@ pub(crate) struct Restore {
     /// Keep the old state of the whole set: `restore :previous` swaps it back
     #[arg(long)]
     reversible: bool,
-    /// Dump the present state first [default: into `before-restore` below the folder of archives]
-    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    /// Dump the present state first [default: into `before-restore` below the places of archives]
+    #[arg(long, value_name = "FILE|URL", num_args = 0..=1, require_equals = true)]
     #[expect(
         clippy::option_option,
         reason = "clap's way to tell an option without value from one that is not there"
@@ -157,7 +159,7 @@ impl Restore {
         refuse_forbidden(&set)?;
         // What a crash has left would be in the way of a plan.
         dumprestore::recover(&set, session.observer()).await?;
-        options.safety_dump = self.safety_dump(session, &set)?;
+        self.set_safety_dump(session, &set, &mut options)?;
         options.safety_dump_best_effort = self.best_effort;
         let mut plan = dumprestore::plan_restore(&set, &from, &options).await?;
         if let Some(passed_over) = passed_over {
@@ -177,12 +179,26 @@ impl Restore {
         session.ended(report.outcome, &report)
     }
 
-    fn safety_dump(&self, session: &Session, set: &BackupSet) -> Result<Option<PathBuf>> {
-        match &self.safety_dump {
-            None => Ok(None),
-            Some(Some(path)) => Ok(Some(path.clone())),
-            Some(None) => archives::safety_output(&archives::shelf(session, set)?).map(Some),
+    fn set_safety_dump(
+        &self,
+        session: &Session,
+        set: &BackupSet,
+        options: &mut RestoreOptions,
+    ) -> Result<()> {
+        let Some(asked) = &self.safety_dump else { return Ok(()) };
+        let shelf = archives::shelf(session, set)?;
+        match archives::safety_output(&shelf, asked.as_deref())? {
+            SafetyOutput::File(path) => options.safety_dump = Some(path),
+            SafetyOutput::Places(targets) => {
+                let (settings, cancel) = (archives::writing(&shelf), options.cancel.clone());
+                options.safety_dump_elsewhere = Some(Arc::new(move || {
+                    let destination =
+                        StoreDestination::new(targets.clone(), settings.clone(), cancel.clone());
+                    Ok(Box::new(destination) as Box<dyn Elsewhere>)
+                }));
+            }
         }
+        Ok(())
     }
 
     /// Whether somebody sees the plan: who is asked does.
@@ -276,7 +292,7 @@ fn summary(plan: &RestorePlan, report: &RestoreReport, begun: Instant) -> String
     let mut text =
         format!("{word}: restored `{}`, {nodes}{content}, after {}", plan.set, seconds(begun.elapsed()));
     if let Some(path) = &report.safety_dump {
-        text += &format!("\nthe state before is in {}", path.display());
+        text += &format!("\nthe state before is in {path}");
     }
     if report.kept_previous {
         text += "\nthe state before is kept: `dumprestore restore :previous` swaps it back";

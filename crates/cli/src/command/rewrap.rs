@@ -59,10 +59,10 @@ impl Rewrap {
             Some(path) => place_of(session, set.as_ref(), &path.to_string_lossy())?,
         };
         let cancel = crate::interrupt::watch(&session.console, crate::interrupt::Second::Ends)?;
-        let (state, remove_old) = (session.base()?, self.remove_old);
+        let remove_old = self.remove_old;
         let told = to.as_ref().map_or_else(|| "decrypted".to_owned(), |to| format!("encrypted to {to}"));
         let work = tokio::task::spawn_blocking(move || {
-            let size = write(&archive, to.as_ref(), &new, &state, &cancel)?;
+            let size = write(&archive, to.as_ref(), &new, &cancel)?;
             if remove_old {
                 remove_archive(&old)?;
             }

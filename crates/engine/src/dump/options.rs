@@ -147,7 +147,7 @@ impl Destination {
     }
 
     /// Its name for people, hooks and reports.
-    pub(super) fn label(&self) -> Option<String> {
+    pub(crate) fn label(&self) -> Option<String> {
         match self {
             Self::Elsewhere(elsewhere) => Some(elsewhere.label()),
             _ => self.path().map(|path| path.display().to_string()),

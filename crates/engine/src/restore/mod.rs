@@ -18,7 +18,7 @@ use std::path::Path;
 
 use dumprestore_driver::{Error, NodePath, Placement, Result, Secret};
 
-pub use options::{OpenArchive, RestoreOptions, RestoreOutcome, RestoreReport, RestoredNode};
+pub use options::{MakeElsewhere, OpenArchive, RestoreOptions, RestoreOutcome, RestoreReport, RestoredNode};
 pub use plan::{PlannedNode, RestorePlan};
 pub(crate) use recover::recover_left;
 pub use recover::{RecoverOutcome, Recovered, recover};

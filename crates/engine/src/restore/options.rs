@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::Observer;
 use crate::archived::{archive_error, told};
+use crate::dump::Elsewhere;
 
 /// How a set is restored.
 #[derive(Clone)]
@@ -34,12 +35,24 @@ pub struct RestoreOptions {
     /// Where the present state is dumped to, before anything else. What is there and can't be dumped whole stops the
     /// restore; what is not there yet does not.
     pub safety_dump: Option<PathBuf>,
+    /// The same, elsewhere than into a file: called when it is time, unless [`safety_dump`](Self::safety_dump) names one.
+    pub safety_dump_elsewhere: Option<MakeElsewhere>,
     /// Whether the restore goes on with a safety dump that lacks something: what it lacks is only told.
     pub safety_dump_best_effort: bool,
     /// Watches the run.
     pub observer: Arc<dyn Observer>,
     /// Stops the run: everything is rolled back.
     pub cancel: Cancel,
+}
+
+/// Makes a place for one archive.
+pub type MakeElsewhere = Arc<dyn Fn() -> Result<Box<dyn Elsewhere>> + Send + Sync>;
+
+impl RestoreOptions {
+    /// Whether the present state is dumped first.
+    pub(super) fn dumps_first(&self) -> bool {
+        self.safety_dump.is_some() || self.safety_dump_elsewhere.is_some()
+    }
 }
 
 impl Default for RestoreOptions {
@@ -53,6 +66,7 @@ impl Default for RestoreOptions {
             other_set: false,
             reversible: false,
             safety_dump: None,
+            safety_dump_elsewhere: None,
             safety_dump_best_effort: false,
             observer: Arc::new(()),
             cancel: Cancel::default(),
@@ -145,7 +159,7 @@ pub struct RestoreReport {
     /// How it ended.
     pub outcome: RestoreOutcome,
     /// Where the present state was dumped to before, if it was.
-    pub safety_dump: Option<PathBuf>,
+    pub safety_dump: Option<String>,
     /// Whether the old state is kept as `:previous`.
     pub kept_previous: bool,
     /// The nodes that were restored, in the order of their commits.

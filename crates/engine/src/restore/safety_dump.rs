@@ -1,7 +1,5 @@
 //! The present state, kept as an archive before a restore replaces it.
 
-use std::path::{Path, PathBuf};
-
 use dumprestore_archive::Status;
 use dumprestore_driver::{Error, ErrorKind, Inspection, NodePath, Problem, Result, Severity};
 
@@ -17,7 +15,7 @@ const HINT: &str = "mend that, or go on without it deliberately: `--best-effort`
 
 /// Refuses a node that is there and can't be dumped, if a safety dump is asked for and has to be whole.
 pub(super) fn refuse(node: &NodePath, inspection: &Inspection, options: &RestoreOptions) -> Result<()> {
-    if options.safety_dump.is_none() || options.safety_dump_best_effort || inspection.absent {
+    if !options.dumps_first() || options.safety_dump_best_effort || inspection.absent {
         return Ok(());
     }
     match problem(inspection, Severity::NoDump) {
@@ -39,8 +37,13 @@ pub(super) async fn dump(
     chosen: &[Chosen],
     restoring: &RestoreOptions,
     run: &Run,
-) -> Result<Option<PathBuf>> {
-    let Some(path) = &restoring.safety_dump else { return Ok(None) };
+) -> Result<Option<String>> {
+    let destination = match (&restoring.safety_dump, &restoring.safety_dump_elsewhere) {
+        (Some(path), _) => Destination::new_file(path),
+        (None, Some(make)) => Destination::Elsewhere(make()?),
+        (None, None) => return Ok(None),
+    };
+    let label = destination.label().unwrap_or_default();
     let mut options = DumpOptions::default();
     for chosen in chosen {
         let inspection = chosen.driver.inspect().await.map_err(|error| error.with_node(&chosen.node))?;
@@ -65,7 +68,7 @@ pub(super) async fn dump(
     options.cancel = restoring.cancel.clone();
     options.if_uncertified = Some(crate::IfUncertified::Degraded);
     let run = Run::new(options.observer.clone(), options.cancel.clone());
-    let dumped = dump_locked(set, Destination::new_file(path), &options, run, RunHooks::No).await;
+    let dumped = dump_locked(set, destination, &options, run, RunHooks::No).await;
     let report = dumped.map_err(|error| match (error.kind(), error.hint()) {
         (ErrorKind::Cancelled, _) => error,
         (_, Some(_)) => error.with_context("while", "making the safety dump"),
@@ -74,9 +77,9 @@ pub(super) async fn dump(
             .with_hint("mend that, or leave out `--safety-dump` deliberately"),
     })?;
     if !restoring.safety_dump_best_effort {
-        refuse_degraded(&report, path)?;
+        refuse_degraded(&report, &label)?;
     }
-    Ok(Some(path.clone()))
+    Ok(Some(label))
 }
 
 fn problem(inspection: &Inspection, severity: Severity) -> Option<&Problem> {
@@ -84,13 +87,13 @@ fn problem(inspection: &Inspection, severity: Severity) -> Option<&Problem> {
 }
 
 /// What dangles is dumped as it is; what is degraded was not.
-fn refuse_degraded(report: &DumpReport, path: &Path) -> Result<()> {
+fn refuse_degraded(report: &DumpReport, archive: &str) -> Result<()> {
     let Some(degraded) = report.nodes.iter().find(|node| node.status != Status::Ok) else { return Ok(()) };
     let entries = degraded.ledger.iter().filter(|entry| entry.degrades);
     let some: Vec<_> = entries.take(3).map(|entry| format!("`{}`: {}", entry.what, entry.why)).collect();
     Err(Error::environment(format!("the safety dump is not whole: {}", some.join(", ")))
         .with_node(&degraded.node)
-        .with_context("what there is of it", path.display())
+        .with_context("what there is of it", archive)
         .with_hint(HINT))
 }
 
@@ -125,10 +128,10 @@ mod tests {
 
     #[test]
     fn a_safety_dump_that_lacks_something_is_refused_and_one_that_dangles_is_not() {
-        let error = refuse_degraded(&report(Status::Degraded), Path::new("/safety.zip")).unwrap_err();
+        let error = refuse_degraded(&report(Status::Degraded), "/safety.zip").unwrap_err();
         let told = error.to_string();
         assert!(told.contains("uploads: ") && told.contains("`a.jpg`: gone"), "{told}");
         assert!(told.contains("/safety.zip") && !told.contains("socket") && error.hint().is_some(), "{told}");
-        refuse_degraded(&report(Status::Ok), Path::new("/safety.zip")).unwrap();
+        refuse_degraded(&report(Status::Ok), "/safety.zip").unwrap();
     }
 }

@@ -48,7 +48,12 @@ impl Shelf {
             && matches!(only.place, Place::File(_) | Place::Object(_))
         {
             let archive = open(&only.place, &self.identities)?;
-            return Ok(Latest { archive, place: only.place.clone(), passed_over: None, unusable: Vec::new() });
+            return Ok(Latest {
+                archive,
+                place: only.place.clone(),
+                passed_over: None,
+                unusable: Vec::new(),
+            });
         }
         self.newest_of(self.candidates(&self.set, "`latest`")?, None)
     }
@@ -90,9 +95,7 @@ impl Shelf {
             }
         }
         let (newest, part) = if whole.is_some() { (whole, part) } else { (part, None) };
-        if let Some(Unusable { error, .. }) =
-            unusable.iter().find(|it| may_be_meant(it, newest.as_ref()))
-        {
+        if let Some(Unusable { error, .. }) = unusable.iter().find(|it| may_be_meant(it, newest.as_ref())) {
             let why = "an older archive would be meant: name the one that you mean, or move this one away";
             return Err(again(error).with_hint(why));
         }

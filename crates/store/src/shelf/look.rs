@@ -84,7 +84,8 @@ fn look(listings: Vec<Listing>, identities: &Identities) -> Listed {
             let shown = entry.place.shown();
             match looked {
                 Ok(summary) => {
-                    let copy = StoredCopy { place: place.shown(), archive: shown, superseded: entry.superseded };
+                    let copy =
+                        StoredCopy { place: place.shown(), archive: shown, superseded: entry.superseded };
                     listed.add(entry.name, entry.bytes, summary, copy);
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::Archive | ErrorKind::Config) => {
@@ -101,7 +102,8 @@ fn look(listings: Vec<Listing>, identities: &Identities) -> Listed {
 impl Listed {
     fn add(&mut self, name: String, bytes: u64, summary: Summary, copy: StoredCopy) {
         let is_same = |known: &&mut Copies| {
-            known.summary.sha256 == summary.sha256 && known.copies.iter().all(|other| other.place != copy.place)
+            known.summary.sha256 == summary.sha256
+                && known.copies.iter().all(|other| other.place != copy.place)
         };
         match self.archives.iter_mut().find(is_same) {
             Some(known) => known.copies.push(copy),

@@ -128,8 +128,11 @@ impl Shelf {
             }
             let known = open(&there, &self.identities).map(|archive| archive.archive().sha256().to_string());
             if known.ok().as_deref() != Some(digest) {
-                return Err(Error::environment(format!("`{}` exists, and is another archive", there.shown()))
-                    .with_hint("none is overwritten: look at it with `dumprestore inspect`"));
+                return Err(Error::environment(format!(
+                    "`{}` exists, and is another archive",
+                    there.shown()
+                ))
+                .with_hint("none is overwritten: look at it with `dumprestore inspect`"));
             }
         }
         Ok(missing)

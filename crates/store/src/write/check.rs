@@ -73,3 +73,24 @@ fn is_of_the_archive(kind: dumprestore_archive::ErrorKind) -> bool {
 fn differs(why: impl Into<String>) -> Error {
     Error::new(ErrorKind::Archive, why).with_hint("the store did not keep what it was given: don't trust it")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_in_length_or_at_its_end_or_is_no_archive_is_not_what_was_written() {
+        let written = |content| Written { bytes: 4, tail: Bytes::from_static(b"end"), content };
+        let compare = |bytes: &[u8], content| written(content).compare(Arc::new(bytes.to_vec()));
+        assert!(matches!(compare(b"xend", Content::Sealed), Ok(Checked::Same)));
+        for (bytes, content) in [
+            (&b"xxend"[..], Content::Sealed),
+            (b"end", Content::Sealed),
+            (b"xenD", Content::Sealed),
+            (b"xend", Content::Plain),
+        ] {
+            let error = compare(bytes, content).err();
+            assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::Archive), "{bytes:?}");
+        }
+    }
+}
