@@ -6,6 +6,7 @@ mod support;
 
 use std::process::Command;
 
+use dumprestore_testkit::{S3Kind, S3Server};
 use support::{CONFIG, Shop};
 
 /// Makes a key, as people do, and gives its public half.
@@ -118,4 +119,42 @@ fn terraform_takes_the_bucket_of_the_configuration_or_one_that_is_named() {
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(ran.stdout.contains("${aws_s3_bucket.archives.arn}/daily/*"), "{}", ran.stdout);
     assert!(ran.stdout.contains("region = \"eu-central-1\""));
+}
+
+#[test]
+fn an_archive_in_a_bucket_is_rewrapped_there() {
+    let server = S3Server::shared(S3Kind::Moto);
+    let bucket = server.create_bucket();
+    let shop = Shop::new();
+    let (first, second) = (key(&shop, "first.txt"), key(&shop, "second.txt"));
+    let configure = |recipient: &str| {
+        let archive = format!(
+            "archive:\n  to: {{ url: '{}', endpoint: '{}', access_key_id: '{}', secret_access_key: '{}' }}\n  \
+             encryption: {{ recipients: [{recipient}], identities: [{{ file: first.txt }}, {{ file: second.txt }}] }}\n",
+            bucket.url("shop"),
+            server.endpoint(),
+            server.access_key(),
+            server.secret_key(),
+        );
+        shop.configure(&CONFIG.replace("archive: { to: backups }\n", &archive));
+    };
+    configure(&first);
+    shop.must(&["dump", "-q"]);
+    let old = bucket.keys("");
+    let new = old[0].replace(".zip.age", "-2.zip.age");
+    assert!(old.len() == 1 && new != old[0], "{old:?}");
+    configure(&second);
+    let before = shop.files(".");
+    let ran = shop.must(&["rewrap", "latest", "--remove-old"]);
+    assert_eq!(ran.stdout.trim(), bucket.url(&new));
+    assert_eq!(bucket.keys(""), std::slice::from_ref(&new));
+    assert!(bucket.uploads("").is_empty());
+    assert_eq!(shop.files("."), before, "nothing was left on disk");
+    shop.must(&["verify", "latest"]);
+    std::fs::write(shop.path("copy.age"), bucket.get(&new).unwrap()).unwrap();
+    let opens = |key: &str| {
+        let ran = Command::new("age").current_dir(&shop.folder).args(["-d", "-i", key, "copy.age"]).output();
+        ran.unwrap().status.success()
+    };
+    assert!(opens("second.txt") && !opens("first.txt"));
 }

@@ -1,6 +1,6 @@
 //! `rewrap`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use dumprestore::archive::{Existing, FileOutput};
@@ -103,13 +103,7 @@ fn place_of(session: &Session, set: Option<&BackupSet>, name: &str) -> Result<Pl
 }
 
 /// Writes it, and reads back what is there. Gives the bytes of content.
-fn write(
-    archive: &OpenArchive,
-    to: Option<&Encryption>,
-    new: &Place,
-    state: &Path,
-    cancel: &Cancel,
-) -> Result<u64> {
+fn write(archive: &OpenArchive, to: Option<&Encryption>, new: &Place, cancel: &Cancel) -> Result<u64> {
     match new {
         Place::File(path) => {
             let output = FileOutput::create(path, Existing::Keep).map_err(|error| {
@@ -128,7 +122,10 @@ fn write(
             archive.archive().manifest().set.clone_into(&mut settings.set);
             let mut destination =
                 StoreDestination::new(vec![Target::new(new.clone())], settings, cancel.clone());
-            let opened = destination.open(state)?;
+            // Not the set's own: a dump of it may be under way. What a kill leaves here, `prune` removes.
+            let state =
+                tempfile::tempdir().map_err(|error| Error::io("can't make a temporary folder", error))?;
+            let opened = destination.open(state.path())?;
             let written = rewrap(archive.archive(), None, opened.output, cancel, &|_, _| ())?;
             match destination.copies().into_iter().find(|copy| copy.outcome != CopyOutcome::Verified) {
                 None => Ok(written.content),
