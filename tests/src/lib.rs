@@ -3,7 +3,7 @@
 //! # From the top
 //!
 //! - [`Shop`] is an application: two databases and two folders that refer to each other. [`Market`] is another, with two
-//!   PostgreSQL databases, [`Bazaar`] one with two of MariaDB, and [`Kiosk`] one with two of Redis. What tests need of any is [`Application`].
+//!   PostgreSQL databases, [`Bazaar`] one with two of MariaDB, [`Kiosk`] one with two of Redis, and [`Gallery`] one with objects in a bucket. What tests need of any is [`Application`].
 //! - [`watch`] puts a driver under the eyes of a [`Faulty`](dumprestore_testkit::Faulty), which counts every call and
 //!   lets something happen at one of them.
 //! - A [`Scene`] disturbs restores of an application, [`Dumps`] its dumps, at one moment after another. A [`Blackout`]
@@ -25,6 +25,7 @@ mod blackouts;
 mod client;
 mod coherent;
 mod crowd;
+mod gallery;
 mod goods;
 mod kiosk;
 mod market;
@@ -45,6 +46,7 @@ pub use blackouts::{black_out_dumps, black_out_restores};
 pub use client::{Client, Value};
 pub use coherent::{Lively, prove_coherent, show_incoherent};
 pub use crowd::Crowd;
+pub use gallery::Gallery;
 pub use kiosk::Kiosk;
 pub use market::Market;
 pub use outage::{Blackout, Mortal, Outage};

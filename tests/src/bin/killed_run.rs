@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use dumprestore::{Coherence, Destination, DumpOptions, OpenArchive, RestoreFrom, RestoreOptions};
 use dumprestore_testkit::{Fault, Faulty};
-use dumprestore_tests::{Application, Bazaar, Kiosk, Market, Shop};
+use dumprestore_tests::{Application, Bazaar, Gallery, Kiosk, Market, Shop};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -24,6 +24,7 @@ fn main() {
         () if Market::is_at(&folder) => Market::at(&folder).set_watched(&[&faults], Coherence::default()),
         () if Bazaar::is_at(&folder) => Bazaar::at(&folder).set_watched(&[&faults], Coherence::default()),
         () if Kiosk::is_at(&folder) => Kiosk::at(&folder).set_watched(&[&faults], Coherence::default()),
+        () if Gallery::is_at(&folder) => Gallery::at(&folder).set_watched(&[&faults], Coherence::default()),
         () => Shop::at(&folder).set_watched(&[&faults], Coherence::default()),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
