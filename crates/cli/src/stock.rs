@@ -3,6 +3,7 @@
 use dumprestore::Registry;
 use dumprestore_command::CommandConfig;
 use dumprestore_filesystem::FilesystemConfig;
+use dumprestore_media::MediaConfig;
 use dumprestore_mysql::MysqlConfig;
 use dumprestore_postgres::PostgresConfig;
 use dumprestore_redis::RedisConfig;
@@ -16,6 +17,7 @@ pub(crate) fn stock_drivers() -> Registry {
         .with::<PostgresConfig>()
         .with::<MysqlConfig>()
         .with::<RedisConfig>()
+        .with::<MediaConfig>()
         .with::<FilesystemConfig>()
         .with::<CommandConfig>()
         .with_archives::<ArchiveOptions>()
@@ -29,9 +31,9 @@ mod tests {
 
     const REFERENCE: &str = include_str!("../../../docs/configuration.md");
 
-    /// What stands in the reference of that driver's option: one line may tell of several.
-    fn row_of<'r>(kind: &str, option: &str) -> Option<&'r str> {
-        let (_, table) = REFERENCE.split_once(&format!("| `{kind}` | default |"))?;
+    /// What stands in the reference of an option, in the table of that head: one line may tell of several.
+    fn row_of<'r>(head: &str, option: &str) -> Option<&'r str> {
+        let (_, table) = REFERENCE.split_once(&format!("| {head} | default |"))?;
         let (table, _) = table.split_once("\n\n")?;
         let names =
             |line: &&str| line.split('|').nth(1).is_some_and(|names| names.contains(&format!("`{option}`")));
@@ -46,8 +48,11 @@ mod tests {
         for branch in branches {
             let kind = branch.pointer("/if/properties/driver/const").and_then(Value::as_str).unwrap();
             for (option, schema) in branch.pointer("/then/properties").and_then(Value::as_object).unwrap() {
-                let row =
-                    row_of(kind, option).unwrap_or_else(|| panic!("`{kind}`: `{option}` is not documented"));
+                // What concerns the store is told once, for media and archives alike.
+                let of_store = || if kind == "media" { row_of("store", option) } else { None };
+                let row = row_of(&format!("`{kind}`"), option)
+                    .or_else(of_store)
+                    .unwrap_or_else(|| panic!("`{kind}`: `{option}` is not documented"));
                 let default = schema.get("default").map(|default| default.to_string().replace('"', ""));
                 let default = default.filter(|default| !matches!(default.as_str(), "null" | "[]" | "{}"));
                 assert!(

@@ -83,9 +83,7 @@ fn hostile() -> Objects {
 }
 
 fn large() -> Objects {
-    let some = (0..40).map(|n| (format!("bulk/{}/{n}", n % 7), noise(n, 60_000 + n as usize * 997), vec![]));
-    // Read by ranges.
-    some.chain([("bulk/video".to_owned(), noise(99, (17 << 20) + 5), vec![])]).collect()
+    (0..14).map(|n| (format!("bulk/{}/{n}", n % 5), noise(n, 90_000 + n as usize * 9_973), vec![])).collect()
 }
 
 /// `PRODUCT` is overwritten first, then deleted.
