@@ -1,16 +1,19 @@
 //! Old objects are back in their places.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use dumprestore_driver::{Error, ErrorKind, Result};
-use futures_util::TryStreamExt;
 
+use super::Work;
 use super::identity::Identity;
 use super::objects::From;
-use super::plan::{self, Step};
+use super::plan::Step;
 use super::state::{self, State};
 use super::whose::{Whose, whose};
-use super::{AT_ONCE, Work};
+
+/// Copies that were asked for before a commit was cut off are through by then, but for very large ones.
+const LATE_COPIES: Duration = Duration::from_secs(1);
 
 impl Work {
     pub(super) async fn rollback(&self) -> Result<()> {
@@ -41,9 +44,13 @@ impl Work {
 
     async fn put_all_back(&self, mut state: State) -> Result<()> {
         let late = self.late_names(&self.place).await?;
-        let plan = plan::read(self.objects.clone(), self.place.plan(), state.plan);
         let (late, known) = (&late, &state);
-        plan.try_for_each_concurrent(AT_ONCE, async |step| self.put_back(known, late, &step).await).await?;
+        self.each_step(known, |step| async move { self.put_back(known, late, &step).await }).await?;
+        if state.step == state::Step::Committing {
+            // Whoever was cut off, or whose line was, may have asked for copies that are made only now.
+            tokio::time::sleep(LATE_COPIES).await;
+            self.each_step(known, |step| async move { self.put_back(known, late, &step).await }).await?;
+        }
         // From here on nothing is put back any more, for it will be gone.
         state.step = state::Step::RolledBack;
         state.write(&self.objects, &self.place).await

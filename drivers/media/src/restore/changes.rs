@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dumprestore_bucket::Locking;
 use dumprestore_driver::{ArchivedNode, Changes, Extras, Result, StageContext};
 use futures_util::TryStreamExt;
 
@@ -44,6 +45,11 @@ impl Counting<'_> {
             self.count(same, &pair);
         }
         self.notes(work.chosen.passed_over());
+        if let Locking::Enabled { by_default: Some((_, days)) } = work.objects.bucket().locking().await? {
+            self.changes.notes.push(format!(
+                "the bucket locks what is written for {days} days: what is staged, and is removed at the end, stays that long as versions"
+            ));
+        }
         self.changes.needs_bytes = Some(self.needs);
         Ok(self.changes)
     }

@@ -1,13 +1,11 @@
 //! New objects take the place of old ones.
 
-use dumprestore_driver::{Error, Result};
-use futures_util::TryStreamExt;
-
+use super::Work;
 use super::identity::Identity;
-use super::plan::{self, Step};
+use super::plan::Step;
 use super::state::{self, State};
 use super::whose::{Whose, whose};
-use super::{AT_ONCE, Work};
+use dumprestore_driver::{Error, Result};
 
 /// Whether it was tried before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,18 +46,16 @@ impl Work {
         state.write(&self.objects, &self.place).await
     }
 
-    /// Goes through the plan, with some objects at once.
     async fn each(&self, state: &State, pass: Pass) -> Result<()> {
-        let plan = plan::read(self.objects.clone(), self.place.plan(), state.plan);
-        let each = plan.try_for_each_concurrent(AT_ONCE, |step| async move {
+        self.each_step(state, |step| async move {
             self.cx.cancel.check()?;
             match (pass, &step.new) {
                 (Pass::Put(turn), Some(_)) => self.put(state, turn, &step).await,
                 (Pass::Remove, None) => self.remove(state, &step).await,
                 _ => Ok(()),
             }
-        });
-        each.await
+        })
+        .await
     }
 
     async fn put(&self, state: &State, turn: Turn, step: &Step) -> Result<()> {

@@ -45,7 +45,7 @@ impl Work {
         let line = &wanted.line;
         self.tally.note_headers(&line.headers, &self.objects.can());
         let concurrent = if line.size > LARGE { 2 } else { 1 };
-        let upload = self.objects.upload(&self.place.new(wanted.number), &line.headers, concurrent)?;
+        let upload = self.objects.upload(&self.place.new_object(wanted.number), &line.headers, concurrent)?;
         send(upload.of_size(line.size), line.size, from, &self.cx.cancel).await
     }
 }

@@ -7,7 +7,7 @@
 //! - Two listings (`archived.rs`, `live.rs`) go side by side (`pairs.rs`); `compare.rs` says what is the same, `chosen.rs`
 //!   what is meant at all. So it is counted (`changes.rs`), begun (`begin.rs`) and, once more, prepared (`prepare.rs`, `save.rs`).
 //! - `load.rs` stages an object (`claims.rs`: which line of the listing it is of; `needed.rs`: whether it is needed).
-//! - The plan (`plan.rs`) is what `commit.rs` does and `back.rs` undoes; `whose.rs` tells the objects apart that they meet.
+//! - The plan (`plan.rs`, `each.rs`) is what `commit.rs` does and `back.rs` undoes; `whose.rs` tells the objects apart that they meet.
 //! - `clear.rs` removes what was staged; `finish.rs` and `previous.rs` are what becomes of old objects.
 //! - `objects.rs` is the store, by exact keys; `upload.rs` an object that is being written.
 
@@ -20,6 +20,7 @@ mod claims;
 mod clear;
 mod commit;
 mod compare;
+mod each;
 mod entry;
 mod finish;
 mod headers;
@@ -41,6 +42,7 @@ mod tally;
 mod upload;
 mod whose;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use dumprestore_driver::{ArchivedNode, Error, NodePath, Result, StageContext, Staging, Token};
@@ -91,6 +93,8 @@ struct Work {
     origin: Origin,
     cx: StageContext,
     tally: Tally,
+    /// Set once a plan that is being made has failed.
+    ended: AtomicBool,
 }
 
 /// What loading needs.
@@ -124,7 +128,8 @@ impl Restore {
         let place = Place::of(&entry.run);
         let objects = Objects::new(site.bucket.clone(), place.clone());
         let tally = Tally::default();
-        let work = Arc::new(Work { objects, place, chosen, origin, cx, tally });
+        let work =
+            Arc::new(Work { objects, place, chosen, origin, cx, tally, ended: AtomicBool::new(false) });
         Self { work, entry, loading: None }
     }
 }

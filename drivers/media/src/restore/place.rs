@@ -45,7 +45,7 @@ impl Place {
     }
 
     /// The new object of that line of the archive.
-    pub(super) fn new(&self, line: u64) -> String {
+    pub(super) fn new_object(&self, line: u64) -> String {
         format!("{}{line:012}", self.new_objects())
     }
 
@@ -92,7 +92,7 @@ mod tests {
             [name_of(0, 1), name_of(0, 12), name_of(1, 0), name_of(1, 1), name_of(2, 0), name_of(11, 0)];
         assert!(names.is_sorted());
         let place = Place::of("run");
-        assert_eq!(place.line_of(&place.new(17)), Some(17));
+        assert_eq!(place.line_of(&place.new_object(17)), Some(17));
         assert_eq!(place.line_of("elsewhere/17"), None);
     }
 }

@@ -89,8 +89,10 @@ impl Writer {
         Ok(self.extent)
     }
 
-    pub(super) async fn abandon<T>(self, why: Error) -> Result<T> {
-        self.upload.abandon(why).await
+    /// Gives it up for that reason.
+    pub(super) async fn give_up<T>(&mut self, why: Error) -> Result<T> {
+        self.upload.give_up().await;
+        Err(why)
     }
 }
 

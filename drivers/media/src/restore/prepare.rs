@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use dumprestore_driver::{ArchivedNode, Error, Extras, Result};
 use futures_util::stream::{BoxStream, try_unfold};
@@ -41,18 +42,27 @@ impl Restore {
 impl Work {
     async fn write_plan(&self, mut steps: BoxStream<'_, Result<Step>>) -> Result<plan::Extent> {
         let mut writer = plan::Writer::new(&self.objects, &self.place.plan())?;
-        loop {
-            let next = self.cx.cancel.check();
-            let next = match next {
+        let written = loop {
+            let next = match self.cx.cancel.check() {
                 Ok(()) => steps.try_next().await,
                 Err(error) => Err(error),
             };
             match next {
-                Ok(Some(step)) => writer.push(&step).await?,
-                Ok(None) => return writer.finish().await,
-                Err(error) => return writer.abandon(error).await,
+                Ok(Some(step)) => match writer.push(&step).await {
+                    Ok(()) => {}
+                    Err(error) => break Err(error),
+                },
+                Ok(None) => break Ok(()),
+                Err(error) => break writer.give_up(error).await,
             }
+        };
+        if written.is_err() {
+            // No more is begun, and what the store has been asked for comes in before it is cleared away.
+            self.ended.store(true, Ordering::Relaxed);
+            while steps.next().await.is_some() {}
         }
+        written?;
+        writer.finish().await
     }
 
     /// What is to be done, found out by a second look, with everything made ready for it.
@@ -61,8 +71,12 @@ impl Work {
         let extras = ExtrasLeft::new(self.cx.extras);
         let beside =
             Beside { pairs: self.pairs(archived), staged, ahead: None, place: self.place.clone(), extras };
-        let looked =
-            try_unfold(beside, async |mut beside| Ok(beside.next().await?.map(|next| (next, beside))));
+        let looked = try_unfold(beside, async |mut beside| {
+            if self.ended.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            Ok(beside.next().await?.map(|next| (next, beside)))
+        });
         let steps = looked.map_ok(move |(pair, staged)| self.settle(archived, pair, staged));
         steps.try_buffered(AT_ONCE).try_filter_map(async |step| Ok(step)).boxed()
     }
@@ -73,6 +87,9 @@ impl Work {
         pair: Pair,
         staged: Option<Identity>,
     ) -> Result<Option<Step>> {
+        if self.ended.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
         let name = name_of(pair.lines, pair.extras);
         let Pair { key, wanted, live, .. } = pair;
         let new = match (&wanted, &live) {
@@ -104,7 +121,7 @@ impl Work {
             let is = Identity::staged(line.size, line.etag.as_deref());
             return Ok(New { from: line.key.clone(), version: line.version.clone(), is });
         }
-        let from = self.place.new(wanted.number);
+        let from = self.place.new_object(wanted.number);
         if let Some(is) = staged.filter(|staged| staged.size == line.size) {
             return Ok(New { from, version: None, is });
         }
@@ -172,6 +189,9 @@ impl Work {
         late: Arc<BTreeSet<String>>,
         step: Step,
     ) -> Result<Option<Step>> {
+        if self.ended.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
         let Step { key, old, name, .. } = step;
         let from = match (late.contains(&name), old.is_some()) {
             (true, _) => Some(kept.late(&name)),

@@ -74,8 +74,12 @@ impl Upload {
 
     /// Gives it up for that reason.
     pub(super) async fn abandon<T>(mut self, why: Error) -> Result<T> {
+        self.give_up().await;
+        Err(why)
+    }
+
+    pub(super) async fn give_up(&mut self) {
         // What could not be cleaned up now is found when the restore is over.
         let _cleaned = self.writer.abort().await;
-        Err(why)
     }
 }
