@@ -169,13 +169,19 @@ fn archives_are_listed_pulled_and_pruned() {
     assert_eq!(pulled.trim(), "copy.zip");
     shop.must(&["verify", "copy.zip"]);
 
+    let twin = bucket.get(names[3].strip_prefix(&bucket.url("")).unwrap()).unwrap();
+    bucket.put("shop/twin.zip", twin);
     let plan = shop.must(&["prune", "--dry-run"]).stdout;
     assert_eq!(plan.matches("remove  shop-").count(), 3, "{plan}");
     assert!(plan.contains("notes.zip: it can't be read"), "{plan}");
     assert_eq!(shop.run(&["prune"]).code, 2, "nobody is there to be asked");
     shop.must(&["prune", "--yes"]);
     let left = bucket.keys("");
-    assert_eq!(left.len(), 4, "two good ones, the newer part of one, and what can't be read: {left:?}");
+    assert_eq!(
+        left.len(),
+        5,
+        "two good ones, one of them twice, the newer part of one, and what can't be read: {left:?}"
+    );
     for (name, stays) in names.iter().zip([false, false, true, true]) {
         assert_eq!(left.iter().any(|key| name.ends_with(key.as_str())), stays, "{name}: {left:?}");
     }
@@ -187,7 +193,7 @@ fn archives_are_listed_pulled_and_pruned() {
     bucket.delete("shop/notes.zip");
     shop.must(&["verify", "latest"]);
     shop.must(&["prune", "--last", "1", "--yes"]);
-    assert_eq!(bucket.keys("").len(), 2, "{:?}", bucket.keys(""));
+    assert_eq!(bucket.keys("").len(), 3, "{:?}", bucket.keys(""));
 }
 
 #[test]
@@ -239,4 +245,65 @@ fn an_encrypted_archive_in_a_bucket_is_opened_with_its_identity_only() {
     let mut command = shop.command(&["verify", "copy.zip.age"]);
     let output = command.env("DUMPRESTORE_PASSPHRASE", "correct horse").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_dump_that_is_killed_leaves_nothing_once_the_next_one_has_run() {
+    let bucket = S3Server::shared(S3Kind::Moto).create_bucket();
+    let trouble = Trouble::before(&S3Server::shared(S3Kind::Moto).address());
+    let shop = Shop::new();
+    configure(&shop, &[place(&bucket, &trouble.endpoint())], "");
+    let mut state = 1_u32;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    });
+    std::fs::write(shop.path("uploads/large.jpg"), noise.take(24 << 20).collect::<Vec<_>>()).unwrap();
+    trouble.make(Requests::all().method("PUT").with("partNumber"), Mishap::Stall);
+    let mut dump = shop.command(&["dump"]).stderr(std::process::Stdio::null()).spawn().unwrap();
+    while bucket.uploads("").is_empty() {
+        assert!(dump.try_wait().unwrap().is_none(), "it has ended by itself");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    dump.kill().unwrap();
+    dump.wait().unwrap();
+    assert!(bucket.keys("").is_empty());
+    trouble.clear();
+    shop.must(&["dump"]);
+    assert_eq!((bucket.keys("").len(), bucket.uploads("").len()), (1, 0));
+    shop.must(&["verify", "latest"]);
+}
+
+#[test]
+fn check_looks_at_the_places_of_archives() {
+    let (bucket, place) = moto();
+    let shop = Shop::new();
+    configure(&shop, &[place], "");
+    shop.must(&["check"]);
+    let gone = self::place(&bucket, "http://127.0.0.1:1");
+    configure(&shop, &[gone], "");
+    let ran = shop.run(&["check"]);
+    assert!(ran.code == 1 && ran.stdout.contains("can't connect"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_restore_never_removes_archives_that_lie_in_a_bucket_of_media() {
+    let (bucket, archives) = moto();
+    let node = archives.replacen('{', "{ name: media, driver: media,", 1);
+    let shop = Shop::new();
+    let configure = |to: &str| {
+        let text = format!("version: 1\nname: shop\narchive:\n  to: {to}\nset:\n  - {node}\n");
+        shop.configure(&text);
+    };
+    bucket.put("shop/a.jpg", "a.jpg");
+    configure(&archives.replace(&bucket.url("shop"), &bucket.url("shop/archives")));
+    shop.must(&["dump"]);
+    let ran = shop.run(&["restore", "latest", "--yes"]);
+    assert!(ran.code == 2 && ran.stderr.contains("lies in what would be replaced"), "{}", ran.stderr);
+    assert!(shop.run(&["check"]).stdout.contains("archives lie in what a restore replaces"));
+    configure(&archives.replace(&bucket.url("shop"), &bucket.url("shops")));
+    shop.must(&["dump"]);
+    bucket.put("shop/extra.jpg", "extra");
+    shop.must(&["restore", "latest", "--yes", "--extras", "remove"]);
+    assert!(!bucket.keys("shop/").contains(&"shop/extra.jpg".to_owned()));
 }

@@ -31,18 +31,24 @@ pub trait ArchiveConfig: DeserializeOwned + JsonSchema + Send + Sync + 'static {
 pub struct Archive {
     /// The local files and folders among the places. Absolute.
     pub local: Vec<PathBuf>,
+    /// The names of the other places, such as `s3://backups/shop`: as drivers would claim them.
+    pub elsewhere: Vec<String>,
     settings: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Archive {
     /// Archives go to `to`: a file, or a folder that gets a file named after the set and the time.
     pub fn to(to: impl Into<PathBuf>) -> Self {
-        Self { local: vec![to.into()], settings: None }
+        Self { local: vec![to.into()], elsewhere: Vec::new(), settings: None }
     }
 
-    /// Archives go to what `settings` say, of which these files and folders are local.
-    pub fn with_settings<S: Any + Send + Sync>(settings: S, local: Vec<PathBuf>) -> Self {
-        Self { local, settings: Some(Arc::new(settings)) }
+    /// Archives go to what `settings` say, of which these files and folders are local, and the others are called so.
+    pub fn with_settings<S: Any + Send + Sync>(
+        settings: S,
+        local: Vec<PathBuf>,
+        elsewhere: Vec<String>,
+    ) -> Self {
+        Self { local, elsewhere, settings: Some(Arc::new(settings)) }
     }
 
     /// The settings of whoever keeps archives, if they are of that type.
@@ -53,7 +59,10 @@ impl Archive {
 
 impl fmt::Debug for Archive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Archive").field("local", &self.local).finish_non_exhaustive()
+        f.debug_struct("Archive")
+            .field("local", &self.local)
+            .field("elsewhere", &self.elsewhere)
+            .finish_non_exhaustive()
     }
 }
 

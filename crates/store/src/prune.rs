@@ -1,5 +1,6 @@
 //! Removing archives that others have taken the place of.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use dumprestore_archive::Status;
@@ -99,18 +100,22 @@ impl Shelf {
                 Err(error) => return Err(error),
             }
         }
+        // One that lies there twice is one state, and takes up one place of what is kept.
+        let (archives, twins) = distinct(archives);
         let mut candidates: Vec<_> =
             archives.iter().map(|(entry, summary)| candidate(entry, summary)).collect();
         let now = server_time(place)?;
         let first = judge(&candidates, keep, now);
         // Only of those that would go it has to be asked.
-        for ((judgement, candidate), (entry, _)) in first.iter().zip(&mut candidates).zip(&archives) {
+        for ((judgement, candidate), found) in first.iter().zip(&mut candidates).zip(&archives) {
             if !judgement.ruling.keeps() {
-                candidate.locked_until = locked_until(&entry.place)?;
+                let all = std::iter::once(found).chain(twins_of(found, &twins));
+                let locked = all.map(|(entry, _)| locked_until(&entry.place)).collect::<Result<Vec<_>>>()?;
+                candidate.locked_until = locked.into_iter().flatten().max();
             }
         }
-        let judgements = judge(&candidates, keep, now);
-        let mut judged: Vec<_> = judgements.into_iter().zip(candidates).zip(archives).map(judged).collect();
+        let ruled = judge(&candidates, keep, now).into_iter().zip(candidates).zip(archives);
+        let mut judged: Vec<_> = ruled.flat_map(|ruled| with_twins(ruled, &twins)).collect();
         judged.sort_by_key(|judged| std::cmp::Reverse(judged.moment));
         let uploads = self.dead_uploads(place, now)?;
         let unfinished =
@@ -179,8 +184,32 @@ impl PrunePlan {
     }
 }
 
-fn judged(((judgement, candidate), (entry, _)): ((Judgement, Candidate), (Entry, Summary))) -> Judged {
-    Judged { judgement, verdict: candidate.verdict, moment: candidate.time, bytes: entry.bytes, entry }
+type Found = (Entry, Summary);
+
+/// Each archive once, and what lies there once more.
+fn distinct(archives: Vec<Found>) -> (Vec<Found>, Vec<Found>) {
+    let mut known = BTreeSet::new();
+    archives.into_iter().partition(|(_, summary)| known.insert(summary.sha256.clone()))
+}
+
+fn twins_of<'a>((_, summary): &'a Found, twins: &'a [Found]) -> impl Iterator<Item = &'a Found> {
+    twins.iter().filter(|(_, twin)| twin.sha256 == summary.sha256)
+}
+
+/// What is to become of an archive, and the same of what it lies there once more as.
+fn with_twins(
+    ((judgement, candidate), found): ((Judgement, Candidate), Found),
+    twins: &[Found],
+) -> Vec<Judged> {
+    let all = std::iter::once(&found).chain(twins_of(&found, twins));
+    let judged = all.map(|(entry, _)| Judged {
+        judgement: Judgement { name: entry.name.clone(), ruling: judgement.ruling.clone() },
+        verdict: candidate.verdict,
+        moment: candidate.time,
+        bytes: entry.bytes,
+        entry: entry.clone(),
+    });
+    judged.collect()
 }
 
 fn candidate(entry: &Entry, summary: &Summary) -> Candidate {

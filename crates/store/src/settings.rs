@@ -241,6 +241,8 @@ impl ArchiveConfig for ArchiveOptions {
             places.push(SetPlace { place, options, part_size: part_size.map(|Amount(bytes)| bytes) });
         }
         let paths = places.iter().filter_map(|place| place.place.local()).map(Path::to_owned).collect();
+        let is_elsewhere = |place: &&SetPlace| place.place.local().is_none();
+        let elsewhere = places.iter().filter(is_elsewhere).map(|place| place.place.shown()).collect();
         let settings = ArchiveSettings {
             places,
             name: self.name.unwrap_or_default(),
@@ -250,7 +252,7 @@ impl ArchiveConfig for ArchiveOptions {
             bandwidth: self.bandwidth.map(|Rate(bytes)| bytes),
             max_size: self.max_size.map(|Amount(bytes)| bytes),
         };
-        Ok(Archive::with_settings(settings, paths))
+        Ok(Archive::with_settings(settings, paths, elsewhere))
     }
 }
 

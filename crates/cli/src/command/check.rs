@@ -54,6 +54,7 @@ impl Check {
             problems: set.look_at_state_folder().err().iter().map(as_problem).collect(),
             notes: set.notes().to_vec(),
         };
+        found.problems.extend(archives::shelf(session, &set)?.look_at_places().iter().map(as_problem));
         for path in set.dump_order() {
             if let Some(driver) = set.node(path).and_then(|node| node.driver()) {
                 found.nodes.push(look(path, &**driver).await);
@@ -119,6 +120,14 @@ fn find_what_lies_within(set: &BackupSet, nodes: &mut [Looked]) {
     let mut ours = vec![("the state folder", set.state_dir(), "`state`")];
     ours.extend(archives.iter().map(|path| ("the folder of archives", path.as_path(), "`archive.to`")));
     for node in nodes {
+        for name in set.archive().into_iter().flat_map(|archive| &archive.elsewhere) {
+            if node.inspection.claims.iter().any(|claim| holds_name(claim, name)) {
+                let message =
+                    format!("archives lie in what a restore replaces, and in what each dump holds ({name})");
+                let hint = "set `archive.to` to another bucket or prefix";
+                node.inspection.problems.push(Problem::no_restore(message).with_hint(hint));
+            }
+        }
         for (what, path, key) in &ours {
             if node.inspection.claims.iter().any(|claim| holds(claim, path)) {
                 let message = format!("{what} lies in what a restore replaces ({})", path.display());
@@ -132,6 +141,11 @@ fn find_what_lies_within(set: &BackupSet, nodes: &mut [Looked]) {
 fn holds(claim: &Claim, path: &Path) -> bool {
     let Claim::Path(claimed) = claim else { return false };
     path.starts_with(claimed) || resolved(path).starts_with(claimed)
+}
+
+fn holds_name(claim: &Claim, name: &str) -> bool {
+    let Claim::Name(claimed) = claim else { return false };
+    name.strip_prefix(claimed.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// With links resolved as far as it exists.

@@ -77,6 +77,9 @@ pub(super) async fn plan(
     ];
     let archives = crate::archive_config::local(set.archive());
     ours.extend(archives.map(|path| ("the folder of archives", Some(path))));
+    let mut named = vec![("the archive", from)];
+    let elsewhere = set.archive().into_iter().flat_map(|archive| &archive.elsewhere);
+    named.extend(elsewhere.map(|name| ("the place of archives", name.as_str())));
     let mut claims: Vec<(NodePath, Claim)> = Vec::new();
     let mut room = Room::default();
     let mut steps = Vec::new();
@@ -87,6 +90,7 @@ pub(super) async fn plan(
         inspection::refuse(&*run.observer, node, &inspection, &[Severity::NoRestore])?;
         safety_dump::refuse(node, &inspection, options)?;
         refuse_clash(node, &inspection, &claims, &ours)?;
+        refuse_names(node, &inspection, &named)?;
         let device = inspection.claims.iter().find_map(device_of);
         claims.extend(inspection.claims.into_iter().map(|claim| (node.clone(), claim)));
         let changes = changes(chosen, run, options).await.map_err(|error| error.with_node(node))?;
@@ -223,6 +227,25 @@ fn refuse_clash(
                     .with_context("path", path.display())
                     .with_hint("move it, or set `state:` or `archive.to` to another place, and try again"));
             }
+        }
+    }
+    Ok(())
+}
+
+/// The same of what has no path: archives in a bucket that a restore would take for extras.
+fn refuse_names(node: &NodePath, inspection: &Inspection, named: &[(&str, &str)]) -> Result<()> {
+    for claim in &inspection.claims {
+        let Claim::Name(claimed) = claim else { continue };
+        let lies_within = |(_, name): &&(&str, &str)| {
+            name.strip_prefix(claimed.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if let Some((what, name)) = named.iter().find(lies_within) {
+            return Err(Error::config(format!("{what} lies in what would be replaced"))
+                .with_node(node)
+                .with_context("place", name)
+                .with_hint(
+                    "set `archive.to` to another bucket or prefix, or copy the archive elsewhere with `pull`",
+                ));
         }
     }
     Ok(())

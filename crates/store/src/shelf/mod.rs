@@ -142,6 +142,19 @@ impl Shelf {
         if self.settings.encryption.is_some() { ".age" } else { "" }
     }
 
+    /// Places that can't be reached, or not be listed, and why.
+    pub fn look_at_places(&self) -> Vec<Error> {
+        let look = |place: &SetPlace| {
+            let bucket = match &place.place {
+                Place::Prefix(bucket) => bucket.clone(),
+                Place::Object(object) => object.bucket.clone(),
+                Place::Folder(_) | Place::File(_) => return None,
+            };
+            transfers::wait(async move { bucket.check().await }).err()
+        };
+        self.settings.places.iter().filter_map(look).collect()
+    }
+
     /// What a URL means. One that lies in a place of the set is got to as that is.
     ///
     /// # Errors
