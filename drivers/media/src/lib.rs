@@ -28,6 +28,7 @@ mod clock;
 mod config;
 mod driver;
 mod filter;
+mod inflight;
 mod inspect;
 mod key;
 mod ledger;

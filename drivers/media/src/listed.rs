@@ -87,7 +87,7 @@ impl Shared {
     pub(crate) async fn dump_listing(&self, out: &mut PartWriter<'_>) -> Result<Dumped> {
         let mut list = List { out, piece: Vec::with_capacity(PIECE + 4096), rows: 0 };
         match self.site.mode {
-            Mode::Copy => self.write_copies(&mut list)?,
+            Mode::Copy => self.write_copies(&mut list).await?,
             Mode::Versions => {
                 let (cut, window) = self.cut().await?;
                 self.each_as_of(cut, window, |key, found| self.write_version(&mut list, key, found)).await?;
@@ -97,7 +97,7 @@ impl Shared {
         Ok(Dumped::Whole { rows: Some(list.rows) })
     }
 
-    fn write_copies(&self, list: &mut List<'_, '_>) -> Result<()> {
+    async fn write_copies(&self, list: &mut List<'_, '_>) -> Result<()> {
         let mut after = None;
         loop {
             self.cancel.check()?;
@@ -105,13 +105,44 @@ impl Shared {
             let Some((last, _)) = some.last() else { return Ok(()) };
             after = Some(last.clone());
             for (key, record) in &some {
-                let memory = self.memory();
-                let picked = if memory.is_wanted(record) { memory.pick(record) } else { None };
-                drop(memory);
-                if let Some(capture) = picked {
-                    list.write(&line_of(key, capture)?)?;
+                if let Some(line) = self.line_of(key, record).await? {
+                    list.write(&line)?;
                 }
             }
+        }
+    }
+
+    async fn line_of(&self, key: &str, record: &Record) -> Result<Option<ObjectLine>> {
+        let is_wanted = self.memory().is_wanted(record);
+        if !is_wanted {
+            return Ok(None);
+        }
+        if let Some(capture) = self.memory().pick(record) {
+            return line_of(key, capture).map(Some);
+        }
+        // It is read late, perhaps by another lane, right now.
+        self.in_flight.landed(key).await;
+        let now = self.memory().record(key)?.unwrap_or_default();
+        if let Some(capture) = self.memory().pick(&now) {
+            return line_of(key, capture).map(Some);
+        }
+        match now.expected.filter(|expected| self.keeps_versions && expected.fixed().is_some()) {
+            Some(expected) => self.line_ahead(key, &expected).await,
+            // It could not be read: the ledger says why.
+            None => Ok(None),
+        }
+    }
+
+    /// Of an object that a lane has yet to read. That lane may be waiting until we have done, so it can't be waited for; but
+    /// a version is always the same, so what is read here is what will be read there.
+    async fn line_ahead(&self, key: &str, version: &State) -> Result<Option<ObjectLine>> {
+        match self.reader.describe(key, version).await? {
+            Some((read, digest)) => {
+                let state = State { version: version.version.clone(), ..read.state };
+                let part = Some(part_name(key)?);
+                Ok(Some(ObjectLine { part, sha256: Some(digest), headers: read.headers, ..line(key, state) }))
+            }
+            None => Ok(None),
         }
     }
 

@@ -169,6 +169,12 @@ impl Memory {
         Ok(())
     }
 
+    /// Says that an object that was to be read is not in the archive.
+    pub(crate) fn expect_nothing(&mut self, key: &str) -> Result<()> {
+        self.entry(key)?.expected = None;
+        Ok(())
+    }
+
     /// Keeps a capture. One of the same state is replaced, and so is one of the same content, unless it is in use.
     pub(crate) fn keep(&mut self, key: &str, capture: Capture) -> Result<()> {
         self.torn.remove(key);

@@ -120,13 +120,18 @@ impl Reader {
 
     /// The SHA-256 of an object in that state; `None` if it is not there any more.
     pub(crate) async fn digest(&self, key: &str, state: &State) -> Result<Option<Digest>> {
+        Ok(self.describe(key, state).await?.map(|(_, digest)| digest))
+    }
+
+    /// The same, and what belongs to it.
+    pub(crate) async fn describe(&self, key: &str, state: &State) -> Result<Option<(Read, Digest)>> {
         let mut hasher = Sha256::new();
         let read = self.read_at_once(key, state, |piece| {
             hasher.update(piece);
             Ok(())
         });
         Ok(match read.await? {
-            Reading::Whole(_) => Some(Digest::new(hasher.finalize().into())),
+            Reading::Whole(read) => Some((read, Digest::new(hasher.finalize().into()))),
             Reading::Changed | Reading::Gone | Reading::Refused(_) => None,
         })
     }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::ahead::Ahead;
 use crate::clock::{Clock, Window};
 use crate::config::Mode;
+use crate::inflight::InFlight;
 use crate::key::{can_be_asked_for, part_name};
 use crate::ledger::{Held, Ledger, Weight};
 use crate::listing::{Found, objects, versions};
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     /// When the last pass began, on that clock.
     began: Mutex<Option<Window>>,
     pub(crate) underway: Mutex<Option<Underway>>,
+    pub(crate) in_flight: InFlight,
     memory: Mutex<Memory>,
     pub(crate) ledger: Mutex<Ledger>,
     scratch: PathBuf,
@@ -79,6 +81,7 @@ impl Shared {
             clock: Mutex::default(),
             began: Mutex::default(),
             underway: Mutex::default(),
+            in_flight: InFlight::default(),
             memory: Mutex::new(Memory::new(scratch.clone(), keeps_versions)),
             ledger: Mutex::default(),
             scratch,
@@ -205,6 +208,7 @@ impl Shared {
 
     pub(crate) async fn dump_object(&self, key: &str, out: &mut PartWriter<'_>) -> Result<Dumped> {
         self.cancel.check()?;
+        let _flight = self.in_flight.begin(key);
         let record = self.memory().record(key)?;
         let expected = record.and_then(|record| record.expected);
         let expected = expected.ok_or_else(|| {
@@ -274,6 +278,9 @@ impl Shared {
 
     fn gone(&self, key: &str, why: &str, weight: Weight) -> Result<Dumped> {
         self.note(key, why, weight);
+        if self.listed.load(Ordering::Acquire) {
+            self.memory().expect_nothing(key)?;
+        }
         Ok(Dumped::Gone)
     }
 

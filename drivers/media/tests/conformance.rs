@@ -1,7 +1,7 @@
 //! The promises of the contract, kept by this driver: in buckets of a real server, with versions and without, and in a
 //! folder.
 
-#![allow(clippy::unwrap_used, reason = "what a test can't go on without ends it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what a test can't go on without ends it")]
 
 mod place;
 

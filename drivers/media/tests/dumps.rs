@@ -246,6 +246,24 @@ async fn a_version_that_is_removed_for_good_before_it_is_read_degrades_the_dump(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_list_has_what_other_lanes_have_yet_to_read() {
+    let place = Place::versioned(S3Kind::Moto);
+    place.put_with("late", noise(1, 400_000), &[("content-type", "image/png")]).put("stays", "s");
+    let mut dump = Dump::open(&place).await;
+    dump.pass().await;
+    place.put_with("late", noise(2, 400_000), &[("content-type", "image/gif")]);
+    dump.pin(CutMode::Open).await;
+    let mut parts = dump.parts().await;
+    // Another lane has the object, and has not begun.
+    parts.rotate_right(1);
+    assert_eq!(parts[0].name.as_str(), "objects.jsonl");
+    let archive = dump.finish_with(parts).await;
+    assert_eq!(archive.keys(), ["late", "stays"]);
+    assert_eq!(archive.object("late"), Some(&noise(2, 400_000)[..]));
+    assert_eq!(archive.line("late")["content_type"], "image/gif");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn with_mode_versions_only_the_versions_are_listed() {
     for kind in S3Kind::ALL {
         let place = Place::versioned(kind);
