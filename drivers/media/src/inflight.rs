@@ -9,6 +9,8 @@ use tokio::sync::Notify;
 #[derive(Default)]
 pub(crate) struct InFlight {
     keys: Mutex<HashSet<String>>,
+    /// Those that the list tells of already.
+    told: Mutex<HashSet<String>>,
     landed: Notify,
 }
 
@@ -26,6 +28,15 @@ impl InFlight {
     pub(crate) fn begin<'a>(&'a self, key: &'a str) -> Flight<'a> {
         self.keys().insert(key.to_owned());
         Flight { all: self, key }
+    }
+
+    /// The list tells of it: so it must get into the archive.
+    pub(crate) fn tell(&self, key: &str) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned());
+    }
+
+    pub(crate) fn is_told(&self, key: &str) -> bool {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
     }
 
     /// Returns once no lane is at that object. Who is at one goes on by itself; who is not yet may be waiting for us.

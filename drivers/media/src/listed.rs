@@ -138,6 +138,7 @@ impl Shared {
     async fn line_ahead(&self, key: &str, version: &State) -> Result<Option<ObjectLine>> {
         match self.reader.describe(key, version).await? {
             Some((read, digest)) => {
+                self.in_flight.tell(key);
                 let state = State { version: version.version.clone(), ..read.state };
                 let part = Some(part_name(key)?);
                 Ok(Some(ObjectLine { part, sha256: Some(digest), headers: read.headers, ..line(key, state) }))

@@ -277,6 +277,13 @@ impl Shared {
     }
 
     fn gone(&self, key: &str, why: &str, weight: Weight) -> Result<Dumped> {
+        if self.in_flight.is_told(key) {
+            return Err(Error::environment(format!(
+                "an object can't be dumped that the list tells of already: {why}"
+            ))
+            .with_context("key", crate::ledger::shown(key))
+            .with_hint("dump again"));
+        }
         self.note(key, why, weight);
         if self.listed.load(Ordering::Acquire) {
             self.memory().expect_nothing(key)?;
