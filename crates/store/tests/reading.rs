@@ -24,7 +24,7 @@ fn several_who_read_at_once_get_the_very_bytes_whatever_goes_wrong_on_the_way() 
         (S3Kind::Ceph, Mishap::Status(503)),
         (S3Kind::Ceph, Mishap::Refuse),
     ] {
-        let scene = Scene::new(kind);
+        let scene = Scene::patient(kind);
         let content = noise(9 * MIB + 123_457);
         scene.real.put(&format!("archives/{PLAIN}"), &content);
         scene.trouble.make(Requests::all().every(4), mishap);

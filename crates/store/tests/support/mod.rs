@@ -34,23 +34,28 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    pub(crate) fn of(kind: S3Kind, real: S3Bucket) -> Self {
+    fn of(kind: S3Kind, real: S3Bucket, retries: usize) -> Self {
         let server = S3Server::shared(kind);
         let trouble = Trouble::before(&server.address());
         let url = BucketUrl::parse(&real.url("archives")).unwrap();
         let mut options = options(&trouble.endpoint(), server);
-        options.retries = Some(4);
+        options.retries = Some(retries);
         options.timeout = Some(5);
         let bucket = Bucket::open(&url, &options, Path::new("/")).unwrap();
         Self { real, trouble, bucket, state: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) fn new(kind: S3Kind) -> Self {
-        Self::of(kind, S3Server::shared(kind).create_bucket())
+        Self::of(kind, S3Server::shared(kind).create_bucket(), 3)
+    }
+
+    /// One that tries often enough for any trouble that comes to an end.
+    pub(crate) fn patient(kind: S3Kind) -> Self {
+        Self::of(kind, S3Server::shared(kind).create_bucket(), 10)
     }
 
     pub(crate) fn versioned(kind: S3Kind) -> Self {
-        Self::of(kind, S3Server::shared(kind).create_versioned_bucket())
+        Self::of(kind, S3Server::shared(kind).create_versioned_bucket(), 3)
     }
 
     pub(crate) fn object(&self, name: &str) -> Object {
