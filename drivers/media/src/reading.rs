@@ -4,6 +4,7 @@
 //! refuses. The ETag of each answer is compared as well, for stores that don't know the condition. So what several
 //! requests bring, a retry after a broken connection included, is of one state, or it is thrown away.
 
+use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -11,9 +12,9 @@ use dumprestore_bucket::Bucket;
 use dumprestore_bucket::opendal::raw::{OpRead, OpStat, Service as _, oio};
 use dumprestore_bucket::opendal::{self, BytesRange, ErrorKind, Metadata, MetadataBuilder, options};
 use dumprestore_driver::{Digest, Error, PartWriter, Result};
-use futures_util::{FutureExt, StreamExt, stream};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 
 use crate::line::Headers;
 use crate::state::{State, quoted};
@@ -22,7 +23,7 @@ use crate::state::{State, quoted};
 const RANGE: u64 = 8 << 20;
 /// So many ranges of one object.
 const RANGES_AT_ONCE: usize = 4;
-/// So many ranges of all objects together wait in memory.
+/// So many ranges of all objects together wait in memory, beside one of each object.
 const RANGES_IN_ALL: usize = 6;
 
 /// How a reading ended.
@@ -40,6 +41,29 @@ pub(crate) enum Reading<T> {
 pub(crate) struct Read {
     pub(crate) state: State,
     pub(crate) headers: Headers,
+}
+
+/// Some bytes of an object, and what the answer said of it.
+type Range = (Metadata, opendal::Buffer);
+
+/// A range on its way.
+struct Fetched {
+    range: JoinHandle<Result<Reading<Range>>>,
+    /// Of what all objects share; the next one of an object needs none.
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Fetched {
+    async fn arrived(&mut self) -> Result<Reading<Range>> {
+        let ended = (&mut self.range).await;
+        ended.unwrap_or_else(|error| Err(Error::defect("fetching a range broke off").with_source(error)))
+    }
+}
+
+impl Drop for Fetched {
+    fn drop(&mut self) {
+        self.range.abort();
+    }
 }
 
 /// Reads from one store.
@@ -166,15 +190,28 @@ impl Reader {
         }
     }
 
+    /// Whoever writes may be held up for as long as another object is written, which must come to its end meanwhile: so each
+    /// object has the range that is its next one, whatever others hold, and reads ahead only once its first was taken.
     async fn read_ranges(&self, key: &str, state: &State, out: &mut PartWriter<'_>) -> Result<Reading<Read>> {
-        let begins = (0..state.size).step_by(RANGE as usize);
-        let size = |begin| RANGE.min(state.size - begin);
-        let ranges = begins.map(|begin| self.read_range(key, state, begin, size(begin)).boxed());
-        let mut ranges = stream::iter(ranges).buffered(RANGES_AT_ONCE);
+        let mut begins = (0..state.size).step_by(RANGE as usize);
+        let mut fetched: VecDeque<Fetched> = VecDeque::new();
         let mut first = None;
-        while let Some(range) = ranges.next().await {
-            match range? {
-                Reading::Whole((metadata, content, _room)) => {
+        loop {
+            let most = if first.is_some() { RANGES_AT_ONCE } else { 1 };
+            while fetched.len() < most {
+                let room = match fetched.is_empty() {
+                    true => None,
+                    false => match self.ranges.clone().try_acquire_owned() {
+                        Ok(room) => Some(room),
+                        Err(_) => break,
+                    },
+                };
+                let Some(begin) = begins.next() else { break };
+                fetched.push_back(self.fetch(key, state, begin, room));
+            }
+            let Some(mut range) = fetched.pop_front() else { break };
+            match range.arrived().await? {
+                Reading::Whole((metadata, content)) => {
                     for bytes in content {
                         write(out, &bytes)?;
                     }
@@ -189,19 +226,19 @@ impl Reader {
         Ok(Reading::Whole(Read::of(&metadata, state.size)))
     }
 
-    async fn read_range(
-        &self,
-        key: &str,
-        state: &State,
-        begin: u64,
-        size: u64,
-    ) -> Result<Reading<(Metadata, opendal::Buffer, OwnedSemaphorePermit)>> {
-        let room = self.ranges.clone().acquire_owned().await;
-        let room = room.map_err(|error| Error::defect("there is no room for a range").with_source(error))?;
+    /// Begins to fetch a range. It goes on while the lane that wants it is held up, and so holds nothing up itself.
+    fn fetch(&self, key: &str, state: &State, begin: u64, room: Option<OwnedSemaphorePermit>) -> Fetched {
+        let (reader, key, state) = (self.clone(), key.to_owned(), state.clone());
+        let size = RANGE.min(state.size - begin);
+        let range = tokio::spawn(async move { reader.read_range(&key, &state, begin, size).await });
+        Fetched { range, _room: room }
+    }
+
+    async fn read_range(&self, key: &str, state: &State, begin: u64, size: u64) -> Result<Reading<Range>> {
         let range = BytesRange::new(begin, Some(size));
         Ok(match self.open(key, Some(state), range).await? {
             Reading::Whole((metadata, mut stream)) => match stream.read_all_dyn().await {
-                Ok(content) if content.len() as u64 == size => Reading::Whole((metadata, content, room)),
+                Ok(content) if content.len() as u64 == size => Reading::Whole((metadata, content)),
                 Ok(_) => Reading::Changed,
                 Err(error) => return self.missed("read", key, error),
             },

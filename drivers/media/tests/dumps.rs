@@ -6,9 +6,11 @@ mod place;
 
 use std::time::Duration;
 
-use dumprestore_driver::{CutMode, Reference, Severity, Why};
-use dumprestore_testkit::S3Kind;
+use dumprestore_driver::{CutMode, OpenContext, PartWriter, Reference, Severity, Why};
+use dumprestore_testkit::{S3Kind, TempDir};
+use futures_util::StreamExt;
 use place::dump::{Dump, driver};
+use place::turns::Turns;
 use place::{Place, noise, to, whole};
 use serde_json::json;
 
@@ -307,4 +309,33 @@ async fn a_plan_says_what_an_archive_without_bytes_depends_on() {
     let told = driver(versions).inspect().await.unwrap().problems;
     assert!(matches!(&told[..], [only] if only.severity == Severity::NoDump), "{told:?}");
     assert!(driver(place.options()).inspect().await.unwrap().problems.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_objects_that_are_read_at_once_get_on_though_only_one_can_be_written() {
+    let place = Place::new(S3Kind::Moto);
+    let content = noise(5, (34 << 20) + 1);
+    for key in ["a", "b", "c", "d"] {
+        place.put(key, &content);
+    }
+    let scratch = TempDir::with_prefix("dumprestore-").unwrap();
+    let options = place.options_with(json!({ "concurrency": 4 }));
+    let mut source =
+        driver(options).open(OpenContext::new("20260101t000000z-1", scratch.path())).await.unwrap();
+    let parts: Vec<_> = source.capture().await.unwrap().map(|part| part.unwrap()).collect().await;
+    assert_eq!(parts.len(), 4);
+    let (turns, runtime) = (Turns::default(), tokio::runtime::Handle::current());
+    tokio::task::block_in_place(|| {
+        std::thread::scope(|scope| {
+            for part in &parts {
+                let (source, turns, runtime, content) = (&source, &turns, &runtime, &content);
+                scope.spawn(move || {
+                    let mut sink = turns.sink();
+                    runtime.block_on(source.dump(part, &mut PartWriter::new(&mut sink))).unwrap();
+                    assert!(sink.content() == content, "{part:?}");
+                });
+            }
+        });
+    });
+    source.release().await.unwrap();
 }

@@ -8,7 +8,7 @@ use super::Work;
 use super::live::live;
 use super::objects::Objects;
 use super::place::{MARK, Place};
-use super::state::end_turn;
+use super::state::{end_turn, is_turn_of};
 
 impl Work {
     /// Removes everything of this restore, and ends its turn. Twice is once.
@@ -17,10 +17,14 @@ impl Work {
         self.end().await
     }
 
-    /// Ends the turn of this restore.
+    /// Ends the turn of this restore, if it is its: another's mark is what keeps yet others away from that one.
     pub(super) async fn end(&self) -> Result<()> {
-        end_turn(&self.objects, self.place.run()).await?;
-        self.tell(clear_versions(&self.objects, MARK).await);
+        let run = self.place.run();
+        if is_turn_of(&self.objects, run).await? {
+            self.tell(clear_mark(&self.objects).await);
+            // Where it had no version that could be removed. It may be another's by now.
+            end_turn(&self.objects, run).await?;
+        }
         clear_folder(&self.objects).await
     }
 
@@ -46,7 +50,11 @@ impl Work {
 /// Removes everything of a run, the state last: without it, nobody would know what the rest is. Tells what may not be removed.
 pub(super) async fn clear_run(objects: &Objects, place: &Place) -> Result<Vec<LedgerEntry>> {
     let (all, state) = (place.all(), place.state());
-    let mut told: Vec<LedgerEntry> = abort_uploads(objects, place).await.into_iter().collect();
+    let mut told = Vec::new();
+    // Of a folder it can't be told whose files are unfinished: they are those of whoever has his turn.
+    if !objects.is_folder() || is_turn_of(objects, objects.run()).await? {
+        told.extend(abort_uploads(objects, place).await);
+    }
     // Where there is none, a versioned bucket would keep that it was deleted.
     if remove_all(objects, &all, Some(&state)).await? {
         objects.delete(&state).await?;
@@ -87,6 +95,49 @@ async fn clear_versions(objects: &Objects, below: &str) -> Option<LedgerEntry> {
             format!("what was staged there is removed, but its versions could not be: {}", error.message()),
         )
     })
+}
+
+/// Removes the mark, which is ours, with all versions of it: while it stands, nobody writes another.
+async fn clear_mark(objects: &Objects) -> Option<LedgerEntry> {
+    if objects.bucket().scheme() != Scheme::S3 || !objects.can().delete_with_version {
+        return None;
+    }
+    let cleared = try_clear_mark(objects).await;
+    cleared.err().map(|error| {
+        let why = format!("it is removed, but its versions could not be: {}", error.message());
+        LedgerEntry::note(MARK, why)
+    })
+}
+
+/// Ours goes last: what it hides must not come to light.
+async fn try_clear_mark(objects: &Objects) -> Result<()> {
+    let mut versions = versions_of(objects, MARK).await?;
+    // Without versions, all marks have that name, and the next one would go.
+    versions.retain(|version| version != "null");
+    let Some((newest, older)) = versions.split_first() else { return Ok(()) };
+    let mut deletes = objects.deletes()?;
+    for version in older {
+        deletes.push(MARK, Some(version)).await?;
+    }
+    deletes.finish().await?;
+    let mut deletes = objects.deletes()?;
+    deletes.push(MARK, Some(newest)).await?;
+    deletes.finish().await
+}
+
+/// The versions of one object, and its deletions, the newest first.
+async fn versions_of(objects: &Objects, key: &str) -> Result<Vec<String>> {
+    let mut versions = Vec::new();
+    let mut next = None;
+    loop {
+        let page = objects.bucket().list_versions(key, next.as_ref()).await?;
+        let own = page.listed.into_iter().filter(|listed| listed.key == key);
+        versions.extend(own.filter_map(|listed| listed.version.filter(|version| !version.is_empty())));
+        next = page.next;
+        if next.is_none() {
+            return Ok(versions);
+        }
+    }
 }
 
 async fn try_clear_versions(objects: &Objects, below: &str) -> Result<()> {

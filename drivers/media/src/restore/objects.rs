@@ -58,6 +58,11 @@ impl Objects {
         Self { reader: Reader::new(bucket.clone()), bucket, aside, count: Arc::default() }
     }
 
+    /// The run that works on them.
+    pub(super) fn run(&self) -> &str {
+        self.aside.run()
+    }
+
     pub(super) fn bucket(&self) -> &Bucket {
         &self.bucket
     }

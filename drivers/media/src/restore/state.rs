@@ -90,11 +90,16 @@ pub(super) async fn take_turn(objects: &Objects, run: &str, node: &NodePath) -> 
     }
 }
 
+/// Whether it is this run's turn.
+pub(super) async fn is_turn_of(objects: &Objects, run: &str) -> Result<bool> {
+    Ok(read::<Mark>(objects, MARK).await?.is_some_and(|mark| mark.run == run))
+}
+
 /// Ends the turn of this run, if it is its.
 pub(super) async fn end_turn(objects: &Objects, run: &str) -> Result<()> {
-    match read::<Mark>(objects, MARK).await? {
-        Some(mark) if mark.run == run => objects.delete(MARK).await,
-        _ => Ok(()),
+    match is_turn_of(objects, run).await? {
+        true => objects.delete(MARK).await,
+        false => Ok(()),
     }
 }
 

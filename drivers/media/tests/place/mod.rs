@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, dead_code, reason = "each test program uses some of it")]
 
 pub mod dump;
+pub mod turns;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

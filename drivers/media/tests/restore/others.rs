@@ -1,9 +1,11 @@
 //! Somebody else writes to the bucket meanwhile.
 
-use dumprestore_driver::{ErrorKind, OldState};
-use dumprestore_testkit::{S3Kind, Step};
+use std::sync::Arc;
 
-use crate::restore_support::Case;
+use dumprestore_driver::{ErrorKind, OldState, StageContext};
+use dumprestore_testkit::{Faulty, Restoring, S3Kind, Step, TempDir};
+
+use crate::restore_support::{Case, driver, dump};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_between_prepare_and_commit_is_told_and_comes_back_with_a_rollback() {
@@ -105,21 +107,51 @@ async fn extras_that_come_after_prepare_stay() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_restores_into_one_prefix_do_not_meet() {
-    let case = Case::new(S3Kind::Moto);
-    case.put("a", "archived");
-    let archived = case.dump().await;
-    case.put("a", "old");
-    let mut first = case.restored(&archived, Step::Prepare).await;
-    let mut second = case.stage(&archived, case.cx()).await.unwrap();
+    let plain = S3Kind::ALL.into_iter().map(Case::new);
+    for case in plain.chain([Case::versioned(S3Kind::Moto)]) {
+        case.put("a", "archived");
+        let archived = case.dump().await;
+        case.put("a", "old");
+        let mut first = case.restored(&archived, Step::Prepare).await;
+        // Those that are refused take nothing of the first along, not even its mark.
+        for _another in 0..2 {
+            let mut second = case.stage(&archived, case.cx()).await.unwrap();
+            let error = second.go(Step::Commit, OldState::Drop).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Locked, "{error}");
+            assert!(error.hint().unwrap().contains("dumprestore recover"), "{error:?}");
+            second.staging().rollback().await.unwrap();
+        }
+        first.staging().commit().await.unwrap();
+        first.staging().finish(OldState::Drop).await.unwrap();
+        assert_eq!(case.get("a").as_deref(), Some("archived"));
+        assert_eq!(case.left(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_into_a_folder_that_is_refused_leaves_what_another_is_writing() {
+    let folder = TempDir::with_prefix("dumprestore-").unwrap();
+    let media = folder.path().join("media");
+    std::fs::create_dir(&media).unwrap();
+    std::fs::write(media.join("a"), "archived").unwrap();
+    let driver = driver(serde_json::json!({ "url": format!("fs://{}", media.display()) }));
+    let archived = dump(&*driver, &folder.path().join("archive"), folder.path()).await;
+    std::fs::write(media.join("a"), "old").unwrap();
+    let stage = async |run: &str| {
+        let cx = StageContext::new(run);
+        Restoring::stage(&*driver, archived.clone(), cx, Arc::new(Faulty::never())).await.unwrap()
+    };
+    let mut first = stage("20260101t000000z-1").await;
+    first.go(Step::Prepare, OldState::Drop).await.unwrap();
+    let unfinished = media.join(".dumprestore-partial/000000000001.x");
+    std::fs::write(&unfinished, "half").unwrap();
+    let mut second = stage("20260101t000000z-2").await;
     let error = second.go(Step::Commit, OldState::Drop).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Locked, "{error}");
-    assert!(error.hint().unwrap().contains("dumprestore recover"), "{error:?}");
-    // The second takes nothing of the first along.
     second.staging().rollback().await.unwrap();
-    first.staging().commit().await.unwrap();
-    first.staging().finish(OldState::Drop).await.unwrap();
-    assert_eq!(case.get("a").as_deref(), Some("archived"));
-    assert_eq!(case.left(), Vec::<String>::new());
+    assert!(unfinished.exists());
+    first.staging().rollback().await.unwrap();
+    assert!(!unfinished.exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
