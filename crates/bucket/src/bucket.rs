@@ -153,6 +153,22 @@ impl Bucket {
         }
     }
 
+    /// Those of the object with that key. The store is asked for exactly that: some, as MinIO, tell of no others.
+    ///
+    /// # Errors
+    /// As [`failed`](Self::failed).
+    pub async fn unfinished_uploads_of(&self, key: &str) -> Result<Vec<UnfinishedUpload>> {
+        let Some(calls) = self.store.calls() else {
+            let all = self.unfinished_uploads().await?;
+            return Ok(all.into_iter().filter(|upload| upload.key == key).collect());
+        };
+        let found = calls.unfinished_uploads(&self.whole_key(key)).await;
+        let found = found.map_err(|error| self.failed("list unfinished uploads of", key, error))?;
+        // What follows the prefix that was asked for is a longer key.
+        let exact = found.into_iter().filter(|upload| upload.key.is_empty());
+        Ok(exact.map(|upload| UnfinishedUpload { key: key.to_owned(), ..upload }).collect())
+    }
+
     /// Aborts such an upload, and so frees what it takes. If it is gone already, all is well.
     ///
     /// # Errors

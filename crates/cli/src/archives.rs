@@ -207,6 +207,18 @@ fn newest(session: &Session, latest: Latest) -> (OpenArchive, Option<String>) {
     for unusable in latest.unusable {
         session.console.warn(format_args!("passed over, for it can't be used: {}", unusable.error), None);
     }
+    if let Some(first) = latest.unjudged.first() {
+        let more = match latest.unjudged.len() {
+            1 => String::new(),
+            many => format!(" and {} more", many - 1),
+        };
+        session.console.warn(
+            format_args!(
+                "not looked at, for it is not called as `archive.name` says, and is newer: `{first}`{more}"
+            ),
+            Some("name it instead, if it is the one that you mean"),
+        );
+    }
     let passed_over = latest.passed_over.map(|(name, summary)| passed_over(&name, &summary));
     (latest.archive, passed_over)
 }
@@ -240,6 +252,21 @@ fn place_of(shelf: Option<&Shelf>, text: &str) -> Result<Place> {
         (true, None) => Place::from_url(text, &BucketOptions::default(), &crate::env::current_folder()?),
         (false, _) => Ok(dumprestore_store::place_of_path(Path::new(text))),
     }
+}
+
+/// Opens the archive of that name, and says where it was found: it may be removed there.
+pub(crate) fn open_located(session: &Session, name: &Path) -> Result<(OpenArchive, Place)> {
+    let (place, identities) = match set_for(session, name)? {
+        Some(set) => {
+            let shelf = shelf(session, &set)?;
+            (locate(session, &shelf, name)?, shelf.identities().clone())
+        }
+        None => match name.to_str().filter(|text| Place::is_url(text)) {
+            Some(url) => (place_of(None, url)?, session.identities()?),
+            None => (Place::File(name.to_owned()), session.identities()?),
+        },
+    };
+    Ok((dumprestore_store::open(&place, &identities)?, place))
 }
 
 /// An archive that is to be carried elsewhere, and its name.
@@ -295,7 +322,7 @@ pub(crate) fn pushing(session: &Session, name: &Path, to: &[String], cancel: &Ca
         [] => shelf.settings().places.clone(),
         to => to.iter().map(|to| place_of(Some(&shelf), to).map(SetPlace::new)).collect::<Result<_>>()?,
     };
-    let targets = shelf.missing(&places, &shelf.name_below(&place), cargo.digest())?;
+    let targets = shelf.missing(&places, &shelf.name_below(&place), &cargo)?;
     let mut writing = WriteSettings::default();
     writing.bandwidth = shelf.settings().bandwidth;
     shelf.set().clone_into(&mut writing.set);

@@ -52,18 +52,19 @@ fn latest_is_the_one_sealed_last_whatever_its_file_says() {
     shop.must(&["dump"]);
     shop.configure(CONFIG);
     let whole = std::fs::read(&second).unwrap();
-    let cut = shop.path("backups/cut.zip");
-    std::fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
-    std::fs::write(shop.path("backups/notes.zip"), "notes").unwrap();
+    let (cut, notes) = ("shop-20200101T000000Z.zip", "shop-20200102T000000Z-2.zip.age");
+    let (cut_path, notes_path) = (shop.path("backups").join(cut), shop.path("backups").join(notes));
+    std::fs::write(&cut_path, &whole[..whole.len() / 2]).unwrap();
+    std::fs::write(&notes_path, "notes").unwrap();
     let long_ago = std::time::SystemTime::UNIX_EPOCH;
-    for older in ["cut.zip", "notes.zip"] {
+    for older in [cut, notes] {
         let file = std::fs::File::options().write(true).open(shop.path("backups").join(older)).unwrap();
         file.set_modified(long_ago).unwrap();
     }
     shop.must(&["restore", "latest", "--yes", "--safety-dump"]);
     let ran = shop.must(&["inspect", "latest"]);
     assert!(ran.stdout.contains(&format!("archive    {second},")), "{}", ran.stdout);
-    for passed_over in ["cut.zip", "notes.zip"] {
+    for passed_over in [cut, notes] {
         assert!(ran.stderr.contains(passed_over), "{}", ran.stderr);
     }
 }
@@ -72,17 +73,38 @@ fn latest_is_the_one_sealed_last_whatever_its_file_says() {
 fn latest_never_means_an_older_one_because_a_newer_one_is_damaged() {
     let shop = Shop::new();
     let older = archive_of(&shop.must(&["dump"]));
-    shop.must(&["dump", "-o", "backups/before-2.0.zip"]);
-    let damaged = std::fs::File::options().write(true).open(shop.path("backups/before-2.0.zip")).unwrap();
+    let newer = archive_of(&shop.must(&["dump"]));
+    let damaged = std::fs::File::options().write(true).open(&newer).unwrap();
     damaged.set_len(damaged.metadata().unwrap().len() - 10).unwrap();
     // A copy of the older one that is made later makes it no newer.
-    std::fs::copy(&older, shop.path("backups/copy.zip")).unwrap();
+    std::fs::copy(&older, shop.path("backups/shop-20990101T000000Z.zip")).unwrap();
     shop.break_it();
     let broken = shop.state();
     let ran = shop.run(&["restore", "latest", "--yes"]);
     assert_eq!((ran.code, shop.state()), (4, broken), "{}", ran.stderr);
-    assert!(ran.stderr.contains("before-2.0.zip") && ran.stderr.contains("\nhint: "), "{}", ran.stderr);
+    assert!(ran.stderr.contains(&newer) && ran.stderr.contains("\nhint: "), "{}", ran.stderr);
     shop.must(&["restore", &older, "--yes"]);
+}
+
+#[test]
+fn what_is_called_otherwise_is_told_of_and_is_neither_latest_nor_pruned() {
+    let shop = Shop::new();
+    let ours = archive_of(&shop.must(&["dump"]));
+    let staging = archive_of(&shop.must(&["dump", "-o", "staging/"]));
+    std::fs::create_dir(shop.path("backups/staging")).unwrap();
+    std::fs::copy(staging, shop.path("backups/staging/shop-20990101T000000Z.zip")).unwrap();
+    shop.must(&["dump", "-o", "backups/before-2.0.zip"]);
+    for named in ["latest", "shop@2999-12-31"] {
+        let ran = shop.must(&["inspect", named]);
+        assert!(ran.stdout.contains(&format!("archive    {ours},")), "{}", ran.stdout);
+        assert!(ran.stderr.contains("before-2.0.zip") && !ran.stderr.contains("staging"), "{}", ran.stderr);
+    }
+    shop.must(&["prune", "--last", "1", "--yes"]);
+    assert!(std::path::Path::new(&ours).exists() && shop.path("backups/before-2.0.zip").exists());
+    shop.must(&["verify", "before-2.0.zip"]);
+    std::fs::remove_file(&ours).unwrap();
+    let none = shop.run(&["verify", "latest"]);
+    assert!(none.code == 2 && none.stderr.contains("is not called `{set}-{utc}.zip`"), "{}", none.stderr);
 }
 
 #[test]

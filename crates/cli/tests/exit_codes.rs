@@ -123,9 +123,9 @@ fn archive_of_many_folders(path: &Path) {
 fn no_room_for_scratch_files_is_1_and_says_nothing_about_the_archive() {
     let shop = Shop::new();
     std::fs::create_dir(shop.path("backups")).unwrap();
-    archive_of_many_folders(&shop.path("backups/many.zip"));
-    ends_with(0, &shop.run(&["inspect", "backups/many.zip"]));
-    for named in ["backups/many.zip", "latest"] {
+    archive_of_many_folders(&shop.path("backups/shop-20260131T120000Z.zip"));
+    ends_with(0, &shop.run(&["inspect", "backups/shop-20260131T120000Z.zip"]));
+    for named in ["backups/shop-20260131T120000Z.zip", "latest"] {
         let ran = shop.run_with_small_files(&["inspect", named]);
         ends_with(1, &ran);
         assert!(ran.stderr.contains("scratch file") && ran.stderr.contains("TMPDIR"), "{}", ran.stderr);

@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
 use dumprestore_testkit::{Mishap, Requests, S3Bucket, S3Kind, S3Server, Trouble};
 use support::{CONFIG, Shop};
 
@@ -151,7 +153,9 @@ fn archives_are_listed_pulled_and_pruned() {
     configure(&shop, &[place], "  keep: { last: 2 }\n");
     let names: Vec<_> = (0..4).map(|_| shop.must(&["dump"]).stdout.trim().to_owned()).collect();
     shop.must(&["dump", "--only", "uploads"]);
-    bucket.put("shop/notes.zip", "no archive");
+    let notes = "shop-20200102T000000Z.zip";
+    bucket.put(&format!("shop/{notes}"), "no archive");
+    let eu = bucket.begin_upload("shop/shop-eu-20200101T000000Z.zip");
     let foreign = bucket.begin_upload("shop/theirs.zip");
     let ours = bucket.begin_upload("shop/shop-20200101T000000Z.zip");
     let ran = shop.run(&["ls", "--json"]);
@@ -170,30 +174,39 @@ fn archives_are_listed_pulled_and_pruned() {
     shop.must(&["verify", "copy.zip"]);
 
     let twin = bucket.get(names[3].strip_prefix(&bucket.url("")).unwrap()).unwrap();
-    bucket.put("shop/twin.zip", twin);
-    let plan = shop.must(&["prune", "--dry-run"]).stdout;
+    bucket.put("shop/shop-20200103T000000Z.zip", twin.clone());
+    // Of another environment below, and put aside: both stay, and count for nothing.
+    bucket.put("shop/staging/shop-20990101T000000Z.zip", twin.clone());
+    bucket.put("shop/legal-hold.zip", twin);
+    let dry = shop.run(&["prune", "--dry-run"]);
+    assert_eq!(dry.code, 3, "something can't be read: {}", dry.stderr);
+    let plan = dry.stdout;
     assert_eq!(plan.matches("remove  shop-").count(), 3, "{plan}");
-    assert!(plan.contains("notes.zip: it can't be read"), "{plan}");
+    assert!(plan.contains(&format!("{notes}: it can't be read")), "{plan}");
     assert_eq!(shop.run(&["prune"]).code, 2, "nobody is there to be asked");
-    shop.must(&["prune", "--yes"]);
+    assert_eq!(shop.run(&["prune", "--yes"]).code, 3);
     let left = bucket.keys("");
     assert_eq!(
         left.len(),
-        5,
-        "two good ones, one of them twice, the newer part of one, and what can't be read: {left:?}"
+        7,
+        "two good ones, one of them twice, the newer part of one, what can't be read, and two others: {left:?}"
     );
     for (name, stays) in names.iter().zip([false, false, true, true]) {
         assert_eq!(left.iter().any(|key| name.ends_with(key.as_str())), stays, "{name}: {left:?}");
     }
     let uploads: Vec<_> = bucket.uploads("").into_iter().map(|upload| upload.id).collect();
-    assert_eq!(uploads, [foreign], "only ours went, not {ours}");
-    shop.must(&["prune", "--last", "1", "--yes"]);
+    assert_eq!(
+        uploads.into_iter().collect::<BTreeSet<_>>(),
+        BTreeSet::from([foreign, eu]),
+        "only ours went, not {ours}"
+    );
+    assert_eq!(shop.run(&["prune", "--last", "1", "--yes"]).code, 3);
     let unsure = shop.run(&["verify", "latest"]);
-    assert!(unsure.code == 4 && unsure.stderr.contains("notes.zip"), "{}", unsure.stderr);
-    bucket.delete("shop/notes.zip");
+    assert!(unsure.code == 4 && unsure.stderr.contains(notes), "{}", unsure.stderr);
+    bucket.delete(&format!("shop/{notes}"));
     shop.must(&["verify", "latest"]);
     shop.must(&["prune", "--last", "1", "--yes"]);
-    assert_eq!(bucket.keys("").len(), 3, "{:?}", bucket.keys(""));
+    assert_eq!(bucket.keys("").len(), 5, "{:?}", bucket.keys(""));
 }
 
 #[test]

@@ -19,6 +19,11 @@ use crate::read::StoredArchive;
 
 /// Bytes that are read at once.
 const PIECE: usize = 1 << 20;
+/// After so many bytes of a copy it is made sure that they are on disk: only from there on it is gone on with.
+const SYNCED_EACH: u64 = 64 << 20;
+
+/// Bytes at either end that are compared.
+const ENDS: usize = 64 << 10;
 
 /// An archive that is to be carried elsewhere.
 pub struct Cargo {
@@ -104,7 +109,44 @@ impl Cargo {
         Ok(())
     }
 
-    /// Copies it to all places of `destination` at once, and checks on the way that it is sound. `told` gets how many bytes
+    /// Whether a place has the same archive. Of one that nothing here opens, size and both ends are compared: no two that are
+    /// encrypted have the same.
+    ///
+    /// # Errors
+    /// If the place can't be asked.
+    pub(crate) fn is_at(&self, there: &Place, identities: &Identities) -> Result<bool> {
+        let known = match self.digest.is_empty() {
+            true => Self::open(there, &Identities::none()).map(Some),
+            false => Self::open(there, identities).map(Some),
+        };
+        let known = known.or_else(|error| match error.kind() {
+            ErrorKind::Archive | ErrorKind::Config => Ok(None),
+            _ => Err(error),
+        })?;
+        let Some(known) = known.filter(|known| known.encrypted == self.encrypted || !self.digest.is_empty())
+        else {
+            return Ok(false);
+        };
+        if !self.digest.is_empty() {
+            return Ok(known.digest == self.digest);
+        }
+        Ok(known.bytes == self.bytes && known.ends()? == self.ends()?)
+    }
+
+    fn ends(&self) -> Result<(Vec<u8>, Vec<u8>)> {
+        let length = usize::try_from(self.bytes).map_or(ENDS, |bytes| bytes.min(ENDS));
+        let read = |at| {
+            let mut bytes = vec![0; length];
+            let read = self.file.read_exact_at(&mut bytes, at).map(|()| bytes);
+            read.map_err(|error| {
+                Error::io("can't read the archive", error).with_context("archive", &self.shown)
+            })
+        };
+        Ok((read(0)?, read(self.bytes - length as u64)?))
+    }
+
+    /// Copies it to all places of `destination` at once, and checks on the way that it is sound; one that is encrypted is
+    /// copied as it is, and its content is not checked. `told` gets how many bytes
     /// are done.
     ///
     /// # Behavior
@@ -159,13 +201,23 @@ impl Cargo {
         let mut file = &half.file;
         let (mut done, mut proof) = (from, Proof::new(self.preceding));
         half.each(cancel, &mut |piece| proof.take(piece))?;
-        self.each(from, cancel, &mut |piece| {
+        let mut synced = from;
+        let copied = self.each(from, cancel, &mut |piece| {
             proof.take(piece);
             file.write_all(piece).map_err(|error| half.failed("can't write the archive", error))?;
             done += piece.len() as u64;
             told(done);
+            if done - synced >= SYNCED_EACH {
+                half.sync(done)?;
+                synced = done;
+            }
             Ok(())
-        })?;
+        });
+        if let Err(error) = copied {
+            // What can't be noted is copied once more.
+            let _noted = half.sync(done);
+            return Err(error);
+        }
         if let Err(error) = proof.finish(&self.shown) {
             half.remove();
             return Err(error);
@@ -213,14 +265,18 @@ struct Half {
     path: PathBuf,
     about: PathBuf,
     from: u64,
+    of: About,
 }
 
 /// What a half copy is of.
-#[derive(PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct About {
     shown: String,
     bytes: u64,
     identity: Option<String>,
+    /// Bytes that are on disk for sure. What a file has beyond may be nothing but its length, after the power has failed.
+    #[serde(default)]
+    synced: u64,
 }
 
 impl Half {
@@ -246,18 +302,35 @@ impl Half {
             Error::new(ErrorKind::Locked, "another one is copying to that file")
                 .with_context("file", path.display())
         })?;
-        let now = About { shown: cargo.shown.clone(), bytes: cargo.bytes, identity: cargo.identity.clone() };
+        let mut now = About {
+            shown: cargo.shown.clone(),
+            bytes: cargo.bytes,
+            identity: cargo.identity.clone(),
+            synced: 0,
+        };
         let before = fs::read(&about).ok().and_then(|text| serde_json::from_slice::<About>(&text).ok());
         let length = file.metadata().map_err(failed)?.len();
+        now.synced = before.as_ref().map_or(0, |before| before.synced);
         // Without something to know the archive by, it may be another one by now.
-        let goes_on = before.as_ref() == Some(&now) && now.identity.is_some() && length <= cargo.bytes;
+        let goes_on = before.as_ref() == Some(&now)
+            && now.identity.is_some()
+            && (now.synced..=cargo.bytes).contains(&length);
         if !goes_on {
-            file.set_len(0).map_err(failed)?;
-            let text = serde_json::to_vec(&now).map_err(|error| failed(error.into()))?;
-            fs::write(&about, text).map_err(failed)?;
+            now.synced = 0;
         }
+        file.set_len(now.synced).map_err(failed)?;
         let from = file.seek(SeekFrom::End(0)).map_err(failed)?;
-        Ok(Self { file, path, about, from })
+        let half = Self { file, path, about, from, of: now };
+        half.sync(from)?;
+        Ok(half)
+    }
+
+    /// Makes sure that so many bytes are on disk, and notes it down.
+    fn sync(&self, done: u64) -> Result<()> {
+        let failed = |error| self.failed("can't note down how far the copy is", error);
+        self.file.sync_data().map_err(failed)?;
+        let text = serde_json::to_vec(&About { synced: done, ..self.of.clone() });
+        fs::write(&self.about, text.map_err(|error| failed(error.into()))?).map_err(failed)
     }
 
     fn failed(&self, doing: &'static str, error: io::Error) -> Error {

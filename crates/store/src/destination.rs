@@ -145,15 +145,18 @@ impl StoreDestination {
         }
     }
 
-    /// What takes an archive byte by byte as it is.
-    pub(crate) fn raw(&self, encrypted: bool) -> Result<Box<dyn Output>> {
+    /// What takes an archive byte by byte as it is; `encrypted` says whether it is already.
+    ///
+    /// # Errors
+    /// If no place can be opened.
+    pub fn raw(&self, encrypted: bool) -> Result<Box<dyn Output>> {
         let Places { lanes, .. } = self.places()?;
         let content = if encrypted { Content::Sealed } else { Content::Plain };
         Ok(Box::new(StoreOutput::new(lanes, content, self.settings.max_size, self.outcomes.clone())))
     }
 
     /// What became of each copy.
-    pub(crate) fn outcomes(&self) -> Vec<ArchiveCopy> {
+    pub fn outcomes(&self) -> Vec<ArchiveCopy> {
         self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -182,7 +185,13 @@ impl Elsewhere for StoreDestination {
 
     fn copies(&self) -> Vec<ArchiveCopy> {
         // If it fails, the next run finds nothing to remove, and says so once more.
-        let _ended = self.notes.as_ref().map(Notes::end);
-        self.outcomes()
+        let outcomes = self.outcomes();
+        let has_failed = |target: &&Target| {
+            let shown = target.place.shown();
+            outcomes.iter().any(|copy| copy.place == shown && copy.outcome == CopyOutcome::Failed)
+        };
+        let failed: Vec<_> = self.targets.iter().filter(has_failed).collect();
+        let _ended = self.notes.as_ref().map(|notes| notes.end(&failed));
+        outcomes
     }
 }

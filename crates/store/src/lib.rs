@@ -50,7 +50,7 @@ pub use object::Object;
 pub use place::Place;
 pub use prune::{Judged, PrunePlan, Pruned, Unreadable};
 pub use read::StoredArchive;
-pub use replacement::{free_beside, remove_archive};
+pub use replacement::{Seen, free_beside};
 pub use retention::{Candidate, Judgement, Keep, KeptFor, RemovedFor, Rhythm, Ruling, Span, Verdict, judge};
 pub use settings::{ArchiveOptions, ArchiveSettings, SetPlace};
 pub use shelf::{

@@ -70,12 +70,16 @@ impl Notes {
         Ok((notes, warnings))
     }
 
-    /// All that was begun has come to its end.
+    /// All that was begun has come to its end. Of what failed something may be left, which nobody could remove for the same
+    /// reason: that stays noted.
     ///
     /// # Errors
     /// If that can't be noted down; the next run finds it out.
-    pub(crate) fn end(&self) -> Result<()> {
-        self.write(&self.kept)
+    pub(crate) fn end(&self, failed: &[&Target]) -> Result<()> {
+        let at = OffsetDateTime::now_utc();
+        let failed =
+            failed.iter().filter_map(|target| Begun::of(&target.place)).map(|what| Note { at, what });
+        self.write(&self.kept.iter().cloned().chain(failed).collect::<Vec<_>>())
     }
 
     fn read(&self) -> Result<Vec<Note>> {
@@ -146,12 +150,12 @@ impl Note {
 /// Whoever has the set's lock is the only one who writes under a name of it.
 fn abort_uploads(bucket: Bucket, key: String) -> Result<()> {
     transfers::wait(async move {
-        let uploads = match bucket.unfinished_uploads().await {
+        let uploads = match bucket.unfinished_uploads_of(&key).await {
             // Elsewhere what was not completed goes by itself.
             Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(()),
             uploads => uploads.map_err(|error| left(error, &bucket, &key))?,
         };
-        for upload in uploads.iter().filter(|upload| upload.key == key) {
+        for upload in &uploads {
             bucket.abort_upload(upload).await.map_err(|error| left(error, &bucket, &key))?;
         }
         Ok(())
@@ -209,8 +213,13 @@ mod tests {
         let (notes, _) = Notes::begin(state, "shop", &targets).unwrap();
         assert!(!left.exists());
         assert!(others.iter().all(|name| folder.path().join(name).exists()));
-        notes.end().unwrap();
+        notes.end(&[]).unwrap();
         assert!(!state.join("shop.copies.json").exists());
+        let (notes, _) = Notes::begin(state, "shop", &targets).unwrap();
+        notes.end(&[&targets[0]]).unwrap();
+        fs::write(&left, "half").unwrap();
+        Notes::begin(state, "shop", &[]).unwrap();
+        assert!(!left.exists(), "of a copy that failed it stays noted");
     }
 
     #[test]
@@ -221,7 +230,7 @@ mod tests {
         let here = Target::new(Place::File(folder.path().join("shop.zip")));
         Notes::begin(folder.path(), "shop", std::slice::from_ref(&away)).unwrap();
         let (notes, _) = Notes::begin(folder.path(), "shop", &[here]).unwrap();
-        notes.end().unwrap();
+        notes.end(&[]).unwrap();
         fs::create_dir(&mounted).unwrap();
         let left = mounted.join("shop.zip.partial-0123456789abcdef");
         fs::write(&left, "half").unwrap();

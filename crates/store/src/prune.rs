@@ -9,13 +9,14 @@ use dumprestore_driver::{Cancel, Error, ErrorKind, Result};
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::place::{Place, is_archive_name};
-use crate::retention::{Candidate, Judgement, Keep, Verdict, judge};
+use crate::place::Place;
+use crate::retention::{Candidate, Judgement, Keep, KeptFor, Ruling, Verdict, judge};
 use crate::shelf::{Entry, Shelf, Summary, glance_at};
 use crate::transfers;
 
-/// An upload that was begun so long ago is dead: no dump takes that long without completing it.
-const DEAD: Duration = Duration::from_secs(24 * 3600);
+/// An upload that was begun so long ago is taken for dead. Large archives by slow lines take days; what this machine began
+/// and did not complete, the set's next dump removes earlier, by its notes.
+const DEAD: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What is to become of the archives in one place. Each place is judged by itself: in each the newest good one stays.
 #[derive(Debug, Serialize)]
@@ -27,8 +28,11 @@ pub struct PrunePlan {
     pub archives: Vec<Judged>,
     /// What lies there and can't be read: it stays, for nobody knows what it is.
     pub unreadable: Vec<Unreadable>,
-    /// Uploads that were begun more than a day ago, and never completed.
+    /// Uploads that were begun more than seven days ago, and never completed.
     pub unfinished: Vec<String>,
+    /// Why such uploads can't be listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unlisted: Option<String>,
     #[serde(skip)]
     uploads: Option<(Bucket, Vec<UnfinishedUpload>)>,
 }
@@ -88,7 +92,8 @@ impl Shelf {
             .collect()
     }
 
-    fn plan_place(&self, place: &Place, entries: Vec<Entry>, keep: &Keep) -> Result<PrunePlan> {
+    fn plan_place(&self, place: &Place, mut entries: Vec<Entry>, keep: &Keep) -> Result<PrunePlan> {
+        entries.retain(|entry| self.may_be_of(self.set(), place, entry));
         let (mut archives, mut unreadable) = (Vec::new(), Vec::new());
         for (entry, looked) in glance_at(entries, self.identities()) {
             match looked {
@@ -114,13 +119,19 @@ impl Shelf {
                 candidate.locked_until = locked.into_iter().flatten().max();
             }
         }
-        let ruled = judge(&candidates, keep, now).into_iter().zip(candidates).zip(archives);
+        let mut ruled = judge(&candidates, keep, now);
+        keep_written_later(&mut ruled, &candidates, &archives, now);
+        let ruled = ruled.into_iter().zip(candidates).zip(archives);
         let mut judged: Vec<_> = ruled.flat_map(|ruled| with_twins(ruled, &twins)).collect();
         judged.sort_by_key(|judged| std::cmp::Reverse(judged.moment));
-        let uploads = self.dead_uploads(place, now)?;
+        // Who may not list them can remove archives all the same.
+        let (uploads, unlisted) = match self.dead_uploads(place, now) {
+            Ok(uploads) => (uploads, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
         let unfinished =
             uploads.iter().flat_map(|(_, all)| all.iter().map(|upload| upload.key.clone())).collect();
-        Ok(PrunePlan { place: place.shown(), archives: judged, unreadable, unfinished, uploads })
+        Ok(PrunePlan { place: place.shown(), archives: judged, unreadable, unfinished, unlisted, uploads })
     }
 
     /// Those that have a name of this set's archives and are old.
@@ -136,10 +147,14 @@ impl Shelf {
         };
         let asked = bucket.clone();
         let mut uploads = transfers::wait(async move { asked.unfinished_uploads().await })?;
-        let (now, beginning) = (SystemTime::from(now), self.settings().name.beginning(self.set()));
+        let now = SystemTime::from(now);
         uploads.retain(|upload| {
             let is_old = now.duration_since(upload.initiated).is_ok_and(|age| age > DEAD);
-            is_old && is_archive_name(&upload.key) && upload.key.starts_with(&beginning)
+            is_old
+                && match place {
+                    Place::Object(object) => object.key == upload.key,
+                    _ => self.settings().name.makes(self.set(), &upload.key),
+                }
         });
         Ok(Some((bucket, uploads)))
     }
@@ -152,13 +167,16 @@ impl PrunePlan {
     }
 
     /// Removes what is to go, the oldest first. One that changed since it was looked at stays, and one that can't be removed
-    /// does not stop the rest.
+    /// does not stop the rest. Cancelled, it stops, and says what it has done by then.
     pub fn perform(&self, cancel: &Cancel) -> Pruned {
         let mut pruned = Pruned::default();
         let going = self.archives.iter().rev().filter(|judged| !judged.judgement.ruling.keeps());
         for judged in going {
+            if cancel.check().is_err() {
+                return pruned;
+            }
             let name = judged.entry.place.shown();
-            match cancel.check().and_then(|()| remove(&judged.entry)) {
+            match remove(&judged.entry) {
                 Ok(()) => {
                     pruned.bytes += judged.bytes;
                     pruned.removed.push(name);
@@ -170,10 +188,10 @@ impl PrunePlan {
             self.uploads.iter().flat_map(|(bucket, all)| all.iter().map(move |one| (bucket, one)))
         {
             let (asked, dead) = (bucket.clone(), upload.clone());
-            match cancel
-                .check()
-                .and_then(|()| transfers::wait(async move { asked.abort_upload(&dead).await }))
-            {
+            if cancel.check().is_err() {
+                return pruned;
+            }
+            match transfers::wait(async move { asked.abort_upload(&dead).await }) {
                 Ok(()) => pruned.unfinished += 1,
                 Err(error) => {
                     pruned.failed.push(Unreadable { name: upload.key.clone(), why: error.to_string() });
@@ -185,6 +203,24 @@ impl PrunePlan {
 }
 
 type Found = (Entry, Summary);
+
+/// What was written after the newest good one, but says that it is older, stays until there is a newer one: the clock of the
+/// machine that made it may have been wrong, and it may be the newest.
+fn keep_written_later(
+    judged: &mut [Judgement],
+    candidates: &[Candidate],
+    archives: &[Found],
+    now: OffsetDateTime,
+) {
+    let good =
+        candidates.iter().zip(archives).filter(|(one, _)| one.verdict == Verdict::Good && one.time <= now);
+    let Some((_, (newest, _))) = good.max_by_key(|(one, _)| one.time) else { return };
+    for (judgement, (entry, _)) in judged.iter_mut().zip(archives) {
+        if !judgement.ruling.keeps() && newest.modified.is_some() && entry.modified > newest.modified {
+            judgement.ruling = Ruling::Keep(vec![KeptFor::WrittenLater]);
+        }
+    }
+}
 
 /// Each archive once, and what lies there once more.
 fn distinct(archives: Vec<Found>) -> (Vec<Found>, Vec<Found>) {

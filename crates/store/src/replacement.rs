@@ -1,6 +1,8 @@
 //! An archive that takes the place of another: under a name of its own, beside it.
 
-use dumprestore_bucket::opendal::options::DeleteOptions;
+use std::time::SystemTime;
+
+use dumprestore_bucket::opendal::options::{DeleteOptions, StatOptions};
 use dumprestore_driver::{Error, Result};
 
 use crate::object::Object;
@@ -41,11 +43,61 @@ fn beside(archive: &Place, name: &str) -> Place {
     }
 }
 
-/// Removes one archive: a file, an object, or the version of one that it names.
-///
-/// # Errors
-/// If the place refuses.
-pub fn remove_archive(archive: &Place) -> Result<()> {
+/// What a place had of an archive when that was read: only this is removed later.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Seen {
+    bytes: u64,
+    modified: Option<SystemTime>,
+    etag: Option<String>,
+    version: Option<String>,
+}
+
+impl Seen {
+    /// What is there now.
+    ///
+    /// # Errors
+    /// If it can't be looked at.
+    pub fn of(archive: &Place) -> Result<Self> {
+        match archive {
+            Place::File(path) | Place::Folder(path) => {
+                let there = path.metadata().map_err(|error| {
+                    Error::io("can't look at the archive", error).with_context("file", path.display())
+                })?;
+                let modified = there.modified().ok();
+                Ok(Self { bytes: there.len(), modified, etag: None, version: None })
+            }
+            Place::Object(object) => {
+                let object = object.clone();
+                transfers::wait(async move {
+                    let options = StatOptions { version: object.version.clone(), ..StatOptions::default() };
+                    let there = object.bucket.operator().stat_options(&object.key, options).await;
+                    let there = there.map_err(|error| object.failed("look at", error))?;
+                    Ok(Self {
+                        bytes: there.content_length(),
+                        modified: there.last_modified().map(SystemTime::from),
+                        etag: there.etag().map(str::to_owned),
+                        version: there.version().map(str::to_owned),
+                    })
+                })
+            }
+            Place::Prefix(_) => Err(Error::defect("this is no archive")),
+        }
+    }
+
+    /// Removes the archive, if it is still the same: a file, an object, or the version of one that the place names.
+    ///
+    /// # Errors
+    /// If it was changed, or the place refuses.
+    pub fn remove(&self, archive: &Place) -> Result<()> {
+        if Self::of(archive)? != *self {
+            return Err(Error::environment("the archive was changed after it was read: it stays")
+                .with_context("archive", archive.shown()));
+        }
+        remove_archive(archive)
+    }
+}
+
+fn remove_archive(archive: &Place) -> Result<()> {
     match archive {
         Place::File(path) => std::fs::remove_file(path).map_err(|error| {
             Error::io("can't remove the archive", error).with_context("file", path.display())
@@ -81,7 +133,19 @@ mod tests {
             let found = free_beside(&Place::File(path(name)), encrypted).unwrap();
             assert_eq!(found.local(), Some(&*path(free)));
         }
-        remove_archive(&Place::File(path("a.zip"))).unwrap();
-        assert!(!path("a.zip").exists() && remove_archive(&Place::File(path("a.zip"))).is_err());
+    }
+
+    #[test]
+    fn only_what_was_read_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.zip");
+        let place = Place::File(path.clone());
+        std::fs::write(&path, "read").unwrap();
+        let seen = Seen::of(&place).unwrap();
+        std::fs::write(&path, "another").unwrap();
+        let error = seen.remove(&place).unwrap_err();
+        assert!(error.message().contains("changed") && path.exists(), "{error}");
+        Seen::of(&place).unwrap().remove(&place).unwrap();
+        assert!(!path.exists() && Seen::of(&place).is_err());
     }
 }

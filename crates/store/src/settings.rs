@@ -54,7 +54,7 @@ struct WrittenPlace(PlaceKeys);
 struct PlaceKeys {
     /// The URL of a store, such as `s3://backups/shop`, or a path.
     url: String,
-    /// How large each part of an upload is, where a store wants them all to be the same, or archives are larger than 3 TiB.
+    /// How large each part of an upload is, where a store wants them all to be the same, or archives are larger than 2 TiB. Up to five of them are in memory at once, for each place.
     #[serde(default)]
     part_size: Option<Amount>,
     #[serde(flatten)]

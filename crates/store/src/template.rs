@@ -82,16 +82,54 @@ impl Template {
             .replace("{profile}", naming.profile)
     }
 
-    /// How all names of archives of that set begin.
-    pub(crate) fn beginning(&self, set: &str) -> String {
-        let end = ["{utc}", "{date}", "{profile}"].iter().filter_map(|variable| self.0.find(variable)).min();
-        self.0[..end.unwrap_or(self.0.len())].replace("{set}", set)
+    /// Whether it makes that name for archives of that set, whatever their time and profile: encrypted or not, and with the
+    /// number of one whose name was taken.
+    pub(crate) fn makes(&self, set: &str, name: &str) -> bool {
+        let Some(pattern) = self.0.strip_suffix(".zip") else { return false };
+        let stem = name.strip_suffix(".age").unwrap_or(name).strip_suffix(".zip");
+        stem.is_some_and(|stem| {
+            let first = stem.rsplit_once('-').filter(|(_, nth)| is_number(nth)).map(|(first, _)| first);
+            fits(pattern, set, stem) || first.is_some_and(|first| fits(pattern, set, first))
+        })
     }
 
     /// How many folders lie between a place and its archives.
     pub(crate) fn depth(&self) -> usize {
         self.0.matches('/').count()
     }
+}
+
+/// Whether `pattern` is that text once its variables are filled in.
+fn fits(pattern: &str, set: &str, text: &str) -> bool {
+    let Some((literal, rest)) = pattern.split_once('{') else { return pattern == text };
+    let (Some(text), Some((variable, rest))) = (text.strip_prefix(literal), rest.split_once('}')) else {
+        return false;
+    };
+    let shaped = |shape: &str| {
+        let (head, tail) = text.split_at_checked(shape.len())?;
+        let same =
+            |(shape, byte): (u8, u8)| if shape == b'0' { byte.is_ascii_digit() } else { shape == byte };
+        shape.bytes().zip(head.bytes()).all(same).then_some(tail)
+    };
+    match variable {
+        "set" => text.strip_prefix(set).is_some_and(|text| fits(rest, set, text)),
+        "utc" => shaped("00000000T000000Z").is_some_and(|text| fits(rest, set, text)),
+        "date" => shaped("0000-00-00").is_some_and(|text| fits(rest, set, text)),
+        // It has any length, but is within one name.
+        _ => {
+            let end = text.find('/').unwrap_or(text.len());
+            let ends = text[..end].char_indices().map(|(at, char)| at + char.len_utf8());
+            ends.into_iter().any(|end| fits(rest, set, &text[end..]))
+        }
+    }
+}
+
+/// What [`numbered`] puts behind a name that was taken.
+fn is_number(text: &str) -> bool {
+    (1..=2).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+        && !text.starts_with('0')
+        && text != "1"
 }
 
 /// The name of the `nth` archive of that name, counted from 1: all but the first have a number.
@@ -147,7 +185,38 @@ mod tests {
         assert_eq!(Template::default().render(&naming), "shop-20260131T225959Z.zip");
         assert_eq!(name("{set}/{date}/{utc}.{profile}.zip"), "shop/2026-01-31/20260131T225959Z.full.zip");
         assert_eq!(Template::parse("{set}/{utc}.zip").unwrap().depth(), 1);
-        assert_eq!(Template::parse("all/{set}/{date}-{utc}.zip").unwrap().beginning("shop"), "all/shop/");
+    }
+
+    #[test]
+    fn a_name_is_of_a_set_only_if_the_template_could_have_made_it_for_that_set_and_at_that_depth() {
+        let naming = Naming { set: "shop", profile: "a-b.c", moment: datetime!(2026-01-31 23:59:59 UTC) };
+        for template in
+            ["{set}-{utc}.zip", "{set}/{utc}.{profile}.zip", "{date}/{profile}-{set}-{utc}.zip", "{utc}.zip"]
+        {
+            let parsed = Template::parse(template).unwrap();
+            let name = parsed.render(&naming);
+            for nth in [1, 2, 99] {
+                for end in ["", ".age"] {
+                    let name = numbered(&format!("{name}{end}"), nth);
+                    assert!(parsed.makes("shop", &name), "{template}: {name}");
+                    for other in [format!("staging/{name}"), format!("{name}.bak"), name.replace("T", "t")] {
+                        assert!(!parsed.makes("shop", &other), "{template}: {other}");
+                    }
+                }
+            }
+        }
+        let names = [
+            "shop-eu-20260131T225959Z.zip",
+            "shop.zip",
+            "shop-20260131T225959Z-1.zip",
+            "shop-20260131T225959Z-copy.zip",
+            "shop-20260131T22595Z.zip",
+            "eshop-20260131T225959Z.zip",
+            "legal-hold/shop-20260131T225959Z.zip",
+        ];
+        for name in names {
+            assert!(!Template::default().makes("shop", name), "{name}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ Examples:
   dumprestore prune --yes                 by `archive.keep`
   dumprestore prune --last 7 --daily 14 --weekly 8 --yes
 
-Each place is judged by itself. Only good archives count: a streak of failed, degraded or partial ones pushes no good one out, and the newest good one of the set stays whatever is asked. What can't be read stays, and so does what the store has locked. Uploads of this set that were begun more than a day ago and never completed are removed as well. In a bucket with versions an archive that goes leaves a delete marker: its lifecycle rules free the space.";
+Each place is judged by itself. Only archives are judged that are called as `archive.name` says, and whose manifest names the set: what somebody put aside under another name stays. Only good archives count: a streak of failed, degraded or partial ones pushes no good one out, and the newest good one of the set stays whatever is asked. What can't be read stays, and the command ends with 3; so does what the store has locked. Uploads of this set that were begun more than seven days ago and never completed are removed as well. In a bucket with versions an archive that goes leaves a delete marker: its lifecycle rules free the space.";
 
 /// Remove archives that are not wanted any more
 #[derive(Debug, Args)]
@@ -97,7 +97,7 @@ impl Prune {
         let shown = render(&plans);
         if self.dry_run || plans.iter().all(PrunePlan::is_idle) {
             session.console.print(shown)?;
-            return session.ended(Exit::Ok, &json!({ "dry_run": self.dry_run, "places": plans }));
+            return session.ended(undisturbed(&plans), &json!({ "dry_run": self.dry_run, "places": plans }));
         }
         session.console.show(shown);
         if !self.yes && !confirmed(session)? {
@@ -114,12 +114,19 @@ impl Prune {
                 .console
                 .warn(format_args!("`{}` could not be removed: {}", failed.name, failed.why), None);
         });
-        let exit = if failures.count() == 0 { Exit::Ok } else { Exit::Degraded };
+        let exit = if failures.count() == 0 { undisturbed(&plans) } else { Exit::Degraded };
         let removed = pruned.iter().map(|pruned| pruned.removed.len() as u64).sum();
         let freed = pruned.iter().map(|pruned| pruned.bytes).sum();
         session.console.note(format_args!("removed {} with {}", counted(removed, "archive"), bytes(freed)));
+        cancel.check()?;
         session.ended(exit, &json!({ "places": plans, "pruned": pruned }))
     }
+}
+
+/// What can't be read is not judged, and stays for ever: somebody has to know.
+fn undisturbed(plans: &[PrunePlan]) -> Exit {
+    let knows_all = plans.iter().all(|plan| plan.unreadable.is_empty() && plan.unlisted.is_none());
+    if knows_all { Exit::Ok } else { Exit::Degraded }
 }
 
 fn confirmed(session: &Session) -> Result<bool> {
@@ -155,6 +162,9 @@ fn render(plans: &[PrunePlan]) -> String {
         }
         for upload in &plan.unfinished {
             let _ = writeln!(text, "  remove  {upload}: an upload that was never completed");
+        }
+        if let Some(why) = &plan.unlisted {
+            let _ = writeln!(text, "  uploads that were never completed can't be listed: {why}");
         }
         if plan.archives.is_empty() && plan.unreadable.is_empty() && plan.unfinished.is_empty() {
             let _ = writeln!(text, "  no archives of this set");

@@ -17,7 +17,7 @@ Examples:
   dumprestore push shop.zip --to s3://backups/shop
   dumprestore push latest --to /mnt/disk/
 
-The archive is read once, checked on the way, and written to all places at once. It appears in a place when it is whole there, and is looked at then; none is overwritten. One that is encrypted is copied as it is; what it holds is checked only with an identity.";
+The archive is read once, checked on the way, and written to all places at once. It appears in a place when it is whole there, and is looked at then; none is overwritten. One that is encrypted is copied as it is, and compared by its size and its end: `verify` with an identity checks what it holds.";
 
 /// Copy an archive to other places
 #[derive(Debug, Args)]

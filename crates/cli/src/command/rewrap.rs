@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dumprestore::archive::{Existing, FileOutput};
-use dumprestore::{BackupSet, Cancel, CopyOutcome, Elsewhere, Error, OpenArchive, Result};
+use dumprestore::{BackupSet, Cancel, CopyOutcome, Error, OpenArchive, Result};
 use dumprestore_store::{
-    ArchiveSettings, BucketOptions, Encryption, EncryptionOptions, Place, StoreDestination, Target,
-    WriteSettings, check_rewrapped, free_beside, remove_archive, rewrap,
+    ArchiveSettings, BucketOptions, Encryption, EncryptionOptions, Place, Seen, StoreDestination,
+    StoredArchive, Target, WriteSettings, check_rewrapped, free_beside, rewrap,
 };
 use serde_json::json;
 
@@ -50,10 +50,11 @@ pub(crate) struct Rewrap {
 
 impl Rewrap {
     pub(crate) async fn run(self, session: &Session) -> Result<Ended> {
-        let archive = archives::open(session, &self.archive)?;
+        // Where it was read is where it may be removed: its name alone does not tell two endpoints apart.
+        let (archive, old) = archives::open_located(session, &self.archive)?;
+        let seen = Seen::of(&old)?;
         let set = session.load().ok();
         let to = self.recipients(set.as_ref())?;
-        let old = place_of(session, set.as_ref(), archive.label())?;
         let new = match &self.output {
             None => free_beside(&old, to.is_some())?,
             Some(path) => place_of(session, set.as_ref(), &path.to_string_lossy())?,
@@ -62,9 +63,9 @@ impl Rewrap {
         let remove_old = self.remove_old;
         let told = to.as_ref().map_or_else(|| "decrypted".to_owned(), |to| format!("encrypted to {to}"));
         let work = tokio::task::spawn_blocking(move || {
-            let size = write(&archive, to.as_ref(), &new, &cancel)?;
+            let size = write(&archive, to.as_ref(), &new, remove_old, &cancel)?;
             if remove_old {
-                remove_archive(&old)?;
+                seen.remove(&old)?;
             }
             Ok::<_, Error>((old, new, size))
         });
@@ -93,7 +94,7 @@ impl Rewrap {
     }
 }
 
-/// What a name on the command line, or the label of an archive, means.
+/// What a name on the command line means.
 fn place_of(session: &Session, set: Option<&BackupSet>, name: &str) -> Result<Place> {
     match (Place::is_url(name), set) {
         (false, _) => Ok(Place::File(PathBuf::from(name))),
@@ -102,8 +103,15 @@ fn place_of(session: &Session, set: Option<&BackupSet>, name: &str) -> Result<Pl
     }
 }
 
-/// Writes it, and reads back what is there. Gives the bytes of content.
-fn write(archive: &OpenArchive, to: Option<&Encryption>, new: &Place, cancel: &Cancel) -> Result<u64> {
+/// Writes it, and reads back what is there: of an object its end only, unless the old one is to go. Gives the bytes of
+/// content.
+fn write(
+    archive: &OpenArchive,
+    to: Option<&Encryption>,
+    new: &Place,
+    read_back: bool,
+    cancel: &Cancel,
+) -> Result<u64> {
     match new {
         Place::File(path) => {
             let output = FileOutput::create(path, Existing::Keep).map_err(|error| {
@@ -116,19 +124,21 @@ fn write(archive: &OpenArchive, to: Option<&Encryption>, new: &Place, cancel: &C
             check_rewrapped(&stored, &written, cancel)?;
             Ok(written.content)
         }
-        Place::Object(_) => {
+        Place::Object(object) => {
             let mut settings = WriteSettings::default();
             settings.encryption = to.cloned();
             archive.archive().manifest().set.clone_into(&mut settings.set);
-            let mut destination =
-                StoreDestination::new(vec![Target::new(new.clone())], settings, cancel.clone());
-            // Not the set's own: a dump of it may be under way. What a kill leaves here, `prune` removes.
-            let state =
-                tempfile::tempdir().map_err(|error| Error::io("can't make a temporary folder", error))?;
-            let opened = destination.open(state.path())?;
-            let written = rewrap(archive.archive(), None, opened.output, cancel, &|_, _| ())?;
-            match destination.copies().into_iter().find(|copy| copy.outcome != CopyOutcome::Verified) {
-                None => Ok(written.content),
+            let destination = StoreDestination::new(vec![Target::new(new.clone())], settings, cancel.clone());
+            // Encrypted here, so that what the store is given is what is counted and compared.
+            let output = destination.raw(to.is_some())?;
+            let written = rewrap(archive.archive(), to, output, cancel, &|_, _| ())?;
+            match destination.outcomes().into_iter().find(|copy| copy.outcome != CopyOutcome::Verified) {
+                None => {
+                    if read_back {
+                        check_rewrapped(&StoredArchive::open(object)?, &written, cancel)?;
+                    }
+                    Ok(written.content)
+                }
                 Some(copy) => Err(Error::environment(
                     "the new archive could not be read back, so that the old one stays",
                 )

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use age::secrecy::SecretString;
 use dumprestore_driver::{Error, Result};
@@ -15,8 +15,9 @@ use super::passphrase::{passphrase, read_all, read_file};
 /// One key, or a passphrase.
 pub(super) type Identity = Box<dyn age::Identity + Send + Sync>;
 
-/// The most work that a passphrase may cost to whoever opens a file, as a power of two: what the program `age` accepts.
-const MOST_WORK: u8 = 22;
+/// The most work that a passphrase may cost to whoever opens an archive, as a power of two; it takes 1 GiB then. Archives are
+/// written with as much at the most.
+const MOST_WORK: u8 = 20;
 
 /// Where private keys come from. Each is read only when an encrypted archive is opened, and wiped from memory then.
 #[derive(Clone, PartialEq, Eq)]
@@ -65,6 +66,9 @@ struct Inner {
     archive: Option<SecretString>,
     keys: Option<SecretString>,
     loaded: OnceLock<Vec<Identity>>,
+    /// Held while they are read and while a header is opened: a program asks for its PIN once, and what a passphrase costs
+    /// in memory is needed once, however many archives are looked at.
+    busy: Mutex<()>,
 }
 
 impl fmt::Debug for Identities {
@@ -108,6 +112,7 @@ impl Identities {
             archive: self.0.archive.clone(),
             keys: self.0.keys.clone(),
             loaded: OnceLock::new(),
+            busy: Mutex::default(),
         };
         change(&mut inner);
         Self(Arc::new(inner))
@@ -123,7 +128,12 @@ impl Identities {
         self.0.loaded.get().map_or(0, Vec::len)
     }
 
-    /// Reads them, once: a program that asks for a PIN asks once.
+    /// One after the other: see `busy`.
+    pub(super) fn alone(&self) -> MutexGuard<'_, ()> {
+        self.0.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads them, once: who calls it has to be [`alone`](Self::alone). A program that asks for a PIN asks once.
     pub(super) fn load(&self) -> Result<&[Identity]> {
         if let Some(loaded) = self.0.loaded.get() {
             return Ok(loaded);

@@ -21,7 +21,7 @@ pub struct EncryptionOptions {
     pub recipients_files: Vec<PathBuf>,
     /// In place of recipients: a passphrase, which encrypts and decrypts.
     pub passphrase: Option<Secret>,
-    /// How much work the passphrase costs, as a power of two from 10 to 22; 18 if nothing is said, which takes 256 MiB.
+    /// How much work the passphrase costs, as a power of two from 10 to 20; 18 if nothing is said, which takes 256 MiB.
     pub work_factor: Option<u8>,
     /// What decrypts archives. Looked for only when an encrypted archive is read, so that it need not be where dumps are made.
     pub identities: Vec<IdentityOption>,

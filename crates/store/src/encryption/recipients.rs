@@ -17,7 +17,7 @@ use super::passphrase::{passphrase, read_file};
 /// second or so, and 256 MiB for that long, to whoever writes, reads or guesses.
 const WORK_FACTOR: u8 = 18;
 /// Less is no hindrance; more takes gigabytes, and the program `age` would refuse it.
-const WORK_FACTORS: std::ops::RangeInclusive<u8> = 10..=22;
+const WORK_FACTORS: std::ops::RangeInclusive<u8> = 10..=20;
 /// How private keys of age begin.
 const PRIVATE: &str = "AGE-SECRET-KEY-";
 
@@ -53,7 +53,7 @@ impl Encryption {
         Ok(Self(Wrapping::Recipients(recipients)))
     }
 
-    /// With a passphrase. The work factor is a power of two from 10 to 22, 18 if nothing is said: one more takes twice
+    /// With a passphrase. The work factor is a power of two from 10 to 20, 18 if nothing is said: one more takes twice
     /// the time and the memory, here and for whoever guesses.
     ///
     /// # Errors

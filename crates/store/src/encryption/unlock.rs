@@ -18,6 +18,7 @@ use super::kinds::Kinds;
 /// [`ErrorKind::Config`](dumprestore_driver::ErrorKind::Config) if no identity fits, with what would.
 pub(super) fn unlock(head: &[u8], identities: &Identities) -> Result<FileKey> {
     let decryptor = Decryptor::new_buffered(head).map_err(|error| unreadable(&error))?;
+    let _alone = identities.alone();
     let trial = Trial { identities: identities.load()?, seen: RefCell::default(), found: RefCell::default() };
     let opened = decryptor.decrypt(std::iter::once(&trial as &dyn age::Identity)).map(drop);
     let kinds = trial.seen.into_inner();

@@ -63,6 +63,8 @@ pub enum KeptFor {
     Locked(#[serde(with = "time::serde::rfc3339")] OffsetDateTime),
     /// It is of a time that has not come yet: some clock is wrong, so that nothing follows from it.
     Future,
+    /// It was written after the newest good one, and says that it is older: the clock that it was made by may have been wrong.
+    WrittenLater,
 }
 
 impl fmt::Display for KeptFor {
@@ -80,6 +82,9 @@ impl fmt::Display for KeptFor {
                 write!(f, "locked until {} {hour:02}:{minute:02} UTC", until.date())
             }
             Self::Future => f.write_str("its time is in the future"),
+            Self::WrittenLater => {
+                f.write_str("written after the newest good one, though it says that it is older")
+            }
         }
     }
 }

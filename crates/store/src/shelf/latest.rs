@@ -20,6 +20,8 @@ pub struct Latest {
     pub passed_over: Option<(String, Summary)>,
     /// Others that can't be used, and are older.
     pub unusable: Vec<Unusable>,
+    /// What was written later and has another name than those of the set, by name: nobody has looked into it.
+    pub unjudged: Vec<String>,
 }
 
 /// One archive among others.
@@ -33,15 +35,17 @@ pub(super) struct Candidate {
 pub(super) struct Candidates {
     pub(super) archives: Vec<Candidate>,
     pub(super) unusable: Vec<Unusable>,
+    /// Those with a name that none of the set has, in the same folder.
+    pub(super) others: Vec<Entry>,
 }
 
 impl Shelf {
-    /// The archive of this set that was sealed last, as its manifest says. One that holds a part of the set only is not
+    /// The archive of this set that was sealed last, as its manifest says, among those with a name that the set's template
+    /// makes: others may be of another environment. One that holds a part of the set only is not
     /// meant as long as there is a whole one, and is told of if it is newer.
     ///
     /// # Errors
-    /// If there is none; if a place can't be asked; or if something beside it was written later and can't be used, whatever
-    /// its name: it may be the archive that is meant, and an older state is never restored without somebody having asked
+    /// If there is none; if a place can't be asked; or if something beside it was written later and can't be used: it may be the archive that is meant, and an older state is never restored without somebody having asked
     /// for it by name.
     pub fn latest(&self) -> Result<Latest> {
         if let [only] = &self.settings.places[..]
@@ -53,6 +57,7 @@ impl Shelf {
                 place: only.place.clone(),
                 passed_over: None,
                 unusable: Vec::new(),
+                unjudged: Vec::new(),
             });
         }
         self.newest_of(self.candidates(&self.set, "`latest`")?, None)
@@ -63,6 +68,12 @@ impl Shelf {
         let mut candidates = Candidates::default();
         for listing in self.list(false) {
             let entries = listing.entries.map_err(|error| unasked(error, asked))?;
+            let (entries, others): (Vec<_>, Vec<_>) =
+                entries.into_iter().partition(|entry| self.may_be_of(set, &listing.place, entry));
+            let depth = self.settings.name.depth();
+            candidates
+                .others
+                .extend(others.into_iter().filter(|other| other.name.matches('/').count() == depth));
             for (entry, looked) in glance_at(entries, &self.identities) {
                 match looked {
                     Ok(summary) if summary.set == set => {
@@ -81,7 +92,7 @@ impl Shelf {
 
     /// The newest of these, and not of a moment after `until`.
     pub(super) fn newest_of(&self, candidates: Candidates, until: Option<OffsetDateTime>) -> Result<Latest> {
-        let Candidates { archives, unusable } = candidates;
+        let Candidates { archives, unusable, others } = candidates;
         let (mut whole, mut part) = (None, None);
         for candidate in archives {
             if until.is_some_and(|until| candidate.summary.moment > until) {
@@ -99,7 +110,7 @@ impl Shelf {
             let why = "an older archive would be meant: name the one that you mean, or move this one away";
             return Err(again(error).with_hint(why));
         }
-        let newest = newest.ok_or_else(|| self.none(until))?;
+        let newest = newest.ok_or_else(|| self.none(until, others.len()))?;
         let archive = open(&newest.entry.place, &self.identities)?;
         if archive.archive().sha256().to_string() != newest.summary.sha256 {
             return Err(Error::environment("the archive was replaced by another while it was looked for")
@@ -107,15 +118,25 @@ impl Shelf {
         }
         let passed_over = part.filter(|part| part.summary.age() > newest.summary.age());
         let passed_over = passed_over.map(|part| (part.entry.place.shown(), part.summary));
-        Ok(Latest { archive, place: newest.entry.place, passed_over, unusable })
+        let since = newest.entry.modified;
+        let unjudged = others.into_iter().filter(|other| since.is_none() || other.modified > since);
+        let unjudged = unjudged.map(|other| other.place.shown()).collect();
+        Ok(Latest { archive, place: newest.entry.place, passed_over, unusable, unjudged })
     }
 
-    fn none(&self, until: Option<OffsetDateTime>) -> Error {
+    fn none(&self, until: Option<OffsetDateTime>, others: usize) -> Error {
         let places: Vec<_> = self.settings.places.iter().map(|place| place.place.shown()).collect();
         let until = until.map(|until| format!(" of {until} or before")).unwrap_or_default();
+        let hint = match others {
+            0 => "name the archive's file instead of `latest`".to_owned(),
+            _ => format!(
+                "what is there is not called `{}`, so that nobody knows whether it is meant: name it instead of `latest`",
+                self.settings.name
+            ),
+        };
         Error::config(format!("there is no archive of the set `{}`{until}", self.set))
             .with_context(if self.is_one_folder() { "folder" } else { "places" }, places.join(", "))
-            .with_hint("name the archive's file instead of `latest`")
+            .with_hint(hint)
     }
 
     fn is_one_folder(&self) -> bool {

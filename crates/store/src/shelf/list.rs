@@ -9,7 +9,7 @@ use dumprestore_driver::{Error, Result};
 use futures_util::TryStreamExt;
 use time::OffsetDateTime;
 
-use super::BEFORE_RESTORE;
+use super::{BEFORE_RESTORE, Shelf};
 use crate::object::Object;
 use crate::place::{Place, is_archive_name};
 use crate::transfers;
@@ -40,6 +40,17 @@ pub struct Listing {
     pub place: Place,
     /// What lies there, by name; or why that can't be told.
     pub entries: Result<Vec<Entry>>,
+}
+
+impl Shelf {
+    /// Whether it is called as archives of that set are called there: the one that the place names, or what the template
+    /// makes. What merely lies beside or below those is another environment's, or was put aside by somebody.
+    pub(crate) fn may_be_of(&self, set: &str, place: &Place, entry: &Entry) -> bool {
+        match place {
+            Place::File(_) | Place::Object(_) => true,
+            Place::Folder(_) | Place::Prefix(_) => self.settings().name.makes(set, &entry.name),
+        }
+    }
 }
 
 /// Lists one place. `depth` is how many folders deep local archives lie; in a bucket all that is below counts.

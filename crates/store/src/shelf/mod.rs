@@ -15,6 +15,7 @@ use dumprestore_bucket::BucketOptions;
 use dumprestore_driver::{Error, Result};
 use opendal::ErrorKind as StoreErrorKind;
 
+use crate::carry::Cargo;
 use crate::destination::Target;
 use crate::encryption::{Identities, readable};
 use crate::object::Object;
@@ -117,7 +118,7 @@ impl Shelf {
     ///
     /// # Errors
     /// If a place has another of that name, or can't be asked.
-    pub fn missing(&self, places: &[SetPlace], name: &str, digest: &str) -> Result<Vec<Target>> {
+    pub fn missing(&self, places: &[SetPlace], name: &str, cargo: &Cargo) -> Result<Vec<Target>> {
         let mut missing = Vec::new();
         for place in places {
             make_folder(&place.place, name)?;
@@ -126,8 +127,7 @@ impl Shelf {
                 missing.push(Target { place: there, part_size: place.part_size });
                 continue;
             }
-            let known = open(&there, &self.identities).map(|archive| archive.archive().sha256().to_string());
-            if known.ok().as_deref() != Some(digest) {
+            if !cargo.is_at(&there, &self.identities)? {
                 return Err(Error::environment(format!(
                     "`{}` exists, and is another archive",
                     there.shown()

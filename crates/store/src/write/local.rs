@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dumprestore_archive::{Existing, FileOutput, Output, RangeRead};
-use dumprestore_driver::{Error, Result};
+use dumprestore_driver::{Error, ErrorKind, Result};
 
 use super::check::{Checked, Written};
 use super::lane::Copying;
@@ -36,6 +36,16 @@ fn failed(error: dumprestore_archive::Error, path: &Path) -> Error {
     }
 }
 
+/// Removes what was published and is not what was written: under its name it would be taken for an archive.
+fn take_back(why: Error, path: &Path) -> Error {
+    match std::fs::remove_file(path) {
+        Ok(()) => why,
+        Err(error) => why
+            .with_context("still there", path.display())
+            .with_hint(format!("remove the file, it can't be trusted; that failed here: {error}")),
+    }
+}
+
 impl Copying for LocalCopy {
     fn shown(&self) -> String {
         self.path.display().to_string()
@@ -53,13 +63,32 @@ impl Copying for LocalCopy {
         file.publish().map_err(|error| failed(error, &path))?;
         let opened = File::open(&path).map(|file| Arc::new(file) as Arc<dyn RangeRead>);
         let opened = opened.map_err(|error| Error::io("can't look at the archive", error));
-        Ok(match opened {
-            Ok(file) => written.compare(file).unwrap_or_else(Checked::Unknown),
-            Err(error) => Checked::Unknown(error),
-        })
+        match opened.and_then(|file| written.compare(file)) {
+            Err(error) if error.kind() == ErrorKind::Archive => Err(take_back(error, &path)),
+            checked => Ok(checked.unwrap_or_else(Checked::Unknown)),
+        }
     }
 
     fn abort(self: Box<Self>) {
         self.file.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::write::Content;
+
+    #[test]
+    fn a_file_that_is_not_what_was_written_is_a_failure_and_does_not_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shop.zip");
+        for (tail, stays) in [("ten", true), ("end", false)] {
+            let mut copy = Box::new(LocalCopy::create(&path, Existing::Replace).unwrap());
+            copy.write(Bytes::from_static(b"written")).unwrap();
+            let written =
+                Written { bytes: 7, tail: Bytes::from_static(tail.as_bytes()), content: Content::Sealed };
+            assert_eq!((copy.publish(&written).is_ok(), path.exists()), (stays, stays), "{tail}");
+        }
     }
 }

@@ -6,10 +6,9 @@ const MOST: u64 = 10_000;
 /// No store takes a larger part.
 const LARGEST: u64 = 5 << 30;
 
-/// So many parts, each of so many MiB: small as long as they can be, for several are in memory at once, and large enough
-/// in the end for an object of 3 TiB.
-const STEPS: [(u64, u64); 6] =
-    [(5_000, 8), (2_000, 32), (1_500, 128), (1_000, 512), (400, 2_048), (100, 5_120)];
+/// So many parts, each of so many MiB: small as long as they can be, for up to five are in memory at once, and large enough
+/// in the end for an object of 2 TiB. None is larger, so that an upload never takes more than 2.5 GiB of memory.
+const STEPS: [(u64, u64); 3] = [(5_000, 8), (1_000, 64), (4_000, 512)];
 
 /// The sizes of the parts of an upload, one after the other, in bytes.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +63,7 @@ mod tests {
         assert!(sizes.iter().all(|size| (5 * MIB..=LARGEST).contains(size)));
         assert!(sizes.is_sorted());
         assert!(sizes.iter().sum::<u64>() > 2 << 40, "two tebibytes fit");
+        assert!(sizes.iter().all(|size| 5 * size <= 2560 * MIB), "however large it gets, memory is bounded");
         assert_eq!(
             sizes[..5_000].iter().sum::<u64>(),
             40_000 * MIB,
