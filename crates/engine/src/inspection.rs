@@ -1,5 +1,7 @@
 //! What inspections mean for a run.
 
+use std::path::{Path, PathBuf};
+
 use dumprestore_driver::{Claim, Error, Inspection, NodePath, Problem, Result, Severity};
 
 use crate::event::{Event, Observer};
@@ -36,6 +38,27 @@ pub(crate) fn claims_overlap(a: &Claim, b: &Claim) -> bool {
     }
 }
 
+/// Whether that place of archives, such as `s3://backups/shop` or `fs:///backups`, lies in what a restore replaces.
+pub(crate) fn holds(claim: &Claim, place: &str) -> bool {
+    match (claim, place.strip_prefix("fs://")) {
+        (Claim::Path(claimed), Some(path)) => resolved(Path::new(path)).starts_with(claimed),
+        (Claim::Name(claimed), _) => {
+            place.strip_prefix(claimed.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        }
+        (Claim::Path(_), None) => false,
+    }
+}
+
+/// The path with all links resolved, as far as it exists.
+pub(crate) fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let exists = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    match exists {
+        Some((above, real)) => path.strip_prefix(above).map_or(path.clone(), |rest| real.join(rest)),
+        None => path,
+    }
+}
+
 fn as_error(problem: &Problem) -> Error {
     let error = Error::environment(&problem.message);
     match &problem.hint {
@@ -51,4 +74,26 @@ fn tell(observer: &dyn Observer, node: &NodePath, problem: &Problem) {
         message: problem.message.clone(),
         hint: problem.hint.clone(),
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_archives_are_found_within_claims() {
+        let bucket = Claim::Name("s3://shop/media".to_owned());
+        for (place, lies_within) in [
+            ("s3://shop/media", true),
+            ("s3://shop/media/archives", true),
+            ("s3://shop/media2", false),
+            ("s3://shop", false),
+            ("fs:///shop/media", false),
+        ] {
+            assert_eq!(holds(&bucket, place), lies_within, "{place}");
+        }
+        let folder = Claim::Path(PathBuf::from("/no such/media"));
+        assert!(holds(&folder, "fs:///no such/media/archives") && holds(&folder, "fs:///no such/media"));
+        assert!(!holds(&folder, "fs:///no such/media2") && !holds(&folder, "s3://no such/media"));
+    }
 }

@@ -10,6 +10,8 @@ use crate::ours::is_ours;
 pub(crate) struct Filter {
     include: Option<GlobSet>,
     exclude: GlobSet,
+    /// Keys that are left out, with what lies below them.
+    left_out: Vec<String>,
 }
 
 impl Filter {
@@ -20,12 +22,24 @@ impl Filter {
             [] => None,
             patterns => Some(globs("include", patterns)?),
         };
-        Ok(Self { include, exclude: globs("exclude", exclude)? })
+        Ok(Self { include, exclude: globs("exclude", exclude)?, left_out: Vec::new() })
+    }
+
+    /// The same, without these and what lies below them.
+    pub(crate) fn without(mut self, keys: Vec<String>) -> Self {
+        self.left_out.extend(keys);
+        self
     }
 
     /// Whether the object of that key is dumped and restored. What is not is neither dumped nor touched by a restore.
     pub(crate) fn takes(&self, key: &str) -> bool {
         let mut ways = folders(key).chain([key]);
+        let lies_in = |left: &String| {
+            key.strip_prefix(left.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if self.left_out.iter().any(lies_in) {
+            return false;
+        }
         if key.is_empty() || is_ours(key) || ways.clone().any(|way| self.exclude.is_match(way)) {
             return false;
         }

@@ -62,7 +62,7 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-const UNNAMEABLE: &str = "its key has `.` or `..` between slashes: no URL can name it";
+const UNNAMEABLE: &str = "its key is `/`, or has `.` or `..` between slashes: no request can name it";
 const CHANGED_EACH_TIME: &str = "it changed each time it was read";
 const VANISHED: &str = "it vanished before it was read";
 const REMOVED: &str = "the version that was there at the cut was removed for good before it was read";
@@ -70,7 +70,8 @@ const REMOVED: &str = "the version that was there at the cut was removed for goo
 impl Shared {
     pub(crate) fn new(site: Site, cx: OpenContext, keeps_versions: bool) -> Self {
         let reader = Reader::new(site.bucket.clone());
-        let OpenContext { cancel, scratch, .. } = cx;
+        let OpenContext { cancel, scratch, ours, .. } = cx;
+        let site = site.without(&ours);
         Self {
             keeps_versions,
             ahead: Ahead::new(reader.clone()),

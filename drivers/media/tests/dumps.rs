@@ -339,3 +339,27 @@ async fn large_objects_that_are_read_at_once_get_on_though_only_one_can_be_writt
     });
     source.release().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn archives_that_lie_in_a_folder_are_not_dumped_with_it() {
+    let folder = TempDir::with_prefix("dumprestore-").unwrap();
+    let media = folder.path().join("media");
+    for (file, content) in
+        [("a", "a"), ("backups/1.zip", "old"), ("backups2/b", "b"), (".run/3.zip.part", "new")]
+    {
+        let path = media.join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    // By another way to the same place, and not there yet.
+    std::os::unix::fs::symlink(&media, folder.path().join("link")).unwrap();
+    let ours = vec![folder.path().join("link/backups"), media.join(".run/3.zip.part"), media.join("later")];
+    let cx = OpenContext::new("20260101t000000z-1", folder.path()).with_ours(ours);
+    let options = json!({ "url": format!("fs://{}", media.display()) });
+    let mut source = driver(options).open(cx).await.unwrap();
+    let parts = source.capture().await.unwrap().map(|part| part.unwrap().name.as_str().to_owned());
+    let mut parts: Vec<_> = parts.collect().await;
+    parts.sort();
+    assert_eq!(parts, ["objects/a", "objects/backups2/b"]);
+    source.release().await.unwrap();
+}

@@ -144,6 +144,9 @@ fn holds(claim: &Claim, path: &Path) -> bool {
 }
 
 fn holds_name(claim: &Claim, name: &str) -> bool {
+    if let Some(path) = name.strip_prefix("fs://") {
+        return holds(claim, Path::new(path));
+    }
     let Claim::Name(claimed) = claim else { return false };
     name.strip_prefix(claimed.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

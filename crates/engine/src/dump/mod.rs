@@ -274,12 +274,26 @@ impl<'a> DumpRun<'a> {
                     );
                 }
             }
+            self.warn_of_archives_within(path, &inspection);
             let cx = OpenContext::new(&self.run.name, self.workspace.scratch())
                 .with_ours(self.ours(&ours, &inspection))
                 .with_cancel(self.run.stop.clone());
             self.nodes.push(OpenNode::open(node, driver.clone(), inspection, cx, &self.lanes).await?);
         }
         Ok(())
+    }
+
+    /// Each archive would hold all earlier ones, and no restore would get past them.
+    fn warn_of_archives_within(&self, node: &NodePath, inspection: &Inspection) {
+        let places = self.set.archive().into_iter().flat_map(|archive| &archive.elsewhere);
+        for place in places {
+            if inspection.claims.iter().any(|claim| crate::inspection::holds(claim, place)) {
+                let message =
+                    format!("archives lie in what is dumped, and in what a restore would replace: `{place}`");
+                let hint = "set `archive.to` to another bucket or prefix";
+                warn(&*self.run.observer, Some(node), message, Some(hint.to_owned()));
+            }
+        }
     }
 
     /// What of ours may lie in a node: with the folder of archives, if it lies in it, lest each archive hold all
@@ -291,8 +305,10 @@ impl<'a> DumpRun<'a> {
                 Claim::Name(_) => false,
             })
         };
-        let archives =
-            crate::archive_config::local(self.set.archive()).filter(|to| holds(to)).map(Path::to_owned);
+        let elsewhere = self.set.archive().into_iter().flat_map(|archive| &archive.elsewhere);
+        let folders = elsewhere.filter_map(|place| place.strip_prefix("fs://").map(Path::new));
+        let archives = crate::archive_config::local(self.set.archive()).chain(folders);
+        let archives = archives.filter(|to| holds(to)).map(Path::to_owned);
         ours.iter().cloned().chain(archives).collect()
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use dumprestore_driver::{
     Changes, Claim, Content, Error, ErrorKind, Extras, Inspection, NodePath, Placement, Result, Selection,
@@ -220,7 +220,7 @@ fn refuse_clash(
         }
         let Claim::Path(claimed) = claim else { continue };
         for (what, path) in ours {
-            let Some(path) = path.map(resolved) else { continue };
+            let Some(path) = path.map(inspection::resolved) else { continue };
             if path.starts_with(claimed) {
                 return Err(Error::new(ErrorKind::Config, format!("{what} lies in what would be replaced"))
                     .with_node(node)
@@ -232,14 +232,10 @@ fn refuse_clash(
     Ok(())
 }
 
-/// The same of what has no path: archives in a bucket that a restore would take for extras.
+/// The same of what is no local file: archives in a store that a restore would take for extras.
 fn refuse_names(node: &NodePath, inspection: &Inspection, named: &[(&str, &str)]) -> Result<()> {
     for claim in &inspection.claims {
-        let Claim::Name(claimed) = claim else { continue };
-        let lies_within = |(_, name): &&(&str, &str)| {
-            name.strip_prefix(claimed.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        if let Some((what, name)) = named.iter().find(lies_within) {
+        if let Some((what, name)) = named.iter().find(|(_, name)| inspection::holds(claim, name)) {
             return Err(Error::config(format!("{what} lies in what would be replaced"))
                 .with_node(node)
                 .with_context("place", name)
@@ -249,16 +245,6 @@ fn refuse_names(node: &NodePath, inspection: &Inspection, named: &[(&str, &str)]
         }
     }
     Ok(())
-}
-
-/// The path with all links resolved, as far as it exists.
-fn resolved(path: &Path) -> PathBuf {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let exists = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
-    match exists {
-        Some((above, real)) => path.strip_prefix(above).map_or(path.clone(), |rest| real.join(rest)),
-        None => path,
-    }
 }
 
 impl fmt::Display for RestorePlan {
