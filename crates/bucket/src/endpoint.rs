@@ -43,7 +43,13 @@ impl Endpoint {
             Some(endpoint) => checked_origin(&endpoint)?,
             None => format!("https://s3.{region}.{}", domain(&region)),
         };
-        let origin = origin.replacen(&format!("://{bucket}."), "://", 1);
+        let origin = match without_bucket(&origin, bucket) {
+            Some(without) if !path_style || without.contains("://s3.") || without.contains("://s3-") => {
+                without
+            }
+            // The name of a bucket may well be that with which the host's begins.
+            _ => origin,
+        };
         Ok(Self { origin, path_style, bucket: bucket.to_owned(), region })
     }
 
@@ -54,6 +60,12 @@ impl Endpoint {
             false => self.origin.replacen("://", &format!("://{}.", self.bucket), 1),
         }
     }
+}
+
+/// Some give the host of the bucket rather than that of the store.
+fn without_bucket(origin: &str, bucket: &str) -> Option<String> {
+    let (scheme, rest) = origin.split_once(&format!("://{bucket}."))?;
+    Some(format!("{scheme}://{rest}"))
 }
 
 fn domain(region: &str) -> &'static str {
@@ -138,6 +150,12 @@ mod tests {
         );
         let found = of("shop", Some("https://shop.s3.example.org"), None, &[]).unwrap();
         assert_eq!(found.bucket_url(), "https://s3.example.org/shop");
+        // What a host is called by is no bucket.
+        for host in ["https://storage.googleapis.com", "https://minio.example.org"] {
+            let bucket = &host["https://".len()..host.find('.').unwrap()];
+            let found = of(bucket, Some(host), None, &[]).unwrap();
+            assert_eq!(found.bucket_url(), format!("{host}/{bucket}"));
+        }
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl<K: Fn(&Version) -> bool> Finding<K> {
     }
 
     fn is_before(&self, version: &Version) -> bool {
-        let is_told_by_time = version.deleted || version.state.is_of_one_part();
+        let is_told_by_time = version.deleted || version.state.is_told_by_time();
         let by_time = matches!(
             (self.window, version.state.second()),
             (Some(window), Some(second)) if is_told_by_time && window.is_before(second)

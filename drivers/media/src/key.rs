@@ -32,9 +32,10 @@ pub(crate) fn key_of(part: &PartName) -> Option<String> {
     String::from_utf8(part.below(OBJECTS)?.unescape()).ok()
 }
 
-/// Whether a URL can name it: clients and servers take `.` and `..` between slashes for steps on a way.
+/// Whether a request can name it: clients and servers take `.` and `..` between slashes for steps on a way, and OpenDAL a
+/// single slash for the prefix itself.
 pub(crate) fn can_be_asked_for(key: &str) -> bool {
-    !key.is_empty() && !key.split('/').any(|name| matches!(name, "." | ".."))
+    !key.is_empty() && key != "/" && !key.split('/').any(|name| matches!(name, "." | ".."))
 }
 
 #[cfg(test)]
@@ -59,6 +60,7 @@ mod tests {
             assert_eq!(part_name(key).unwrap().as_str(), part);
         }
         assert!(part_name("").is_err());
+        assert!(!can_be_asked_for("/") && !can_be_asked_for("a/../b") && can_be_asked_for("a/..b/"));
         assert_eq!(key_of(&PartName::new("objects.jsonl").unwrap()), None);
     }
 

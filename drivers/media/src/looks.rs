@@ -168,7 +168,7 @@ impl Shared {
             true => {
                 let by_time = second.zip(window).is_some_and(|(second, window)| window.is_before(second));
                 let by_pass = was_seen && second.is_some_and(|second| self.is_before_pass(second));
-                (by_time && state.is_of_one_part()) || by_pass
+                (by_time && state.is_told_by_time()) || by_pass
             }
             false => was_seen,
         }

@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::Arc;
 
-use dumprestore_bucket::Bucket;
 use dumprestore_bucket::opendal::raw::{OpRead, OpStat, Service as _, oio};
 use dumprestore_bucket::opendal::{self, BytesRange, ErrorKind, Metadata, MetadataBuilder, options};
+use dumprestore_bucket::{Bucket, Scheme};
 use dumprestore_driver::{Digest, Error, PartWriter, Result};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -118,13 +118,29 @@ impl Reader {
         state: &State,
         out: &mut PartWriter<'_>,
     ) -> Result<Reading<Read>> {
-        match state.etag {
-            None => self.read_unmarked(key, state, out).await,
+        let read = match state.etag {
+            None => return self.read_unmarked(key, state, out).await,
             Some(_) if state.size > 2 * RANGE && !key.ends_with('/') => {
-                self.read_ranges(key, state, out).await
+                self.read_ranges(key, state, out).await?
             }
-            Some(_) => self.read_at_once(key, state, |piece| write(out, piece)).await,
+            Some(_) => self.read_at_once(key, state, |piece| write(out, piece)).await?,
+        };
+        self.with_headers(key, state, read).await
+    }
+
+    /// OpenDAL takes what users add to an object out of all answers of S3, but only out of looks at the objects of other stores.
+    async fn with_headers(&self, key: &str, state: &State, read: Reading<Read>) -> Result<Reading<Read>> {
+        if !matches!(self.bucket.scheme(), Scheme::Gcs | Scheme::Azblob) || key.ends_with('/') {
+            return Ok(read);
         }
+        let Reading::Whole(read) = read else { return Ok(read) };
+        Ok(match self.look(key).await? {
+            Reading::Whole(now) if now.state.etag == state.etag => {
+                Reading::Whole(Read { headers: now.headers, ..read })
+            }
+            Reading::Whole(_) => Reading::Changed,
+            other => other,
+        })
     }
 
     /// The whole of a small object.
@@ -134,7 +150,8 @@ impl Reader {
             content.extend_from_slice(piece);
             Ok(())
         });
-        Ok(match read.await? {
+        let read = read.await?;
+        Ok(match self.with_headers(key, state, read).await? {
             Reading::Whole(read) => Reading::Whole((read, content)),
             Reading::Changed => Reading::Changed,
             Reading::Gone => Reading::Gone,
@@ -154,7 +171,8 @@ impl Reader {
             hasher.update(piece);
             Ok(())
         });
-        Ok(match read.await? {
+        let read = read.await?;
+        Ok(match self.with_headers(key, state, read).await? {
             Reading::Whole(read) => Some((read, Digest::new(hasher.finalize().into()))),
             Reading::Changed | Reading::Gone | Reading::Refused(_) => None,
         })

@@ -80,7 +80,7 @@ impl Shared {
                 refused("it is left out of this node by `include` or `exclude`")
             }
             key if !can_be_asked_for(key) => {
-                refused("it has `.` or `..` between slashes: no URL can name it")
+                refused("it is `/`, or has `.` or `..` between slashes: no request can name it")
             }
             key => Ok(key),
         }

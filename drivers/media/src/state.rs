@@ -7,6 +7,9 @@ use time::format_description::well_known::Rfc3339;
 
 pub(crate) const SECOND: i64 = 1_000_000_000;
 
+/// The smallest block that stores take uploads in, in bytes.
+const BLOCK: u64 = 1 << 20;
+
 /// What a listing, a look or a reading tells of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {
@@ -57,11 +60,16 @@ impl State {
         self.modified.map(|nanos| nanos.div_euclid(SECOND))
     }
 
-    /// Whether it was written by one request: then its time is that of the moment at which it was there. The time of what was
-    /// uploaded in parts is that of the beginning, which may be days before.
+    /// Whether it was written by one request: then its ETag is a digest of its bytes.
     pub(crate) fn is_of_one_part(&self) -> bool {
         let is_digest = |etag: &String| etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit());
         self.etag.as_ref().is_some_and(is_digest)
+    }
+
+    /// Whether its time is that of the moment at which it was there. The time of what was uploaded in parts is that of the
+    /// beginning, which may be days before; and some stores take the time of any upload when its first block has arrived.
+    pub(crate) fn is_told_by_time(&self) -> bool {
+        self.is_of_one_part() && self.size <= BLOCK
     }
 
     /// When it was written, for people and programs.
@@ -119,6 +127,8 @@ mod tests {
     fn weak_etags_are_none() {
         assert_eq!(strong("W/\"abc\""), None);
         assert!(!state(Some("0123456789abcdef0123456789abcdef-7"), None, 1).is_of_one_part());
-        assert!(state(Some("\"0123456789abcdef0123456789ABCDEF\""), None, 1).is_of_one_part());
+        let digest = state(Some("\"0123456789abcdef0123456789ABCDEF\""), None, 1);
+        assert!(digest.is_of_one_part() && digest.is_told_by_time());
+        assert!(!State { size: BLOCK + 1, ..digest }.is_told_by_time());
     }
 }

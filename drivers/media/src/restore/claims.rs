@@ -8,6 +8,7 @@ use dumprestore_driver::{ArchivedNode, Error, PartName, Result};
 use super::archived::Wanted;
 use super::chosen::Chosen;
 use super::needed::Needed;
+use crate::key::key_of;
 use crate::line::Lines;
 
 /// Goes through the listing beside the parts, which come in the same order: lines that were passed and whose parts have not come yet
@@ -29,6 +30,10 @@ impl Claims {
     pub(super) fn claim(&mut self, part: &PartName, needed: &Needed) -> Result<Option<Wanted>> {
         if let Some(wanted) = self.passed.remove(part) {
             return Ok(Some(wanted));
+        }
+        // No line is looked for that is not meant: all those to the end of the list would be kept meanwhile.
+        if key_of(part).is_some_and(|key| !self.chosen.takes(&key)) {
+            return Ok(None);
         }
         while let Some(wanted) = self.next(needed)? {
             match &wanted.line.part {

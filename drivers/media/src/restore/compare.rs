@@ -45,7 +45,9 @@ fn told(line: &ObjectLine, live: &Identity) -> Told {
                 false => Told::Perhaps,
             }
         }
-        (Some(_), Some(_)) if digest_in(line).is_some() => Told::Perhaps,
+        (Some(one), Some(other)) if may_be_of_same_bytes(&one, other) && digest_in(line).is_some() => {
+            Told::Perhaps
+        }
         (Some(_), Some(_)) => Told::Differs,
         // Neither has one: a folder, whose times are fine enough.
         (None, None) if live.is_of_time(written(line)) => Told::Perhaps,
@@ -71,13 +73,24 @@ fn is_same_in_all(objects: &Objects, line: &ObjectLine, found: &Read) -> bool {
     let same_content = match (line.etag.as_deref(), found.state.etag.as_deref()) {
         (Some(archived), Some(live)) if plain(archived) == plain(live) => true,
         // The digest that the application keeps with the object is among the metadata that are compared.
-        (Some(_), Some(_)) => can.write_with_user_metadata && digest_in(line).is_some(),
+        (Some(archived), Some(live)) => {
+            can.write_with_user_metadata
+                && may_be_of_same_bytes(&plain(archived), &plain(live))
+                && digest_in(line).is_some()
+        }
         (None, None) => Identity::of(&found.state).is_of_time(written(line)),
         _ => false,
     };
     same_content
         && found.state.size == line.size
         && kept_by(&found.headers, &can) == kept_by(&line.headers, &can)
+}
+
+/// Whether two ETags that differ may be of the same bytes: not, if both are what digests of bytes look like. Metadata that name
+/// a digest prove nothing then: who overwrites an object may keep them.
+fn may_be_of_same_bytes(one: &str, other: &str) -> bool {
+    let is_digest = |etag: &str| etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit());
+    !(is_digest(one) && is_digest(other))
 }
 
 /// The SHA-256 that the application keeps with the object, if it is the one of its content.

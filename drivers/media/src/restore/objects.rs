@@ -89,7 +89,7 @@ impl Objects {
         match can_be_asked_for(key) {
             true => Ok(()),
             false => Err(Error::unsupported(
-                "an object whose key has `.` or `..` between slashes can't be restored",
+                "an object whose key is `/`, or has `.` or `..` between slashes, can't be restored",
             )
             .with_context("key", key.escape_debug())
             .with_hint("leave it out with `exclude`")),

@@ -27,6 +27,8 @@ pub(super) fn whose(step: &Step, live: Option<&Identity>, copies_keep_etags: boo
         let may_be_ours = live.etag.is_some() && step.new.as_ref().is_some_and(|new| live.is(&new.is));
         return if may_be_ours { Whose::Unsure } else { Whose::Old };
     }
+    // What a version is copied from may have been written in another way than copies are.
+    let copies_keep_etags = copies_keep_etags && step.new.as_ref().is_none_or(|new| new.version.is_none());
     let Some(new) = step.new.as_ref().map(|new| &new.is) else {
         // It was to go, and is another one.
         return if old.is_some_and(Identity::tells) { Whose::Theirs } else { Whose::Unsure };
@@ -80,6 +82,15 @@ mod tests {
         assert_eq!(whose(&of_parts, Some(&identity(3, "copy")), true), Whose::Unsure);
         assert_eq!(whose(&of_parts, Some(&identity(5, "copy")), true), Whose::Theirs);
         assert_eq!(whose(&of_parts, Some(&identity(3, "old")), true), Whose::Old);
+    }
+
+    #[test]
+    fn what_was_copied_from_a_version_may_have_got_another_etag() {
+        let mut step = step(Some(identity(3, "old")), Some(identity(3, "of the version")));
+        step.new.as_mut().unwrap().version = Some("v1".to_owned());
+        assert_eq!(whose(&step, Some(&identity(3, "copy")), true), Whose::Unsure);
+        assert_eq!(whose(&step, Some(&identity(4, "other")), true), Whose::Theirs);
+        assert_eq!(whose(&step, Some(&identity(3, "of the version")), true), Whose::Ours);
     }
 
     #[test]
