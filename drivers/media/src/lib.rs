@@ -20,7 +20,7 @@
 //! # What it does not do
 //!
 //! - Tags, ACLs, `Expires`, `Content-Language`, redirects, locks and older versions of an object are not kept.
-//! - Keys with `.` or `..` between slashes, which no URL can name, are left out, with a line in the ledger.
+//! - Keys with `.` or `..` between slashes, and `/`, which no request can name, are left out, with a line in the ledger.
 
 mod ahead;
 mod asof;
