@@ -113,6 +113,10 @@ async fn unfinished_uploads_below_the_prefix_are_found_and_aborted_and_no_others
     found.sort_by(|a, b| a.key.cmp(&b.key));
     let names: Vec<_> = found.iter().map(|upload| upload.key.as_str()).collect();
     assert_eq!(names, ["/d", "a", "a", "b c+%&=?#"]);
+    for (key, count) in [("a", 2), ("b c+%&=?#", 1), ("b", 0)] {
+        let of = bucket.unfinished_uploads_of(key).await.unwrap();
+        assert!(of.len() == count && of.iter().all(|upload| found.contains(upload)), "{key}: {of:?}");
+    }
     for upload in &found {
         bucket.abort_upload(upload).await.unwrap();
         bucket.abort_upload(upload).await.expect("it is gone, which is what was asked for");

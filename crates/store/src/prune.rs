@@ -339,3 +339,55 @@ fn remove(entry: &Entry) -> Result<()> {
 fn same_etag(a: &str, b: &str) -> bool {
     a.trim_matches('"') == b.trim_matches('"')
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use time::macros::datetime;
+
+    use super::*;
+
+    fn found(name: &str, written: OffsetDateTime, says: OffsetDateTime) -> Found {
+        let entry = Entry {
+            name: name.to_owned(),
+            place: Place::File(PathBuf::from(name)),
+            bytes: 1,
+            modified: Some(written),
+            superseded: false,
+            etag: None,
+        };
+        let summary = Summary {
+            set: "shop".to_owned(),
+            run: name.to_owned(),
+            moment: says,
+            sealed: says,
+            nodes: Vec::new(),
+            is_whole: true,
+            dangling: 0,
+            sha256: name.to_owned(),
+        };
+        (entry, summary)
+    }
+
+    #[test]
+    fn what_a_wrong_clock_made_look_old_stays_until_a_newer_one_is_written() {
+        let now = datetime!(2026-03-10 12:00 UTC);
+        let day = |day| datetime!(2026-03-01 03:00 UTC) + time::Duration::days(day);
+        let mut all = vec![found("a", day(1), day(1)), found("b", day(2), day(2))];
+        all.push(found("clock", day(3), datetime!(2020-01-01 00:00 UTC)));
+        let goes = |all: &[Found]| {
+            let candidates: Vec<_> = all
+                .iter()
+                .map(|(entry, summary)| Candidate { verdict: Verdict::Good, ..candidate(entry, summary) })
+                .collect();
+            let keep = Keep { last: 1, ..Keep::default() };
+            let mut judged = judge(&candidates, &keep, now);
+            keep_written_later(&mut judged, &candidates, all, now);
+            judged.into_iter().filter(|one| !one.ruling.keeps()).map(|one| one.name).collect::<Vec<_>>()
+        };
+        assert_eq!(goes(&all), ["a"]);
+        all.push(found("c", day(4), day(4)));
+        assert_eq!(goes(&all), ["a", "b", "clock"]);
+    }
+}
