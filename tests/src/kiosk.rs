@@ -144,6 +144,7 @@ impl Served for Kiosk {
     type Server = RedisServer;
     const FEW: u64 = 10;
     const SOONER: u32 = 10;
+    const OUTLIVES_RESTARTS: bool = true;
 
     fn server() -> Arc<RedisServer> {
         Arc::new(RedisOptions::new(RedisVersion::Redis7_0).durable().start())
