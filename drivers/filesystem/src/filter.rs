@@ -4,8 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use dumprestore_driver::{Error, Result};
-use globset::{Candidate, Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+use dumprestore_driver::{Globs, Result};
 
 use crate::path;
 
@@ -23,8 +22,8 @@ pub(crate) enum Part {
 /// Decides what is ours.
 #[derive(Debug, Clone)]
 pub(crate) struct Filter {
-    include: Option<GlobSet>,
-    exclude: GlobSet,
+    include: Option<Globs>,
+    exclude: Globs,
     ours: Vec<Vec<u8>>,
 }
 
@@ -34,9 +33,9 @@ impl Filter {
     pub(crate) fn new(include: &[String], exclude: &[String]) -> Result<Self> {
         let include = match include {
             [] => None,
-            patterns => Some(globs("include", patterns)?),
+            patterns => Some(Globs::new("include", patterns)?),
         };
-        Ok(Self { include, exclude: globs("exclude", exclude)?, ours: Vec::new() })
+        Ok(Self { include, exclude: Globs::new("exclude", exclude)?, ours: Vec::new() })
     }
 
     /// The same, leaving out files and folders that belong to the run, as far as they lie below `root`.
@@ -56,15 +55,13 @@ impl Filter {
     /// What the thing at `path` is, if the folder it is in is not foreign. `inside` says whether that folder was
     /// included by name, and everything in it with it.
     pub(crate) fn part(&self, path: &[u8], is_folder: bool, inside: Part) -> Part {
-        let candidate = Candidate::new(OsStr::from_bytes(path));
-        if self.exclude.is_match_candidate(&candidate) || self.is_of_a_run(path) {
+        let name = OsStr::from_bytes(path);
+        if self.exclude.fit(name) || self.is_of_a_run(path) {
             return Part::Foreign;
         }
         let included = match &self.include {
             None => true,
-            Some(include) => {
-                inside == Part::Ours && !path.is_empty() || include.is_match_candidate(&candidate)
-            }
+            Some(include) => inside == Part::Ours && !path.is_empty() || include.fit(name),
         };
         match (included, is_folder) {
             (true, _) => Part::Ours,
@@ -100,31 +97,6 @@ impl Filter {
 pub(crate) fn is_staged_name(name: &[u8]) -> bool {
     const MARK: &[u8] = b".dumprestore-";
     name.first() == Some(&b'.') && name.windows(MARK.len()).any(|window| window == MARK)
-}
-
-fn globs(option: &str, patterns: &[String]) -> Result<GlobSet> {
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        set.add(glob(pattern).map_err(|error| {
-            Error::config(format!("`{option}` has a pattern that is not one"))
-                .with_context("pattern", pattern.escape_debug())
-                .with_source(error)
-                .with_hint("`*` and `?` stay within a name, `**` crosses folders, `[ab]` and `{a,b}` choose")
-        })?);
-    }
-    set.build()
-        .map_err(|error| Error::config(format!("the patterns of `{option}` are too much")).with_source(error))
-}
-
-/// A pattern with a `/` in it stands for a path from the root; one without, for a name at any depth.
-fn glob(pattern: &str) -> std::result::Result<Glob, globset::Error> {
-    let trimmed = pattern.trim_end_matches('/');
-    let anchored = match trimmed.strip_prefix('/') {
-        Some(rest) => rest.to_owned(),
-        None if trimmed.contains('/') => trimmed.to_owned(),
-        None => format!("**/{trimmed}"),
-    };
-    GlobBuilder::new(&anchored).literal_separator(true).backslash_escape(true).build()
 }
 
 #[cfg(test)]

@@ -1,15 +1,14 @@
 //! Which keys are ours: `include` and `exclude`.
 
-use dumprestore_driver::{Error, Result};
-use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+use dumprestore_driver::{Globs, Result};
 
 use crate::ours::is_ours;
 
 /// Decides which objects belong to the node.
 #[derive(Debug, Clone)]
 pub(crate) struct Filter {
-    include: Option<GlobSet>,
-    exclude: GlobSet,
+    include: Option<Globs>,
+    exclude: Globs,
     /// Keys that are left out, with what lies below them.
     left_out: Vec<String>,
 }
@@ -20,9 +19,9 @@ impl Filter {
     pub(crate) fn new(include: &[String], exclude: &[String]) -> Result<Self> {
         let include = match include {
             [] => None,
-            patterns => Some(globs("include", patterns)?),
+            patterns => Some(Globs::new("include", patterns)?),
         };
-        Ok(Self { include, exclude: globs("exclude", exclude)?, left_out: Vec::new() })
+        Ok(Self { include, exclude: Globs::new("exclude", exclude)?, left_out: Vec::new() })
     }
 
     /// The same, without these and what lies below them.
@@ -40,41 +39,16 @@ impl Filter {
         if self.left_out.iter().any(lies_in) {
             return false;
         }
-        if key.is_empty() || is_ours(key) || ways.clone().any(|way| self.exclude.is_match(way)) {
+        if key.is_empty() || is_ours(key) || ways.clone().any(|way| self.exclude.fit(way)) {
             return false;
         }
-        self.include.as_ref().is_none_or(|include| ways.any(|way| include.is_match(way)))
+        self.include.as_ref().is_none_or(|include| ways.any(|way| include.fit(way)))
     }
 }
 
 /// The folders that a key would lie in, from the top, if it were a path.
 fn folders(key: &str) -> impl Iterator<Item = &str> + Clone {
     key.match_indices('/').map(|(at, _)| &key[..at]).filter(|folder| !folder.is_empty())
-}
-
-fn globs(option: &str, patterns: &[String]) -> Result<GlobSet> {
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        set.add(glob(pattern).map_err(|error| {
-            Error::config(format!("`{option}` has a pattern that is not one"))
-                .with_context("pattern", pattern.escape_debug())
-                .with_source(error)
-                .with_hint("`*` and `?` stay within a name, `**` crosses slashes, `[ab]` and `{a,b}` choose")
-        })?);
-    }
-    set.build()
-        .map_err(|error| Error::config(format!("the patterns of `{option}` are too much")).with_source(error))
-}
-
-/// A pattern with a `/` in it stands for a key from its beginning; one without, for a name between slashes anywhere.
-fn glob(pattern: &str) -> std::result::Result<Glob, globset::Error> {
-    let trimmed = pattern.trim_end_matches('/');
-    let anchored = match trimmed.strip_prefix('/') {
-        Some(rest) => rest.to_owned(),
-        None if trimmed.contains('/') => trimmed.to_owned(),
-        None => format!("**/{trimmed}"),
-    };
-    GlobBuilder::new(&anchored).literal_separator(true).backslash_escape(true).build()
 }
 
 #[cfg(test)]
