@@ -6,7 +6,8 @@ use std::io::{self, Read, Write};
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Error, NodePath, PartName, Result};
 
@@ -26,8 +27,9 @@ where
 }
 
 /// A SHA-256.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+///
+/// With serde it is 64 hexadecimal digits in a format for people, such as JSON, and 32 bytes in any other.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
 
 impl Digest {
@@ -81,8 +83,26 @@ impl From<Digest> for String {
     }
 }
 
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match to.is_human_readable() {
+            true => to.collect_str(self),
+            false => self.0.serialize(to),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        match from.is_human_readable() {
+            true => Self::try_from(String::deserialize(from)?).map_err(D::Error::custom),
+            false => Deserialize::deserialize(from).map(Self),
+        }
+    }
+}
+
 /// Names one finished part among all that were written for its node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CaptureId(pub u64);
 
 /// A part that a source has.

@@ -17,9 +17,7 @@ pub(crate) type Path = Vec<u8>;
 /// One reading of one file that is in the archive.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Capture {
-    #[serde(with = "Id")]
     pub(crate) id: CaptureId,
-    #[serde(with = "Bytes")]
     pub(crate) digest: Digest,
     /// The state of the file when it was read; equal before and after.
     pub(crate) signature: Signature,
@@ -32,23 +30,6 @@ pub(crate) struct Capture {
     pub(crate) is_sure: bool,
     pub(crate) sparse: bool,
     pub(crate) meta: Meta,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "CaptureId")]
-struct Id(u64);
-
-/// As bytes: half as long as the text that a digest is elsewhere.
-struct Bytes;
-
-impl Bytes {
-    fn serialize<S: serde::Serializer>(digest: &Digest, to: S) -> Result<S::Ok, S::Error> {
-        digest.as_bytes().serialize(to)
-    }
-
-    fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Digest, D::Error> {
-        <[u8; 32]>::deserialize(from).map(Digest::new)
-    }
 }
 
 impl Capture {
@@ -100,7 +81,6 @@ impl OtherKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Choice {
     pub(crate) holder: Path,
-    #[serde(with = "Id")]
     pub(crate) id: CaptureId,
 }
 

@@ -70,7 +70,7 @@ pub(crate) struct Listed {
 struct PartLine {
     path: Path,
     size: u64,
-    captured: Option<u64>,
+    captured: Option<CaptureId>,
 }
 
 /// Lists everything, in the order of the tree.
@@ -302,7 +302,7 @@ impl Lister<'_> {
             return Ok((Kind::HardLink(first), capture.meta));
         }
         let size = capture.signature.size;
-        self.write_part(PartLine { path: holder.clone(), size, captured: Some(capture.id.0) })?;
+        self.write_part(PartLine { path: holder.clone(), size, captured: Some(capture.id) })?;
         let part = is_elsewhere.then_some(holder);
         Ok((Kind::File(FileContent { size, part, sparse: capture.sparse, late: false }), capture.meta))
     }
@@ -366,7 +366,7 @@ fn next_part(lines: &mut impl Read) -> Result<Option<Part>> {
     })?;
     let part = Part::new(part_name(&line.path)?).with_size(line.size);
     Ok(Some(match line.captured {
-        Some(id) => part.with_captured(CaptureId(id)),
+        Some(id) => part.with_captured(id),
         None => part,
     }))
 }

@@ -14,31 +14,12 @@ use crate::state::State;
 /// One reading of one object that is in the archive.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Capture {
-    #[serde(with = "Id")]
     pub(crate) id: CaptureId,
-    #[serde(with = "Bytes")]
     pub(crate) digest: Digest,
     /// The state that was read. Its size is that of what was read.
     pub(crate) state: State,
     #[serde(with = "AsJson")]
     pub(crate) headers: Headers,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "CaptureId")]
-struct Id(u64);
-
-/// As bytes: half as long as the text that a digest is elsewhere.
-struct Bytes;
-
-impl Bytes {
-    fn serialize<S: serde::Serializer>(digest: &Digest, to: S) -> Result<S::Ok, S::Error> {
-        digest.as_bytes().serialize(to)
-    }
-
-    fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Digest, D::Error> {
-        <[u8; 32]>::deserialize(from).map(Digest::new)
-    }
 }
 
 /// What is left out where it is empty can be read back from names only.
