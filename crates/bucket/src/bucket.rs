@@ -8,11 +8,15 @@ use std::time::SystemTime;
 use dumprestore_driver::{Error, Result};
 use futures_util::TryStreamExt;
 use opendal::Operator;
+use percent_encoding::{AsciiSet, utf8_percent_encode};
 
 use crate::s3::{LifecycleRule, Lock, Locking, Marker, Page, UnfinishedUpload, Versioning};
 use crate::service::Store;
 use crate::url::{plain_prefix, shown};
-use crate::{BucketOptions, BucketUrl, Scheme, fault};
+use crate::{BucketOptions, BucketUrl, Scheme, fault, identity};
+
+/// What would end a parameter, or is read as the beginning of a code, or as a gap.
+const IN_ADDRESS: AsciiSet = percent_encoding::CONTROLS.add(b'&').add(b'#').add(b'%').add(b'+').add(b' ');
 
 /// A store and a prefix in it. Clones share its connections and its limits.
 #[derive(Clone)]
@@ -64,6 +68,19 @@ impl Bucket {
     /// For people: the store and the prefix.
     pub fn shown(&self) -> &str {
         &self.shown
+    }
+
+    /// What tells this place from all others, as [`BucketUrl::identity`] has it.
+    pub fn identity(&self) -> String {
+        identity::identity(self.store.server.as_deref(), &self.store.name, &self.prefix)
+    }
+
+    /// The URL that leads here, without a secret: with the server, if that does not follow from the kind of the store.
+    pub fn address(&self) -> String {
+        match self.store.unusual_origin() {
+            Some(origin) => format!("{}?endpoint={}", self.shown, utf8_percent_encode(origin, &IN_ADDRESS)),
+            None => self.shown.clone(),
+        }
     }
 
     /// Which kind of store.

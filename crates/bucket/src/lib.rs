@@ -24,6 +24,7 @@ mod bucket;
 mod credentials;
 mod endpoint;
 mod fault;
+mod identity;
 mod local;
 mod options;
 mod pause;

@@ -14,7 +14,7 @@ use crate::local::Folder;
 use crate::s3::Calls;
 use crate::transport::{Digests, Transport};
 use crate::veil::Veil;
-use crate::{BucketOptions, BucketUrl, Scheme, pause, tls};
+use crate::{BucketOptions, BucketUrl, Scheme, identity, pause, tls};
 
 const PLACES: usize = 16;
 const TRIES: usize = 8;
@@ -24,6 +24,8 @@ const PATIENCE_SECONDS: u64 = 60;
 pub(crate) struct Store {
     pub(crate) scheme: Scheme,
     pub(crate) name: String,
+    /// As [`identity::server`] has it.
+    pub(crate) server: Option<String>,
     pub(crate) options: BucketOptions,
     pub(crate) veil: Veil,
     pub(crate) kind: Kind,
@@ -63,7 +65,8 @@ impl Store {
             Scheme::Azblob => azblob(&options, secrets, base)?,
             Scheme::Fs => Kind::Fs(Folder::new(url.prefix())?),
         };
-        Ok(Self { scheme: url.scheme(), name: url.name().to_owned(), options, veil, kind })
+        let server = identity::server(url, &options)?;
+        Ok(Self { scheme: url.scheme(), name: url.name().to_owned(), server, options, veil, kind })
     }
 
     /// An operator whose root is `prefix`.
@@ -159,6 +162,18 @@ impl Store {
     /// The most requests under way at once.
     pub(crate) fn concurrency(&self) -> usize {
         self.options.concurrency.unwrap_or(PLACES)
+    }
+
+    /// Where its requests go; nothing, if that follows from the kind of the store.
+    pub(crate) fn unusual_origin(&self) -> Option<&str> {
+        let server = self.server.as_deref()?;
+        match &self.kind {
+            _ if identity::is_usual(self.scheme, server) => None,
+            Kind::S3 { calls, .. } => Some(&calls.endpoint.origin),
+            Kind::Gcs { endpoint, .. } => endpoint.as_deref(),
+            Kind::Azblob { endpoint, .. } => Some(endpoint),
+            Kind::Fs(_) => None,
+        }
     }
 
     /// Of S3.
@@ -279,16 +294,20 @@ fn gcs(options: &BucketOptions, base: &Path) -> Result<Kind> {
     Ok(Kind::Gcs { endpoint, file, http: http(options, base, Digests::None)? })
 }
 
-fn azblob(options: &BucketOptions, secrets: Secrets, base: &Path) -> Result<Kind> {
-    let endpoint = match (&options.endpoint, &options.account_name) {
-        (Some(endpoint), _) => checked_origin(endpoint)?,
-        (None, Some(account)) => checked_origin(&format!("https://{account}.blob.core.windows.net"))?,
+/// Where the containers of an account are.
+pub(crate) fn azure_endpoint(options: &BucketOptions) -> Result<String> {
+    match (&options.endpoint, &options.account_name) {
+        (Some(endpoint), _) => checked_origin(endpoint),
+        (None, Some(account)) => checked_origin(&format!("https://{account}.blob.core.windows.net")),
         (None, None) => {
-            return Err(Error::config("the account of Azure is not told").with_hint("set `account_name`"));
+            Err(Error::config("the account of Azure is not told").with_hint("set `account_name`"))
         }
-    };
+    }
+}
+
+fn azblob(options: &BucketOptions, secrets: Secrets, base: &Path) -> Result<Kind> {
     Ok(Kind::Azblob {
-        endpoint,
+        endpoint: azure_endpoint(options)?,
         account: options.account_name.clone(),
         key: secrets.account_key,
         sas: secrets.sas,

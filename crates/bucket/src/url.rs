@@ -6,6 +6,8 @@ use std::str::FromStr;
 use dumprestore_driver::{Error, Result, looks_secret};
 use percent_encoding::percent_decode_str;
 
+use crate::{BucketOptions, identity};
+
 /// The kinds of stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -93,6 +95,18 @@ impl BucketUrl {
     /// The options in it, each a name with its value.
     pub fn parameters(&self) -> &[(String, String)] {
         &self.parameters
+    }
+
+    /// What tells this place from all others: `HOST:PORT/BUCKET/PREFIX`, or `fs:///FOLDER`. What lies below it begins with it and a
+    /// slash. Offline, and without a secret; a folder's links are not resolved.
+    ///
+    /// All servers of Amazon's are one, `s3.amazonaws.com`; other servers that go by several names can't be told to be one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](dumprestore_driver::ErrorKind::Config) for options that can't be.
+    pub fn identity(&self, options: &BucketOptions) -> Result<String> {
+        let server = identity::server(self, &options.with_parameters(self)?)?;
+        Ok(identity::identity(server.as_deref(), &self.name, &self.prefix))
     }
 
     /// For people: the store and the prefix, without options.
