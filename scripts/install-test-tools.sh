@@ -111,7 +111,7 @@ from_debian() {
   mirror="$(debians_mirror)"
   [ -n "$mirror" ] || { update_apt && mirror="$(debians_mirror)"; }
   [ -n "$mirror" ] || { echo "apt has no archive of Debian among its sources" >&2 && return 1; }
-  mkdir -p "$into"/.apt/{lists/partial,cache/archives/partial,debs} "$into/root" "$into/programs"
+  mkdir -p "$into"/.apt/{lists/partial,cache/archives/partial,debs} "$into/unpacked" "$into/programs"
   : >"$into/.apt/status"
   echo "deb [target=Packages signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" \
     >"$into/.apt/sources.list"
@@ -133,7 +133,7 @@ CONF
     awk '$1 == "Inst" && $2 ~ /^(lib|openssl-provider|mariadb|mysql|redis|valkey|lua-)/ && $2 !~ /^lib(perl|db5|gdbm|python|systemd-shared)/ { print $2 }')"
   # shellcheck disable=SC2086
   (cd "$into/.apt/debs" && apt-get -c "$into/.apt/apt.conf" download -qq $packages $alone)
-  for package in "$into"/.apt/debs/*.deb; do dpkg-deb -x "$package" "$into/root"; done
+  for package in "$into"/.apt/debs/*.deb; do dpkg-deb -x "$package" "$into/unpacked"; done
   rm -r "$into/.apt"
   with_own_libraries "$into"
 }
@@ -141,10 +141,10 @@ CONF
 # Makes what is in the folders for programs startable from `programs`.
 with_own_libraries() {
   local folders loader program name
-  folders="$(cd "$1" && find root -maxdepth 4 -path '*/lib/*-linux-gnu' -o -maxdepth 4 -path '*/lib/*-linux-gnu/ceph')"
+  folders="$(cd "$1" && find unpacked -maxdepth 4 -path '*/lib/*-linux-gnu' -o -maxdepth 4 -path '*/lib/*-linux-gnu/ceph')"
   # shellcheck disable=SC2086 # they are several
   loader="$(cd "$1" && find $folders -maxdepth 1 -name 'ld-linux-*.so.*')"
-  for program in "$1"/root/usr/{bin,sbin}/*; do
+  for program in "$1"/unpacked/usr/{bin,sbin}/*; do
     [ -e "$program" ] || continue
     name="${program##*/}"
     # Redis' server is a link to one of its tools, and looks at the name that it was called by.
@@ -161,22 +161,22 @@ WRAPPER
     fi
   done
   ln -s programs "$1/sbin"
-  ln -s root/usr/share "$1/share"
-  ln -s root/usr/lib/mysql/plugin "$1/plugin"
+  ln -s unpacked/usr/share "$1/share"
+  ln -s unpacked/usr/lib/mysql/plugin "$1/plugin"
 }
 
 # A whole cluster of Ceph: what keeps its map, a disk, and the gateway that speaks S3. Without what no test calls.
 from_debian_for_ceph() {
   local into="$1" program
   from_debian sid "ceph-mon ceph-osd radosgw" "ceph-mon ceph-osd ceph-base ceph-common radosgw" "$into"
-  for program in "$into"/root/usr/{bin,sbin}/*; do
+  for program in "$into"/unpacked/usr/{bin,sbin}/*; do
     case "${program##*/}" in
       ceph-mon | ceph-osd | monmaptool | osdmaptool | radosgw | radosgw-admin) ;;
       *) rm -f "$program" "$into/programs/${program##*/}" ;;
     esac
   done
-  rm -rf "$into"/root/usr/{share,libexec} "$into"/root/usr/lib/*/{gconv,librgw.so.*}
-  ln -s "root/usr/lib/$(uname -m)-linux-gnu" "$into/lib"
+  rm -rf "$into"/unpacked/usr/{share,libexec} "$into"/unpacked/usr/lib/*/{gconv,librgw.so.*}
+  ln -s "unpacked/usr/lib/$(uname -m)-linux-gnu" "$into/lib"
 }
 
 # PostgreSQL 15 is Debian's. Its packages would make and start a cluster of their own: that is nobody's wish here.
