@@ -19,7 +19,8 @@ demo:
 
 # A failure, an interrupt and a kill, of us or of a server, at every single moment of a dump and of a restore.
 faults:
-    DUMPRESTORE_FAULTS=all cargo test --release -p dumprestore-tests --test fault_matrix --test postgres_faults --test mysql_faults --test redis_faults
+    DUMPRESTORE_FAULTS=all cargo test --release -p dumprestore-tests --test fault_matrix --test postgres_faults --test mysql_faults --test redis_faults --test media_faults
+    DUMPRESTORE_FAULTS=all cargo test --release -p dumprestore-postgres -p dumprestore-mysql -p dumprestore-redis -p dumprestore-media --test 'conformance*'
 
 # Dumps under a load of so many operations a second.
 load rate="600":

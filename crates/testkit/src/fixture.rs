@@ -60,6 +60,12 @@ pub trait Fixture: Send + Sync + 'static {
         true
     }
 
+    /// Whether to fill it and to compare it takes long, as with a server: then every third of the moments at which a run
+    /// fails, is cancelled or is killed is tried, unless the environment has `DUMPRESTORE_FAULTS=all`.
+    fn is_slow(&self) -> bool {
+        false
+    }
+
     /// A node that an earlier version of the driver dumped, in this older format, and the fingerprint of it restored:
     /// [`StoredNode::save`](crate::StoredNode::save) makes such a folder. Needed for each older format that is read.
     fn older(&self, _format: u32) -> Option<(PathBuf, String)> {

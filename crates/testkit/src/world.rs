@@ -77,6 +77,13 @@ pub struct State {
 }
 
 impl World {
+    /// Those to try of what may happen to a run, see [`Fixture::is_slow`].
+    pub(crate) fn tried<T>(&self, all: impl IntoIterator<Item = T>) -> impl Iterator<Item = T> {
+        let is_short =
+            self.fixture.is_slow() && std::env::var_os("DUMPRESTORE_FAULTS").is_none_or(|how| how != "all");
+        all.into_iter().step_by(if is_short { 3 } else { 1 })
+    }
+
     pub(crate) async fn new(kit: Kit, test: &'static str) -> Result<Self> {
         let folder = TempDir::with_prefix("dumprestore-")
             .map_err(|e| Error::io("can't make a temporary folder", e))?;

@@ -169,6 +169,10 @@ macro_rules! in_bucket {
                 options
             }
 
+            fn is_slow(&self) -> bool {
+                true
+            }
+
             async fn seed(&self, seed: Seed) {
                 self.0.seed(seed);
             }

@@ -45,6 +45,10 @@ impl Fixture for Shop {
         json!({ "url": self.0.url(USER, PASSWORD), "lock_timeout": 20 })
     }
 
+    fn is_slow(&self) -> bool {
+        true
+    }
+
     async fn seed(&self, seed: Seed) {
         self.0.seed(seed);
     }

@@ -36,6 +36,10 @@ impl Fixture for Shop {
         json!({ "url": self.0.url(PASSWORD), "lock_timeout": 20 })
     }
 
+    fn is_slow(&self) -> bool {
+        true
+    }
+
     async fn seed(&self, seed: Seed) {
         self.0.seed(seed);
     }

@@ -40,6 +40,10 @@ impl Fixture for Shop {
         json!({ "url": url, "databases": LIVE })
     }
 
+    fn is_slow(&self) -> bool {
+        true
+    }
+
     async fn seed(&self, seed: Seed) {
         self.0.seed(seed);
     }

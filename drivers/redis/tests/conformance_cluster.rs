@@ -40,6 +40,10 @@ impl Fixture for Shop {
         json!({ "url": self.0.url() })
     }
 
+    fn is_slow(&self) -> bool {
+        true
+    }
+
     async fn seed(&self, seed: Seed) {
         shop::empty(&self.0);
         match seed {

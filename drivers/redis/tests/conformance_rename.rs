@@ -38,6 +38,10 @@ impl Fixture for Shop {
         json!({ "url": self.0.server.url(0), "databases": LIVE })
     }
 
+    fn is_slow(&self) -> bool {
+        true
+    }
+
     async fn seed(&self, seed: Seed) {
         self.0.seed(seed);
     }

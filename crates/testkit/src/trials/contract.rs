@@ -8,7 +8,7 @@ use dumprestore_driver::{ArchivedNode, Lanes, OldState, Severity, StageContext};
 use serde_json::Value;
 
 use super::ensure;
-use crate::{Broken, Fault, Faulty, Seed, Step, StoredNode, World, spread};
+use crate::{Broken, Fault, Faulty, Seed, Step, StoredNode, World};
 
 pub(crate) async fn the_fixture_can_fail(world: &World) -> Result<(), Broken> {
     let mut contents = Vec::new();
@@ -165,11 +165,10 @@ pub(crate) async fn secrets_appear_nowhere(world: &World) -> Result<(), Broken> 
 
 /// Errors of all kinds that are easily had.
 async fn errors(world: &World, seen: &mut Vec<(&'static str, String)>) {
-    for moment in spread(12, 12) {
-        for fault in [Fault::Fail, Fault::Cancel] {
-            let failed = world.dump_with(&Arc::new(Faulty::at(moment, fault)), 1).await.err();
-            seen.extend(failed.map(|e| ("an error", format!("{e} {e:?} {:?}", e.hint()))));
-        }
+    let ends = (0..12).flat_map(|moment| [Fault::Fail, Fault::Cancel].map(|fault| (moment, fault)));
+    for (moment, fault) in world.tried(ends) {
+        let failed = world.dump_with(&Arc::new(Faulty::at(moment, fault)), 1).await.err();
+        seen.extend(failed.map(|e| ("an error", format!("{e} {e:?} {:?}", e.hint()))));
     }
     if world.fixture.remove().await {
         let failed = world.dump().await.err();

@@ -14,7 +14,7 @@ const AT_ONCE: Fault = Fault::Die(Duration::ZERO);
 pub(crate) async fn a_crash_at_each_step_can_be_rolled_back(world: &World) -> Result<(), Broken> {
     let (archived, _) = prepare(world).await?;
     let moments = moments(world, &archived).await?;
-    for moment in worth_trying(&moments, 6) {
+    for moment in world.tried(worth_trying(&moments, 6)) {
         // From `finish` on there is no way back.
         if numbers_of(&moments, &["finished"]).contains(&moment) {
             continue;
@@ -29,7 +29,7 @@ pub(crate) async fn a_crash_at_each_step_can_be_rolled_back(world: &World) -> Re
 pub(crate) async fn a_crash_after_prepare_can_be_committed(world: &World) -> Result<(), Broken> {
     let (archived, content) = prepare(world).await?;
     let moments = moments(world, &archived).await?;
-    for moment in numbers_of(&moments, &["commit", "committed", "finish", "finished"]) {
+    for moment in world.tried(numbers_of(&moments, &["commit", "committed", "finish", "finished"])) {
         let before = live(world).await;
         let remains = world.restore_in_a_child(&archived, OldState::Drop, moment, AT_ONCE).await?;
         go_forward(world, &content, &remains, &before).await?;
@@ -40,15 +40,12 @@ pub(crate) async fn a_crash_after_prepare_can_be_committed(world: &World) -> Res
 pub(crate) async fn a_kill_inside_a_step_can_be_rolled_back(world: &World) -> Result<(), Broken> {
     let (archived, content) = prepare(world).await?;
     let moments = moments(world, &archived).await?;
-    for moment in numbers_of(&moments, &["begin", "prepare", "commit"]) {
-        for delay in delays() {
-            let before = live(world).await;
-            let remains =
-                world.restore_in_a_child(&archived, OldState::Drop, moment, Fault::Die(delay)).await?;
-            match remains.journal {
-                Some((Step::Finish, _)) => go_forward(world, &content, &remains, &before).await?,
-                _ => roll_back(world, &remains, &before).await?,
-            }
+    for (moment, delay) in world.tried(within(&moments, &["begin", "prepare", "commit"])) {
+        let before = live(world).await;
+        let remains = world.restore_in_a_child(&archived, OldState::Drop, moment, Fault::Die(delay)).await?;
+        match remains.journal {
+            Some((Step::Finish, _)) => go_forward(world, &content, &remains, &before).await?,
+            _ => roll_back(world, &remains, &before).await?,
         }
     }
     Ok(())
@@ -57,13 +54,10 @@ pub(crate) async fn a_kill_inside_a_step_can_be_rolled_back(world: &World) -> Re
 pub(crate) async fn a_kill_inside_commit_or_finish_can_be_finished(world: &World) -> Result<(), Broken> {
     let (archived, content) = prepare(world).await?;
     let moments = moments(world, &archived).await?;
-    for moment in numbers_of(&moments, &["commit", "finish"]) {
-        for delay in delays() {
-            let before = live(world).await;
-            let remains =
-                world.restore_in_a_child(&archived, OldState::Drop, moment, Fault::Die(delay)).await?;
-            go_forward(world, &content, &remains, &before).await?;
-        }
+    for (moment, delay) in world.tried(within(&moments, &["commit", "finish"])) {
+        let before = live(world).await;
+        let remains = world.restore_in_a_child(&archived, OldState::Drop, moment, Fault::Die(delay)).await?;
+        go_forward(world, &content, &remains, &before).await?;
     }
     Ok(())
 }
@@ -71,16 +65,15 @@ pub(crate) async fn a_kill_inside_commit_or_finish_can_be_finished(world: &World
 pub(crate) async fn a_kill_inside_finish_keeps_the_old_state(world: &World) -> Result<(), Broken> {
     let (archived, content) = prepare(world).await?;
     let moments = moments(world, &archived).await?;
-    for moment in numbers_of(&moments, &["finish", "finished"]) {
-        for delay in std::iter::once(Duration::ZERO).chain(delays()) {
-            let before = live(world).await;
-            let remains =
-                world.restore_in_a_child(&archived, OldState::Keep, moment, Fault::Die(delay)).await?;
-            let Some((_, token)) = &remains.journal else { continue };
-            let kept = finish_and_keep(world, token).await?;
-            world.expect_content(&content, "after a crash in `finish`").await?;
-            put_back(world, &kept, &before).await?;
-        }
+    let at_once =
+        numbers_of(&moments, &["finish", "finished"]).into_iter().map(|moment| (moment, Duration::ZERO));
+    for (moment, delay) in world.tried(at_once.chain(within(&moments, &["finish", "finished"]))) {
+        let before = live(world).await;
+        let remains = world.restore_in_a_child(&archived, OldState::Keep, moment, Fault::Die(delay)).await?;
+        let Some((_, token)) = &remains.journal else { continue };
+        let kept = finish_and_keep(world, token).await?;
+        world.expect_content(&content, "after a crash in `finish`").await?;
+        put_back(world, &kept, &before).await?;
     }
     Ok(())
 }
@@ -109,7 +102,7 @@ pub(crate) async fn a_crash_while_the_previous_state_is_put_back_loses_neither(
 ) -> Result<(), Broken> {
     let (archived, _) = prepare(world).await?;
     // Each call of the driver and what follows it, up to the commit: its own count of moments.
-    for moment in 0..8 {
+    for moment in world.tried(0..8) {
         let before = live(world).await;
         let kept = world.restore(&archived, OldState::Keep).await?;
         let kept = kept.ok_or_else(|| Broken::new("`finish` with `OldState::Keep` gave no token"))?;
@@ -131,7 +124,7 @@ pub(crate) async fn a_killed_dump_leaves_the_source_alone(world: &World) -> Resu
     let before = world.state().await;
     let faults = Arc::new(Faulty::never());
     world.dump_with(&faults, 1).await?;
-    for moment in worth_trying(&faults.passed(), 6) {
+    for moment in world.tried(worth_trying(&faults.passed(), 6)) {
         let (folder, scratch) = (world.fresh("archive"), world.fresh("left"));
         std::fs::create_dir_all(&scratch).expect("a scratch folder");
         world.in_a_child(Task::Dump { folder, scratch }, moment, AT_ONCE).await?;
@@ -145,8 +138,10 @@ pub(crate) async fn a_killed_dump_leaves_the_source_alone(world: &World) -> Resu
     world.expect_content(&content, "after dumps that were killed, and one that was not").await
 }
 
-fn delays() -> impl Iterator<Item = Duration> {
-    [30, 150, 500, 1_500, 5_000].into_iter().map(Duration::from_micros)
+/// A while into each of these steps, and longer.
+fn within(moments: &[&str], steps: &[&str]) -> impl Iterator<Item = (u64, Duration)> {
+    let delays = [30, 150, 500, 1_500, 5_000].map(Duration::from_micros);
+    numbers_of(moments, steps).into_iter().flat_map(move |moment| delays.map(|delay| (moment, delay)))
 }
 
 /// What is restored in this file.

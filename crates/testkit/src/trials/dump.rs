@@ -219,11 +219,11 @@ pub(crate) async fn an_error_of_the_writer_is_passed_on(world: &World) -> Result
     world.fixture.seed(Seed::Ordinary).await;
     let before = world.state().await;
     let moments = moments_of_a_dump(world).await?;
-    for moment in worth_trying(&moments, 30) {
-        let io = usize::try_from(moment).ok().and_then(|moment| moments.get(moment));
-        if !matches!(io, Some(&"write" | &"end of part")) {
-            continue;
-        }
+    let is_written = |moment: &u64| {
+        let io = usize::try_from(*moment).ok().and_then(|moment| moments.get(moment));
+        matches!(io, Some(&"write" | &"end of part"))
+    };
+    for moment in world.tried(worth_trying(&moments, 30).into_iter().filter(is_written)) {
         let faults = Arc::new(Faulty::at(moment, Fault::Fail));
         match world.dump_with(&faults, 1).await {
             Ok(_) => return Err(Broken::new("a dump succeeded though its writer failed")),
@@ -241,18 +241,18 @@ pub(crate) async fn an_error_of_the_writer_is_passed_on(world: &World) -> Result
 pub(crate) async fn a_cancelled_dump_leaves_nothing(world: &World) -> Result<(), Broken> {
     world.fixture.seed(Seed::Ordinary).await;
     let before = world.state().await;
-    for moment in worth_trying(&moments_of_a_dump(world).await?, 16) {
-        for fault in [Fault::Cancel, Fault::Fail] {
-            let faults = Arc::new(Faulty::at(moment, fault));
-            match world.dump_with(&faults, lanes(world)).await {
-                Ok(_) => return Err(Broken::new(format!("a dump ended well in spite of {fault:?}"))),
-                Err(error) => ensure(fault == Fault::Fail || error.kind() == ErrorKind::Cancelled, || {
-                    format!("a cancelled dump must say so, not {error:?}")
-                })?,
-            }
-            world.expect(&before, "after a dump that was stopped").await?;
-            world.scratch_is_empty()?;
+    let moments = worth_trying(&moments_of_a_dump(world).await?, 16).into_iter();
+    let ends = moments.flat_map(|moment| [Fault::Cancel, Fault::Fail].map(|fault| (moment, fault)));
+    for (moment, fault) in world.tried(ends) {
+        let faults = Arc::new(Faulty::at(moment, fault));
+        match world.dump_with(&faults, lanes(world)).await {
+            Ok(_) => return Err(Broken::new(format!("a dump ended well in spite of {fault:?}"))),
+            Err(error) => ensure(fault == Fault::Fail || error.kind() == ErrorKind::Cancelled, || {
+                format!("a cancelled dump must say so, not {error:?}")
+            })?,
         }
+        world.expect(&before, "after a dump that was stopped").await?;
+        world.scratch_is_empty()?;
     }
     let archived = world.dump().await?;
     world.fixture.seed(Seed::Empty).await;

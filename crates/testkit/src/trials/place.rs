@@ -34,19 +34,19 @@ pub(crate) async fn a_failed_or_cancelled_in_place_restore_rolls_back(world: &Wo
     let (archived, _, _) = world.dump_then(Seed::Ordinary, Seed::Hostile).await?;
     let moments = moments(world, &archived).await?;
     let before_commit = moments.iter().take_while(|moment| **moment != "committed").count() as u64;
-    for moment in worth_trying(&moments, 8).into_iter().filter(|moment| *moment < before_commit) {
-        for fault in [Fault::Fail, Fault::Cancel] {
-            world.fixture.seed(Seed::Hostile).await;
-            let before = world.state().await;
-            let faults = Arc::new(Faulty::at(moment, fault));
-            let Ok(mut restoring) = stage(world, &archived, &faults).await else { continue };
-            let went = restoring.go(Step::Prepare, OldState::Drop).await;
-            let name = moments.get(usize::try_from(moment).unwrap_or(usize::MAX));
-            ensure(went.is_err() || name == Some(&"commit"), || {
-                format!("{fault:?} at {name:?} did not stop a restore in place")
-            })?;
-            world.roll_back(restoring.staging(), &before).await?;
-        }
+    let some = worth_trying(&moments, 8).into_iter().filter(|moment| *moment < before_commit);
+    let ends = some.flat_map(|moment| [Fault::Fail, Fault::Cancel].map(|fault| (moment, fault)));
+    for (moment, fault) in world.tried(ends) {
+        world.fixture.seed(Seed::Hostile).await;
+        let before = world.state().await;
+        let faults = Arc::new(Faulty::at(moment, fault));
+        let Ok(mut restoring) = stage(world, &archived, &faults).await else { continue };
+        let went = restoring.go(Step::Prepare, OldState::Drop).await;
+        let name = moments.get(usize::try_from(moment).unwrap_or(usize::MAX));
+        ensure(went.is_err() || name == Some(&"commit"), || {
+            format!("{fault:?} at {name:?} did not stop a restore in place")
+        })?;
+        world.roll_back(restoring.staging(), &before).await?;
     }
     Ok(())
 }
@@ -58,23 +58,24 @@ pub(crate) async fn a_kill_anywhere_in_an_in_place_restore_leaves_old_or_new(
     let content = world.fixture.fingerprint().await;
     let archived = Arc::new(world.dump().await?.with_chunk(4096));
     let moments = moments(world, &archived).await?;
-    for moment in worth_trying(&moments, 6) {
+    let kills = worth_trying(&moments, 6).into_iter().flat_map(|moment| {
         let delays: &[u64] = match moments.get(usize::try_from(moment).unwrap_or(usize::MAX)) {
             Some(&"commit") => &[0, 30, 150, 500, 1_500, 5_000],
             _ => &[0],
         };
-        for delay in delays {
-            world.fixture.seed(Seed::Hostile).await;
-            let before = world.state().await;
-            let task = Task::Restore {
-                archived: archived.save().to_owned(),
-                keep: false,
-                placement: Placement::InPlace,
-            };
-            let fault = Fault::Die(Duration::from_micros(*delay));
-            let remains = world.in_a_child(task, moment, fault).await?;
-            settle(world, &remains, &before, &content).await?;
-        }
+        delays.iter().map(move |delay| (moment, *delay))
+    });
+    for (moment, delay) in world.tried(kills) {
+        world.fixture.seed(Seed::Hostile).await;
+        let before = world.state().await;
+        let task = Task::Restore {
+            archived: archived.save().to_owned(),
+            keep: false,
+            placement: Placement::InPlace,
+        };
+        let fault = Fault::Die(Duration::from_micros(delay));
+        let remains = world.in_a_child(task, moment, fault).await?;
+        settle(world, &remains, &before, &content).await?;
     }
     Ok(())
 }

@@ -50,7 +50,7 @@ pub(crate) async fn a_cancelled_restore_rolls_back(world: &World) -> Result<(), 
 async fn stopped_anywhere(world: &World, fault: Fault) -> Result<(), Broken> {
     let (archived, content, _) = world.dump_then(Seed::Ordinary, Seed::Hostile).await?;
     let archived = Arc::new(archived.with_chunk(4096));
-    for moment in moments_of_a_restore(world, &archived).await? {
+    for moment in world.tried(moments_of_a_restore(world, &archived).await?) {
         world.fixture.seed(Seed::Hostile).await;
         let before = world.state().await;
         let faults = Arc::new(Faulty::at(moment, fault));

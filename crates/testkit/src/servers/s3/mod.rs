@@ -35,7 +35,7 @@ pub enum S3Kind {
     /// takes a connection a request. It has no names with a line feed.
     Moto,
     /// Ceph's gateway before a cluster of its own, which stands in many data centres. It checks signatures, and knows
-    /// times to the millisecond. Its disk is memory, 8 GiB.
+    /// times to the millisecond. Its disk is memory, up to 24 GiB.
     Ceph,
 }
 
