@@ -6,7 +6,7 @@ use super::server::Server;
 use super::some_of;
 use crate::config::Setup;
 use crate::connect::Session;
-use crate::quote;
+use crate::restore::{Names, is_of_a_restore};
 
 pub(super) async fn problems(setup: &Setup, session: &mut Session, server: &Server) -> Result<Vec<Problem>> {
     let mut problems = Vec::new();
@@ -34,16 +34,12 @@ fn only_reads(server: &Server) -> Option<Problem> {
 
 /// A restore loads into a database beside the live one.
 fn may_not_create(setup: &Setup, server: &Server) -> Option<Problem> {
-    const LONGEST: usize = 64 - "_dumprestore_new_00000000".len();
-    let live: String = setup.target.database.chars().take(LONGEST).collect();
-    let may = server.rights.on_database(&format!("{live}_dumprestore_new_00000000"), "CREATE");
-    let pattern = live.replace('\\', "\\\\").replace('_', "\\_").replace('%', "\\%");
+    let live = &setup.target.database;
+    // Which run it is makes no difference to what a login may.
+    let may = server.rights.on_database(&Names::new(live, "").staging, "CREATE");
     (!may).then(|| {
         Problem::no_restore("a restore makes databases beside the live one, and this login may not")
-            .with_hint(format!(
-                "`GRANT ALL ON {}.* TO` it",
-                quote::name(&format!("{pattern}\\_dumprestore\\_%"))
-            ))
+            .with_hint(format!("`GRANT ALL ON {} TO` it", Names::grantable(live)))
     })
 }
 
@@ -81,36 +77,4 @@ async fn left(setup: &Setup, session: &mut Session) -> Result<Option<Problem>> {
             "they are the previous state, if that was kept; if a restore was killed, `dumprestore recover` ends it",
         )
     }))
-}
-
-fn is_of_a_restore(name: &str, live: &str) -> bool {
-    ["_dumprestore_new_", "_dumprestore_old_"].iter().any(|infix| {
-        name.split_once(infix).is_some_and(|(kept, id)| {
-            live.starts_with(kept)
-                && id.len() == 8
-                && id.bytes().all(|byte| byte.is_ascii_hexdigit())
-                && (kept == live || kept.chars().count() + infix.len() + 8 == 64)
-        })
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn databases_of_restores_are_told_from_others() {
-        assert!(is_of_a_restore("shop_dumprestore_new_00ff00ff", "shop"));
-        assert!(is_of_a_restore("shop_dumprestore_old_00ff00ff", "shop"));
-        for other in [
-            "shop",
-            "shop2_dumprestore_new_00ff00ff",
-            "sho_dumprestore_new_00ff00ff",
-            "shop_dumprestore_new_x",
-        ] {
-            assert!(!is_of_a_restore(other, "shop"), "{other}");
-        }
-        let long = "x".repeat(64);
-        assert!(is_of_a_restore(&format!("{}_dumprestore_old_00ff00ff", "x".repeat(39)), &long));
-    }
 }

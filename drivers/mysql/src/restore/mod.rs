@@ -53,10 +53,10 @@ use crate::config::Setup;
 use crate::connect::Session;
 
 pub(crate) use changes::changes;
+pub(crate) use names::{Names, is_of_a_restore};
 
 use choice::Choice;
 use entry::{Entry, Kept, Staged};
-use names::Names;
 use rows::Way;
 use server::{Lanes, Server};
 use tables::Plan;

@@ -9,6 +9,14 @@ use crate::quote;
 /// The longest name of a database, in characters.
 const LONGEST: usize = 64;
 
+/// Between the name of a live database, and what tells a run from others.
+const NEW: &str = "_dumprestore_new_";
+/// As long as the other.
+const OLD: &str = "_dumprestore_old_";
+
+/// How many hexadecimal digits tell a run from others.
+const ID: usize = 8;
+
 /// In each of our databases: whose it is, and what definitions belong to the tables in it.
 pub(crate) const DEFINITIONS: &str = "dumprestore_definitions";
 
@@ -59,10 +67,11 @@ pub(crate) struct Names {
 impl Names {
     pub(crate) fn new(live: &str, run: &str) -> Self {
         let digest = Sha256::new().chain_update(live).chain_update([0]).chain_update(run).finalize();
-        let id = hex::encode(digest.get(..4).unwrap_or_default());
+        let id = hex::encode(digest.get(..ID / 2).unwrap_or_default());
+        let kept = kept(live);
         Self {
-            staging: suffixed(live, &format!("_dumprestore_new_{id}")),
-            old: suffixed(live, &format!("_dumprestore_old_{id}")),
+            staging: format!("{kept}{NEW}{id}"),
+            old: format!("{kept}{OLD}{id}"),
             lock: format!("dumprestore_{}", hex::encode(digest.get(..16).unwrap_or_default())),
             live: live.to_owned(),
         }
@@ -70,21 +79,30 @@ impl Names {
 
     /// What a login must be granted everything on, as `GRANT` says it.
     pub(crate) fn grantable(live: &str) -> String {
-        let kept: String = live.chars().take(LONGEST - "_dumprestore_new_".len() - 8).collect();
-        let escaped = kept.replace('\\', "\\\\").replace('_', "\\_").replace('%', "\\%");
-        format!("`{}\\_dumprestore\\_%`.*", escaped.replace('`', "``"))
+        let escaped = kept(live).replace('\\', "\\\\").replace('_', "\\_").replace('%', "\\%");
+        format!("{}.*", quote::name(&format!("{escaped}\\_dumprestore\\_%")))
     }
 }
 
 /// Whether old tables of a live database may be in one of that name.
 pub(crate) fn is_old(database: &str, live: &str) -> bool {
-    let id = database.chars().count().saturating_sub(8);
-    let beginning: String = database.chars().take(id).collect();
-    beginning == suffixed(live, "_dumprestore_old_00000000").trim_end_matches('0')
+    let id = database.strip_prefix(&kept(live)).and_then(|rest| rest.strip_prefix(OLD));
+    id.is_some_and(is_id)
 }
 
-fn suffixed(name: &str, suffix: &str) -> String {
-    name.chars().take(LONGEST - suffix.len()).chain(suffix.chars()).collect()
+/// Whether a restore of a live database may have made one of that name.
+pub(crate) fn is_of_a_restore(database: &str, live: &str) -> bool {
+    let id = database.strip_prefix(&kept(live)).and_then(|rest| rest.strip_prefix(NEW));
+    id.is_some_and(is_id) || is_old(database, live)
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == ID && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// What our names keep of that of a live database.
+fn kept(live: &str) -> String {
+    live.chars().take(LONGEST - NEW.len() - ID).collect()
 }
 
 #[cfg(test)]
@@ -115,6 +133,22 @@ mod tests {
             assert_ne!(one.lock, other.lock);
         }
         assert_eq!(one, Names::new(&format!("{beginning}1"), "r"));
+    }
+
+    #[test]
+    fn databases_of_restores_are_told_from_others() {
+        assert!(is_of_a_restore("shop_dumprestore_new_00ff00ff", "shop"));
+        assert!(is_of_a_restore("shop_dumprestore_old_00ff00ff", "shop"));
+        for other in [
+            "shop",
+            "shop2_dumprestore_new_00ff00ff",
+            "sho_dumprestore_new_00ff00ff",
+            "shop_dumprestore_new_x",
+        ] {
+            assert!(!is_of_a_restore(other, "shop"), "{other}");
+        }
+        let long = "x".repeat(64);
+        assert!(is_of_a_restore(&format!("{}_dumprestore_old_00ff00ff", "x".repeat(39)), &long));
     }
 
     #[test]
