@@ -56,6 +56,23 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     quoted
 }
 
+/// Where it goes on behind what is quoted in a statement, whose first quote is at `at`. A quote that is doubled is in it.
+pub(crate) fn behind(sql: &[u8], at: usize, quote: u8) -> usize {
+    let mut at = at + 1;
+    while let Some(&byte) = sql.get(at) {
+        at += 1;
+        if byte == b'\\' && quote != b'`' {
+            at += 1;
+        } else if byte == quote {
+            if sql.get(at) != Some(&quote) {
+                break;
+            }
+            at += 1;
+        }
+    }
+    at.min(sql.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +80,19 @@ mod tests {
     #[test]
     fn backticks_in_names_are_doubled() {
         assert_eq!(qualified("a.b", "we`ird\n'"), "`a.b`.`we``ird\n'`");
+    }
+
+    #[test]
+    fn what_is_quoted_ends_at_its_quote() {
+        for (sql, rest) in [
+            ("'it''s \\' so', 1", ", 1"),
+            ("`we``ird\\`, 1", ", 1"),
+            ("'', 1", ", 1"),
+            ("'open", ""),
+            ("'open\\", ""),
+        ] {
+            assert_eq!(&sql[behind(sql.as_bytes(), 0, sql.as_bytes()[0])..], rest, "{sql}");
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 
 use dumprestore_driver::{Error, Result};
 
+use crate::quote;
+
 /// A statement in three pieces. Nothing is interpreted that need not be: put together it is the same, byte for byte,
 /// but for space between its elements.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,12 +114,8 @@ fn kind_of(text: &[u8]) -> (ElementKind, &[u8]) {
     }
     let Some(rest) = text.strip_prefix(b"CONSTRAINT") else { return (ElementKind::Other, text) };
     let rest = rest.trim_ascii_start();
-    let mut scan = Scan { sql: rest, at: 0 };
     let after_name = match rest.first() {
-        Some(b'`') => {
-            scan.skip_quoted(b'`');
-            rest.get(scan.at..).unwrap_or_default().trim_ascii_start()
-        }
+        Some(b'`') => rest.get(quote::behind(rest, 0, b'`')..).unwrap_or_default().trim_ascii_start(),
         _ => rest,
     };
     match after_name {
@@ -132,10 +130,9 @@ fn quoted_name(text: &[u8]) -> Option<Vec<u8>> {
     if text.first() != Some(&b'`') {
         return None;
     }
-    let mut scan = Scan { sql: text, at: 0 };
-    scan.skip_quoted(b'`');
+    let end = quote::behind(text, 0, b'`');
     let mut name = Vec::new();
-    let mut inner = text.get(1..scan.at.checked_sub(1)?)?.iter();
+    let mut inner = text.get(1..end.checked_sub(1)?)?.iter();
     while let Some(byte) = inner.next() {
         if *byte == b'`' {
             inner.next();
@@ -157,7 +154,7 @@ impl Scan<'_> {
     fn find(&mut self, mut depth: usize, meant: impl Fn(u8) -> bool) -> Option<usize> {
         while let Some(&byte) = self.sql.get(self.at) {
             match byte {
-                b'`' | b'\'' | b'"' => self.skip_quoted(byte),
+                b'`' | b'\'' | b'"' => self.at = quote::behind(self.sql, self.at, byte),
                 b'/' if self.sql.get(self.at + 1) == Some(&b'*') => self.skip_comment(),
                 _ if depth == 0 && meant(byte) => {
                     self.at += 1;
@@ -175,22 +172,6 @@ impl Scan<'_> {
             }
         }
         None
-    }
-
-    /// Past what is quoted, whose first quote is at `at`. A quote that is doubled is passed as two of them.
-    fn skip_quoted(&mut self, quote: u8) {
-        self.at += 1;
-        while let Some(&byte) = self.sql.get(self.at) {
-            self.at += 1;
-            if byte == b'\\' && quote != b'`' {
-                self.at += 1;
-            } else if byte == quote {
-                if self.sql.get(self.at) != Some(&quote) {
-                    return;
-                }
-                self.at += 1;
-            }
-        }
     }
 
     /// Comments hold options for some servers only, which are whole: their parentheses match.

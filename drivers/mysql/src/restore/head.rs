@@ -8,6 +8,7 @@ use std::ops::Range;
 use dumprestore_driver::{Error, Result};
 
 use crate::archived::RoutineKind;
+use crate::quote;
 
 /// What a statement makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -262,7 +263,7 @@ impl Tokens<'_> {
         let first = *self.sql.get(start)?;
         let kind = match first {
             b'`' | b'\'' | b'"' => {
-                self.skip_quoted(first);
+                self.at = quote::behind(self.sql, self.at, first);
                 TokenKind::Quoted
             }
             byte if is_of_word(byte) => {
@@ -291,23 +292,6 @@ impl Tokens<'_> {
                 _ => return,
             };
         }
-    }
-
-    /// A quote that is doubled is passed as two that follow each other.
-    fn skip_quoted(&mut self, quote: u8) {
-        self.at += 1;
-        while let Some(&byte) = self.sql.get(self.at) {
-            self.at += 1;
-            if byte == b'\\' && quote != b'`' {
-                self.at += 1;
-            } else if byte == quote {
-                if self.sql.get(self.at) != Some(&quote) {
-                    break;
-                }
-                self.at += 1;
-            }
-        }
-        self.at = self.at.min(self.sql.len());
     }
 
     /// Passes over ``=`user`@`host` ``, or a role, or `CURRENT_USER()`, and gives where the next word begins.
