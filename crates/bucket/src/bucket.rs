@@ -3,15 +3,16 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use dumprestore_driver::{Error, Result};
 use futures_util::TryStreamExt;
 use opendal::Operator;
 use percent_encoding::{AsciiSet, utf8_percent_encode};
 
+use crate::pause::Pauses;
 use crate::s3::{LifecycleRule, Lock, Locking, Marker, Page, UnfinishedUpload, Versioning};
-use crate::service::Store;
+use crate::service::{Operators, Store};
 use crate::url::{plain_prefix, shown};
 use crate::{BucketOptions, BucketUrl, Scheme, fault, identity};
 
@@ -24,6 +25,7 @@ pub struct Bucket {
     store: Arc<Store>,
     prefix: String,
     operator: Operator,
+    once: Operator,
     shown: String,
 }
 
@@ -39,9 +41,23 @@ impl Bucket {
     }
 
     fn at(store: Arc<Store>, prefix: String) -> Result<Self> {
-        let operator = store.operator(&prefix)?;
+        let Operators { patient: operator, once } = store.operators(&prefix)?;
         let shown = shown(store.scheme, &store.name, &prefix);
-        Ok(Self { store, prefix, operator, shown })
+        Ok(Self { store, prefix, operator, once, shown })
+    }
+
+    /// The same store at each prefix above, the nearest first. Nothing is above a folder.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn above(&self) -> Result<Vec<Self>> {
+        let mut found = Vec::new();
+        let mut prefix = if self.scheme() == Scheme::Fs { "" } else { self.prefix.as_str() };
+        while !prefix.is_empty() {
+            prefix = prefix.rsplit_once('/').map_or("", |(above, _)| above);
+            found.push(Self::at(Arc::clone(&self.store), prefix.to_owned())?);
+        }
+        Ok(found)
     }
 
     /// The same store, deeper.
@@ -63,6 +79,34 @@ impl Bucket {
     /// OpenDAL takes blanks off the ends of a key, and leaves out its empty names: `a//b` becomes `a/b`.
     pub fn operator(&self) -> &Operator {
         &self.operator
+    }
+
+    /// The same, with each request made once: for whoever tries again on his own, after each of the [`pauses`](Self::pauses), what
+    /// failed with an error that is temporary.
+    pub fn once(&self) -> &Operator {
+        &self.once
+    }
+
+    /// The pauses between as many tries as there are.
+    pub fn pauses(&self) -> impl Iterator<Item = Duration> + Send + use<> {
+        Pauses::new(self.store.tries())
+    }
+
+    /// The longest that a server may stand still.
+    pub fn patience(&self) -> Duration {
+        self.store.patience()
+    }
+
+    /// How long ago a request was given up on that may have changed something, whether or not it was tried again: the server may
+    /// yet do it.
+    pub fn unanswered_since(&self) -> Option<Duration> {
+        self.store.unanswered.since()
+    }
+
+    /// Whether an error is the single object's, and others may well be read: such as one that is encrypted with a key that only
+    /// its owner has.
+    pub fn is_of_object(&self, error: &opendal::Error) -> bool {
+        fault::is_of_object(error)
     }
 
     /// For people: the store and the prefix.

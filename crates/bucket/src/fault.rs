@@ -69,6 +69,20 @@ fn verdict(store: &Store, error: &opendal::Error, said: &Said) -> Verdict {
     by_kind(store, error, said)
 }
 
+/// Whether the store has answered, and what it says is about the one object.
+pub(crate) fn is_of_object(error: &opendal::Error) -> bool {
+    if error.is_temporary() || error.kind() != Kind::Unexpected || trouble(error).is_some() {
+        return false;
+    }
+    let said = Said::of(error);
+    match said.code.as_deref() {
+        // Of a look there is the status alone. With a key of the owner's own (SSE-C), nothing else goes through.
+        None => said.status() == Some(400) || said.whole.contains("header value must be valid"),
+        Some("InvalidRequest" | "InvalidArgument" | "InvalidObjectState" | "BlobArchived") => true,
+        Some(code) => code.starts_with("KMS."),
+    }
+}
+
 fn causes(error: &opendal::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     std::iter::successors(error.source(), |&cause| cause.source())
 }

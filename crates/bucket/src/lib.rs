@@ -28,6 +28,7 @@ mod identity;
 mod local;
 mod options;
 mod pause;
+mod readable;
 mod s3;
 mod service;
 mod tls;
@@ -39,6 +40,7 @@ mod veil;
 pub use bucket::Bucket;
 pub use local::PARTIAL_FOLDER;
 pub use options::BucketOptions;
+pub use readable::UNREADABLE;
 pub use s3::{
     Expiration, LifecycleRule, Listed, Lock, LockMode, Locking, Marker, Page, Transition, UnfinishedUpload,
     Versioning,

@@ -13,6 +13,17 @@ use crate::s3::UnfinishedUpload;
 pub(crate) struct Folder {
     /// Where files are written until they are whole, if anything can be written.
     partial: Option<PathBuf>,
+    made: bool,
+}
+
+/// What only looked leaves nothing behind. Whoever else writes makes it again.
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Some(partial) = self.partial.as_ref().filter(|_| self.made) {
+            // With something in it, it stays.
+            let _empty = std::fs::remove_dir(partial);
+        }
+    }
 }
 
 /// The folder in which files of a folder are written until they are whole: within it, so that a rename can't lead to
@@ -39,11 +50,10 @@ impl Folder {
             }
         }
         let partial = path.join(PARTIAL_FOLDER);
-        let can_write = match std::fs::create_dir(&partial) {
-            Ok(()) => true,
-            Err(error) => error.kind() == io::ErrorKind::AlreadyExists,
-        };
-        Ok(Self { partial: can_write.then_some(partial) })
+        let made = std::fs::create_dir(&partial);
+        let is_there = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
+        let can_write = made.as_ref().map_or_else(is_there, |()| true);
+        Ok(Self { partial: can_write.then_some(partial), made: made.is_ok() })
     }
 
     /// An operator whose root is that absolute path.

@@ -12,7 +12,7 @@ use crate::credentials::{AwsCredentials, Keys};
 use crate::endpoint::{Endpoint, checked_origin};
 use crate::local::Folder;
 use crate::s3::Calls;
-use crate::transport::{Digests, Transport};
+use crate::transport::{Transport, Unanswered};
 use crate::veil::Veil;
 use crate::{BucketOptions, BucketUrl, Scheme, identity, pause, tls};
 
@@ -28,7 +28,22 @@ pub(crate) struct Store {
     pub(crate) server: Option<String>,
     pub(crate) options: BucketOptions,
     pub(crate) veil: Veil,
+    pub(crate) unanswered: Unanswered,
     pub(crate) kind: Kind,
+}
+
+/// The ways to the same objects.
+pub(crate) struct Operators {
+    /// What may pass is tried again.
+    pub(crate) patient: Operator,
+    /// Each request is made once.
+    pub(crate) once: Operator,
+}
+
+impl From<Operator> for Operators {
+    fn from(operator: Operator) -> Self {
+        Self { patient: operator.clone(), once: operator }
+    }
 }
 
 pub(crate) enum Kind {
@@ -59,18 +74,27 @@ impl Store {
         let cx = BuildContext::new(NodePath::new("bucket")?, base);
         let secrets = Secrets::reveal(&options, &cx)?;
         let veil = Veil::new(secrets.all());
+        let unanswered = Unanswered::default();
         let kind = match url.scheme() {
-            Scheme::S3 => s3(url, &options, secrets, base)?,
-            Scheme::Gcs => gcs(&options, base)?,
-            Scheme::Azblob => azblob(&options, secrets, base)?,
+            Scheme::S3 => s3(url, &options, secrets, http(&options, base, Scheme::S3, &unanswered)?)?,
+            Scheme::Gcs => gcs(&options, base, http(&options, base, Scheme::Gcs, &unanswered)?)?,
+            Scheme::Azblob => azblob(&options, secrets, http(&options, base, Scheme::Azblob, &unanswered)?)?,
             Scheme::Fs => Kind::Fs(Folder::new(url.prefix())?),
         };
         let server = identity::server(url, &options)?;
-        Ok(Self { scheme: url.scheme(), name: url.name().to_owned(), server, options, veil, kind })
+        Ok(Self {
+            scheme: url.scheme(),
+            name: url.name().to_owned(),
+            server,
+            options,
+            veil,
+            unanswered,
+            kind,
+        })
     }
 
-    /// An operator whose root is `prefix`.
-    pub(crate) fn operator(&self, prefix: &str) -> Result<Operator> {
+    /// Operators whose root is `prefix`.
+    pub(crate) fn operators(&self, prefix: &str) -> Result<Operators> {
         match &self.kind {
             Kind::S3 { credentials, calls } => {
                 self.remote(self.s3_builder(&calls.endpoint, credentials, prefix), &calls.http)
@@ -94,7 +118,7 @@ impl Store {
                 }
                 self.remote(builder, http)
             }
-            Kind::Fs(folder) => folder.operator(prefix),
+            Kind::Fs(folder) => folder.operator(prefix).map(Operators::from),
         }
     }
 
@@ -141,7 +165,7 @@ impl Store {
         builder
     }
 
-    fn remote(&self, builder: impl Builder, http: &HttpTransporter) -> Result<Operator> {
+    fn remote(&self, builder: impl Builder, http: &HttpTransporter) -> Result<Operators> {
         let retry = RetryLayer::new()
             .with_max_times(self.tries() - 1)
             .with_min_delay(pause::FIRST)
@@ -151,12 +175,18 @@ impl Store {
             // Whoever logs them would log whole requests.
             .with_notify(|_: opendal::layers::RetryEvent<'_>| ());
         let operator = Operator::new(builder).map_err(|error| self.refused(&error))?;
-        Ok(operator.with_context(OperationContext::new().with_http_transport(http.clone())).layer(retry))
+        let once = operator.with_context(OperationContext::new().with_http_transport(http.clone()));
+        Ok(Operators { patient: once.clone().layer(retry), once })
     }
 
     /// How often a request is tried in all.
     pub(crate) fn tries(&self) -> usize {
         self.options.retries.unwrap_or(TRIES)
+    }
+
+    /// How long the server may stand still.
+    pub(crate) fn patience(&self) -> Duration {
+        patience(&self.options)
     }
 
     /// The most requests under way at once.
@@ -266,24 +296,32 @@ impl Secrets {
     }
 }
 
-fn http(options: &BucketOptions, base: &Path, digests: Digests) -> Result<HttpTransporter> {
+fn patience(options: &BucketOptions) -> Duration {
+    Duration::from_secs(options.timeout.unwrap_or(PATIENCE_SECONDS))
+}
+
+fn http(
+    options: &BucketOptions,
+    base: &Path,
+    scheme: Scheme,
+    unanswered: &Unanswered,
+) -> Result<HttpTransporter> {
     let authority = options.ca_file.as_ref().map(|file| base.join(file));
     let tls = tls::client_config(authority.as_deref())?;
     let places = options.concurrency.unwrap_or(PLACES);
-    let patience = Duration::from_secs(options.timeout.unwrap_or(PATIENCE_SECONDS));
-    Ok(HttpTransporter::new(Transport::new(tls, places, patience, digests)?))
+    let transport = Transport::new(tls, places, patience(options), scheme, unanswered.clone())?;
+    Ok(HttpTransporter::new(transport))
 }
 
-fn s3(url: &BucketUrl, options: &BucketOptions, secrets: Secrets, base: &Path) -> Result<Kind> {
+fn s3(url: &BucketUrl, options: &BucketOptions, secrets: Secrets, http: HttpTransporter) -> Result<Kind> {
     let endpoint = Endpoint::new(url.name(), options, |name| std::env::var(name).ok())?;
-    let http = http(options, base, Digests::Md5)?;
     let credentials = AwsCredentials::new(options, secrets.keys()?, &endpoint.region, http.clone());
     let signer = (options.anonymous != Some(true)).then(|| credentials.signer(&endpoint.region));
     let calls = Calls { endpoint, http, signer, tries: options.retries.unwrap_or(TRIES) };
     Ok(Kind::S3 { credentials, calls })
 }
 
-fn gcs(options: &BucketOptions, base: &Path) -> Result<Kind> {
+fn gcs(options: &BucketOptions, base: &Path, http: HttpTransporter) -> Result<Kind> {
     let endpoint = options.endpoint.as_deref().map(checked_origin).transpose()?;
     let file = options.credential_file.as_ref().map(|file| base.join(file));
     if let Some(file) = file.as_ref().filter(|file| !file.is_file()) {
@@ -291,7 +329,7 @@ fn gcs(options: &BucketOptions, base: &Path) -> Result<Kind> {
             Error::config("there is no such file of credentials").with_context("file", file.display())
         );
     }
-    Ok(Kind::Gcs { endpoint, file, http: http(options, base, Digests::None)? })
+    Ok(Kind::Gcs { endpoint, file, http })
 }
 
 /// Where the containers of an account are.
@@ -305,12 +343,12 @@ pub(crate) fn azure_endpoint(options: &BucketOptions) -> Result<String> {
     }
 }
 
-fn azblob(options: &BucketOptions, secrets: Secrets, base: &Path) -> Result<Kind> {
+fn azblob(options: &BucketOptions, secrets: Secrets, http: HttpTransporter) -> Result<Kind> {
     Ok(Kind::Azblob {
         endpoint: azure_endpoint(options)?,
         account: options.account_name.clone(),
         key: secrets.account_key,
         sas: secrets.sas,
-        http: http(options, base, Digests::None)?,
+        http,
     })
 }

@@ -10,6 +10,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,9 +24,13 @@ use opendal::{Buffer, ErrorKind, HttpBody, HttpTransport};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::Scheme;
+use crate::readable::make_readable;
 use crate::trouble::Trouble;
 
 const CONTENT_MD5: &str = "content-md5";
+/// Of a request that has the store make a copy.
+const COPY_SOURCE: &str = "x-amz-copy-source";
 
 /// What is handed to the connection at once: so small that a slow line is not taken for one that stands still.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -38,22 +43,36 @@ const SLOWEST_LINE_BYTES_PER_SECOND: u64 = 64 << 10;
 /// The longest to wait for a connection, however long an answer may take.
 const LONGEST_CONNECT: Duration = Duration::from_secs(20);
 
+/// A copy of gigabytes is answered once it is made, and some stores say nothing meanwhile: so many times as long is waited for
+/// it.
+const PATIENCE_FOR_COPIES: u32 = 10;
+/// Whether the other end is there meanwhile, is asked so often.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
 /// One HTTP client, shared by all that speak to one store.
 #[derive(Clone)]
 pub(crate) struct Transport {
     client: reqwest::Client,
     places: Arc<Semaphore>,
     patience: Duration,
-    digests: Digests,
+    scheme: Scheme,
+    unanswered: Unanswered,
 }
 
-/// Whether what is uploaded says what it should be when it arrives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Digests {
-    /// Yes: S3 then refuses what is not. Buckets with locks take nothing without.
-    Md5,
-    /// No: the store's signatures are about all headers, or its requests have digests already.
-    None,
+/// When the last request was given up on that may have changed something. Clones are one.
+#[derive(Clone, Default)]
+pub(crate) struct Unanswered(Arc<Mutex<Option<Instant>>>);
+
+impl Unanswered {
+    /// How long ago.
+    pub(crate) fn since(&self) -> Option<Duration> {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.map(|last| last.elapsed())
+    }
+
+    fn note(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
 }
 
 impl Transport {
@@ -65,7 +84,8 @@ impl Transport {
         tls: rustls::ClientConfig,
         places: usize,
         patience: Duration,
-        digests: Digests,
+        scheme: Scheme,
+        unanswered: Unanswered,
     ) -> Result<Self> {
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
@@ -78,15 +98,18 @@ impl Transport {
             .connect_timeout(patience.min(LONGEST_CONNECT))
             .tcp_nodelay(true)
             .tcp_user_timeout(patience)
+            .tcp_keepalive(KEEPALIVE)
             .build()
             .map_err(|error| Error::defect("can't make an HTTP client").with_source(error.without_url()))?;
-        Ok(Self { client, places: Arc::new(Semaphore::new(places)), patience, digests })
+        Ok(Self { client, places: Arc::new(Semaphore::new(places)), patience, scheme, unanswered })
     }
 
-    /// The request, saying what its body should be when it arrives, if it has one and does not say so already.
+    /// The request, to S3 saying what its body should be when it arrives, if it has one and does not say so already: S3 then
+    /// refuses what is not, and buckets with locks take nothing without. (The signatures of other stores are about all headers, or
+    /// their requests have digests already.)
     async fn digested(&self, mut request: Request<Buffer>) -> opendal::Result<Request<Buffer>> {
         let is_upload = request.method() == http::Method::PUT && !request.body().is_empty();
-        if self.digests == Digests::None || !is_upload || request.headers().contains_key(CONTENT_MD5) {
+        if self.scheme != Scheme::S3 || !is_upload || request.headers().contains_key(CONTENT_MD5) {
             return Ok(request);
         }
         let body = request.body().clone();
@@ -103,8 +126,22 @@ impl Transport {
         Ok(request)
     }
 
+    /// What may have been done, and what may yet be, is noted if nobody says that it was.
     async fn answer(&self, request: Request<Buffer>) -> Result<reqwest::Response, Trouble> {
+        let changes = !matches!(*request.method(), http::Method::GET | http::Method::HEAD);
+        let answer = self.ask(request).await;
+        if changes && matches!(answer, Err(Trouble::Stalled(_) | Trouble::Broken(_))) {
+            self.unanswered.note();
+        }
+        answer
+    }
+
+    async fn ask(&self, request: Request<Buffer>) -> Result<reqwest::Response, Trouble> {
         let (parts, body) = request.into_parts();
+        let patience = match parts.headers.contains_key(COPY_SOURCE) {
+            true => self.patience * PATIENCE_FOR_COPIES,
+            false => self.patience,
+        };
         let moved = Arc::new(Moved::default());
         let url = reqwest::Url::parse(&parts.uri.to_string())
             .map_err(|error| Trouble::Unreachable(format!("the URL is none: {error}")))?;
@@ -114,14 +151,19 @@ impl Transport {
         }
         tokio::select! {
             answer = request.send() => answer.map_err(|error| Trouble::of(&error)),
-            () = moved.stopped(self.patience) => Err(Trouble::Stalled(self.patience)),
+            () = moved.stopped(patience) => Err(Trouble::Stalled(patience)),
         }
     }
 }
 
 impl HttpTransport for Transport {
     async fn fetch(&self, request: Request<Buffer>) -> opendal::Result<Response<HttpBody>> {
-        let request = self.digested(request).await?;
+        let mut request = self.digested(request).await?;
+        if self.scheme == Scheme::Gcs && is_of_content(request.uri()) {
+            // Without that, Google unpacks objects whose content is packed, and does not say how long they are then.
+            let packed = http::HeaderValue::from_static("gzip");
+            request.headers_mut().insert(http::header::ACCEPT_ENCODING, packed);
+        }
         let place = self
             .places
             .acquire()
@@ -131,6 +173,9 @@ impl HttpTransport for Transport {
         let is_head = request.method() == http::Method::HEAD;
         let mut answer = self.answer(request).await.map_err(failed)?;
         drop(place);
+        if self.scheme == Scheme::S3 {
+            make_readable(answer.headers_mut());
+        }
         let length = answer
             .headers()
             .get(http::header::CONTENT_LENGTH)
@@ -145,6 +190,11 @@ impl HttpTransport for Transport {
             opendal::Error::new(ErrorKind::Unexpected, "the answer makes no sense").set_source(error)
         })
     }
+}
+
+/// Whether an object's bytes are asked for, and not what is known of it.
+fn is_of_content(uri: &http::Uri) -> bool {
+    uri.query().is_some_and(|query| query.split('&').any(|parameter| parameter == "alt=media"))
 }
 
 type Pieces = Pin<Box<dyn stream::Stream<Item = opendal::Result<Buffer>> + Send + Sync>>;

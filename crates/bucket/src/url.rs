@@ -146,7 +146,17 @@ fn named(scheme: Scheme, place: &str) -> Result<(Scheme, String, String)> {
             Error::config("the URL of a store names no bucket, or one that can't be").with_hint(KNOWN)
         );
     }
+    // What has more of them is another prefix, which would not be found.
+    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+    if prefix.starts_with('/') || prefix.ends_with('/') {
+        return Err(odd_prefix(prefix));
+    }
     Ok((scheme, name.to_owned(), plain_prefix(prefix)?))
+}
+
+fn odd_prefix(prefix: &str) -> Error {
+    Error::config("a prefix in a store has an empty name, `.`, `..` or blanks at the end of a name")
+        .with_context("prefix", format!("{prefix:?}"))
 }
 
 /// A prefix without slashes at its ends, if it is one that names what it says.
@@ -157,10 +167,7 @@ pub(crate) fn plain_prefix(prefix: &str) -> Result<String> {
     }
     let odd = |name: &str| name.is_empty() || name == "." || name == ".." || name.trim() != name;
     if prefix.split('/').any(odd) || prefix.chars().any(char::is_control) {
-        return Err(Error::config(
-            "a prefix in a store has an empty name, `.`, `..` or blanks at the end of a name",
-        )
-        .with_context("prefix", format!("{prefix:?}")));
+        return Err(odd_prefix(prefix));
     }
     Ok(prefix.to_owned())
 }
@@ -273,6 +280,9 @@ mod tests {
             "s3://sh op",
             "s3://.shop",
             "s3://shop/a//b",
+            "s3://shop//a",
+            "s3://shop//",
+            "s3://shop/a//",
             "s3://shop/../a",
             "s3://shop/./a",
             "s3://shop/ a",

@@ -37,6 +37,9 @@ pub struct OpenContext {
     pub run: String,
     /// Where the archive and the engine's own files are written: never part of a dump.
     pub ours: Vec<PathBuf>,
+    /// Where archives are in the store that is dumped, by canonical names as [`Claim::Prefix`](crate::Claim::Prefix) has them:
+    /// neither what is called so nor what lies below it is part of a dump.
+    pub our_places: Vec<String>,
     /// Where large scratch files may go, if the driver can't do without.
     pub scratch: PathBuf,
     /// Set when the run is to stop.
@@ -46,12 +49,24 @@ pub struct OpenContext {
 impl OpenContext {
     /// A context with nothing to leave out, and with `scratch` for scratch files.
     pub fn new(run: impl Into<String>, scratch: impl Into<PathBuf>) -> Self {
-        Self { run: run.into(), ours: Vec::new(), scratch: scratch.into(), cancel: Cancel::default() }
+        Self {
+            run: run.into(),
+            ours: Vec::new(),
+            our_places: Vec::new(),
+            scratch: scratch.into(),
+            cancel: Cancel::default(),
+        }
     }
 
     /// The same, with files that are never part of a dump.
     pub fn with_ours(mut self, ours: Vec<PathBuf>) -> Self {
         self.ours = ours;
+        self
+    }
+
+    /// The same, with places in the store that are never part of a dump.
+    pub fn with_our_places(mut self, our_places: Vec<String>) -> Self {
+        self.our_places = our_places;
         self
     }
 

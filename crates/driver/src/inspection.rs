@@ -92,8 +92,31 @@ pub enum Severity {
 pub enum Claim {
     /// A file or folder, absolute and with links resolved as far as it exists. Overlaps what lies below it.
     Path(PathBuf),
+    /// What lies below a prefix of a store, by the canonical name of that place, such as `host:9000/bucket/prefix`, without a
+    /// slash at its end. Overlaps what lies below it.
+    Prefix(String),
     /// Anything else that has a canonical name, such as `postgres://host:5432/shop`.
     Name(String),
+}
+
+impl Claim {
+    /// Whether both are on one place, or one within the other.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Path(one), Self::Path(two)) => one.starts_with(two) || two.starts_with(one),
+            (Self::Prefix(one), Self::Prefix(two)) => lies_within(one, two) || lies_within(two, one),
+            (one, two) => one == two,
+        }
+    }
+
+    /// Whether a place of a store, by its canonical name, is one that this claims.
+    pub fn holds_place(&self, place: &str) -> bool {
+        matches!(self, Self::Prefix(prefix) if lies_within(place, prefix))
+    }
+}
+
+fn lies_within(place: &str, prefix: &str) -> bool {
+    place.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// What a restore would change, counted without changing it.
@@ -160,5 +183,24 @@ impl LedgerEntry {
     /// Something that is left out as it should be, but not without a word.
     pub fn note(what: impl Into<String>, why: impl Into<String>) -> Self {
         Self { what: what.into(), why: why.into(), degrades: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_overlap_where_one_is_within_the_other() {
+        let claims = |claim: fn(&str) -> Claim| ["/a/b", "/a/b/c", "/a/bc", "/a"].map(claim);
+        for [claim, below, beside, above] in
+            [claims(|name| Claim::Prefix(format!("host{name}"))), claims(|path| Claim::Path(path.into()))]
+        {
+            assert!(claim.overlaps(&claim) && claim.overlaps(&below) && claim.overlaps(&above));
+            assert!(!claim.overlaps(&beside));
+        }
+        let name = |name: &str| Claim::Name(name.to_owned());
+        assert!(name("a").overlaps(&name("a")) && !name("a").overlaps(&name("a/b")));
+        assert!(!name("a").overlaps(&Claim::Prefix("a".to_owned())));
     }
 }

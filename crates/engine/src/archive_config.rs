@@ -31,7 +31,7 @@ pub trait ArchiveConfig: DeserializeOwned + JsonSchema + Send + Sync + 'static {
 pub struct Archive {
     /// The local files and folders among the places. Absolute.
     pub local: Vec<PathBuf>,
-    /// The names of the other places, such as `s3://backups/shop`: as drivers would claim them.
+    /// The canonical names of the other places, such as `s3.amazonaws.com/backups/shop`: as drivers would claim them.
     pub elsewhere: Vec<String>,
     settings: Option<Arc<dyn Any + Send + Sync>>,
 }

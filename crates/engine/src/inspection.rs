@@ -27,25 +27,14 @@ pub(crate) fn refuse(
 
 /// Whether two nodes restore into one place.
 pub(crate) fn overlap(a: &Inspection, b: &Inspection) -> bool {
-    a.claims.iter().any(|a| b.claims.iter().any(|b| claims_overlap(a, b)))
+    a.claims.iter().any(|a| b.claims.iter().any(|b| a.overlaps(b)))
 }
 
-/// Whether two claims are on one place, or one within the other.
-pub(crate) fn claims_overlap(a: &Claim, b: &Claim) -> bool {
-    match (a, b) {
-        (Claim::Path(a), Claim::Path(b)) => a.starts_with(b) || b.starts_with(a),
-        (a, b) => a == b,
-    }
-}
-
-/// Whether that place of archives, such as `s3://backups/shop` or `fs:///backups`, lies in what a restore replaces.
+/// Whether that place of archives, such as `s3.amazonaws.com/backups/shop` or `fs:///backups`, lies in what a restore replaces.
 pub(crate) fn holds(claim: &Claim, place: &str) -> bool {
     match (claim, place.strip_prefix("fs://")) {
         (Claim::Path(claimed), Some(path)) => resolved(Path::new(path)).starts_with(claimed),
-        (Claim::Name(claimed), _) => {
-            place.strip_prefix(claimed.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        }
-        (Claim::Path(_), None) => false,
+        _ => claim.holds_place(place),
     }
 }
 
@@ -82,12 +71,13 @@ mod tests {
 
     #[test]
     fn places_of_archives_are_found_within_claims() {
-        let bucket = Claim::Name("s3://shop/media".to_owned());
+        let bucket = Claim::Prefix("host:9000/shop/media".to_owned());
         for (place, lies_within) in [
-            ("s3://shop/media", true),
-            ("s3://shop/media/archives", true),
-            ("s3://shop/media2", false),
-            ("s3://shop", false),
+            ("host:9000/shop/media", true),
+            ("host:9000/shop/media/archives", true),
+            ("host:9000/shop/media2", false),
+            ("host:9001/shop/media/archives", false),
+            ("host:9000/shop", false),
             ("fs:///shop/media", false),
         ] {
             assert_eq!(holds(&bucket, place), lies_within, "{place}");

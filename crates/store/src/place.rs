@@ -68,6 +68,15 @@ impl Place {
         }
     }
 
+    /// What tells it from all other places, as [`Bucket::identity`] does; for what is local, its path.
+    pub fn identity(&self) -> String {
+        match self {
+            Self::Folder(path) | Self::File(path) => path.display().to_string(),
+            Self::Prefix(bucket) => bucket.identity(),
+            Self::Object(object) => format!("{}/{}", object.bucket.identity(), object.key()),
+        }
+    }
+
     /// What is local of it: nothing, or a path.
     pub fn local(&self) -> Option<&Path> {
         match self {

@@ -242,7 +242,7 @@ impl ArchiveConfig for ArchiveOptions {
         }
         let paths = places.iter().filter_map(|place| place.place.local()).map(Path::to_owned).collect();
         let is_elsewhere = |place: &&SetPlace| place.place.local().is_none();
-        let elsewhere = places.iter().filter(is_elsewhere).map(|place| place.place.shown()).collect();
+        let elsewhere = places.iter().filter(is_elsewhere).map(|place| place.place.identity()).collect();
         let settings = ArchiveSettings {
             places,
             name: self.name.unwrap_or_default(),

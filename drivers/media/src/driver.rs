@@ -44,7 +44,7 @@ impl Driver for Media {
     }
 
     fn target(&self) -> String {
-        self.site.bucket.shown().to_owned()
+        self.site.bucket.address()
     }
 
     async fn inspect(&self) -> Result<Inspection> {

@@ -32,7 +32,7 @@ fn claim(bucket: &Bucket) -> Claim {
             let path = std::path::PathBuf::from(bucket.prefix());
             Claim::Path(path.canonicalize().unwrap_or(path))
         }
-        _ => Claim::Name(bucket.shown().to_owned()),
+        _ => Claim::Prefix(bucket.identity()),
     }
 }
 

@@ -76,7 +76,7 @@ async fn a_node_claims_each_of_its_databases() {
     let claims = |inspection: dumprestore_driver::Inspection| {
         inspection.claims.into_iter().map(|claim| match claim {
             Claim::Name(name) => name,
-            Claim::Path(path) => panic!("{path:?}"),
+            other => panic!("{other:?}"),
         })
     };
     let two: Vec<_> = claims(

@@ -98,19 +98,12 @@ fn find_clashes(nodes: &mut [Looked]) {
         let (before, rest) = nodes.split_at_mut(at);
         let Some(node) = rest.first_mut() else { continue };
         let clashes = |other: &&Looked| {
-            other.inspection.claims.iter().any(|a| node.inspection.claims.iter().any(|b| overlap(a, b)))
+            other.inspection.claims.iter().any(|a| node.inspection.claims.iter().any(|b| a.overlaps(b)))
         };
         if let Some(other) = before.iter().find(clashes) {
             let problem = Problem::no_restore(format!("`{}` restores into the same place", other.node));
             node.inspection.problems.push(problem.with_hint("give each its own target"));
         }
-    }
-}
-
-fn overlap(a: &Claim, b: &Claim) -> bool {
-    match (a, b) {
-        (Claim::Path(a), Claim::Path(b)) => a.starts_with(b) || b.starts_with(a),
-        (a, b) => a == b,
     }
 }
 
@@ -147,8 +140,7 @@ fn holds_name(claim: &Claim, name: &str) -> bool {
     if let Some(path) = name.strip_prefix("fs://") {
         return holds(claim, Path::new(path));
     }
-    let Claim::Name(claimed) = claim else { return false };
-    name.strip_prefix(claimed.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    claim.holds_place(name)
 }
 
 /// With links resolved as far as it exists.

@@ -274,26 +274,41 @@ impl<'a> DumpRun<'a> {
                     );
                 }
             }
-            self.warn_of_archives_within(path, &inspection);
             let cx = OpenContext::new(&self.run.name, self.workspace.scratch())
                 .with_ours(self.ours(&ours, &inspection))
+                .with_our_places(self.archives_within(path, &inspection)?)
                 .with_cancel(self.run.stop.clone());
             self.nodes.push(OpenNode::open(node, driver.clone(), inspection, cx, &self.lanes).await?);
         }
         Ok(())
     }
 
-    /// Each archive would hold all earlier ones, and no restore would get past them.
-    fn warn_of_archives_within(&self, node: &NodePath, inspection: &Inspection) {
-        let places = self.set.archive().into_iter().flat_map(|archive| &archive.elsewhere);
-        for place in places {
-            if inspection.claims.iter().any(|claim| crate::inspection::holds(claim, place)) {
-                let message =
-                    format!("archives lie in what is dumped, and in what a restore would replace: `{place}`");
-                let hint = "set `archive.to` to another bucket or prefix";
-                warn(&*self.run.observer, Some(node), message, Some(hint.to_owned()));
+    /// Places of archives in the store that is dumped. They are left out, lest each archive hold all earlier ones; no restore
+    /// into that place gets past them.
+    fn archives_within(&self, node: &NodePath, inspection: &Inspection) -> Result<Vec<String>> {
+        let mut within = Vec::new();
+        for place in self.set.archive().into_iter().flat_map(|archive| &archive.elsewhere) {
+            if !inspection.claims.iter().any(|claim| claim.holds_place(place)) {
+                continue;
             }
+            let hint = "set `archive.to` to another bucket or prefix";
+            if inspection
+                .claims
+                .iter()
+                .any(|claim| matches!(claim, Claim::Prefix(claimed) if claimed == place))
+            {
+                let error = Error::config(
+                    "archives would lie among what is dumped: each would hold all earlier ones",
+                );
+                return Err(error.with_node(node).with_context("place", place).with_hint(hint));
+            }
+            let message = format!(
+                "archives lie in what would be dumped: `{place}` is left out, and no restore replaces what is around it"
+            );
+            warn(&*self.run.observer, Some(node), message, Some(hint.to_owned()));
+            within.push(place.clone());
         }
+        Ok(within)
     }
 
     /// What of ours may lie in a node: with the folder of archives, if it lies in it, lest each archive hold all
@@ -302,7 +317,7 @@ impl<'a> DumpRun<'a> {
         let holds = |to: &Path| {
             inspection.claims.iter().any(|claim| match claim {
                 Claim::Path(claimed) => to.starts_with(claimed) && to != claimed,
-                Claim::Name(_) => false,
+                Claim::Prefix(_) | Claim::Name(_) => false,
             })
         };
         let elsewhere = self.set.archive().into_iter().flat_map(|archive| &archive.elsewhere);

@@ -80,6 +80,7 @@ pub struct OpenArchive {
     pub(crate) archive: Arc<Archive>,
     pub(crate) label: String,
     pub(crate) path: Option<PathBuf>,
+    pub(crate) place: Option<String>,
 }
 
 impl OpenArchive {
@@ -111,7 +112,7 @@ impl OpenArchive {
         let scratch = Some(std::env::temp_dir());
         let archive = Archive::open_with(file, &Limits::default(), scratch)
             .map_err(|error| unread(error).with_context("archive", &label))?;
-        Ok(Self { archive: Arc::new(archive), label, path: None })
+        Ok(Self { archive: Arc::new(archive), label, path: None, place: None })
     }
 
     /// The same, which is the file of that absolute path: no restore may replace it.
@@ -121,9 +122,15 @@ impl OpenArchive {
         self
     }
 
+    /// The same, which is in a store, at the place of that canonical name, as drivers would claim it: no restore may replace it.
+    pub fn at_place(mut self, place: impl Into<String>) -> Self {
+        self.place = Some(place.into());
+        self
+    }
+
     /// An archive from elsewhere; `label` is its name for people.
     pub fn new(archive: Archive, label: impl Into<String>) -> Self {
-        Self { archive: Arc::new(archive), label: label.into(), path: None }
+        Self { archive: Arc::new(archive), label: label.into(), path: None, place: None }
     }
 
     /// The archive itself.

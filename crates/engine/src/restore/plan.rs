@@ -11,7 +11,7 @@ use dumprestore_driver::{
 use serde::Serialize;
 
 use super::choose::{Chosen, Origin};
-use super::options::RestoreOptions;
+use super::options::{OpenArchive, RestoreOptions};
 use super::safety_dump;
 use crate::inspection;
 use crate::names::listed;
@@ -68,16 +68,17 @@ pub(super) async fn plan(
     chosen: &[Chosen],
     mut warnings: Vec<String>,
     options: &RestoreOptions,
-    archive: Option<&Path>,
+    archive: Option<&OpenArchive>,
 ) -> Result<RestorePlan> {
     let mut ours = vec![
-        ("the archive", archive),
+        ("the archive", archive.and_then(|archive| archive.path.as_deref())),
         ("the safety dump", options.safety_dump.as_deref()),
         ("the state folder", Some(set.state_dir())),
     ];
     let archives = crate::archive_config::local(set.archive());
     ours.extend(archives.map(|path| ("the folder of archives", Some(path))));
-    let mut named = vec![("the archive", from)];
+    let place = archive.and_then(|archive| archive.place.as_deref());
+    let mut named: Vec<_> = place.map(|name| ("the archive", name)).into_iter().collect();
     let elsewhere = set.archive().into_iter().flat_map(|archive| &archive.elsewhere);
     named.extend(elsewhere.map(|name| ("the place of archives", name.as_str())));
     let mut claims: Vec<(NodePath, Claim)> = Vec::new();
@@ -209,9 +210,7 @@ fn refuse_clash(
     ours: &[(&str, Option<&Path>)],
 ) -> Result<()> {
     for claim in &inspection.claims {
-        if let Some((other, _)) =
-            claims.iter().find(|(other, held)| other != node && inspection::claims_overlap(held, claim))
-        {
+        if let Some((other, _)) = claims.iter().find(|(other, held)| other != node && held.overlaps(claim)) {
             return Err(Error::config(format!("`{other}` and `{node}` restore into the same place"))
                 .with_node(node)
                 .with_hint(
