@@ -34,7 +34,6 @@ mod filter;
 mod held;
 mod inspect;
 mod late;
-mod ledger;
 mod listed;
 mod listing;
 mod load;

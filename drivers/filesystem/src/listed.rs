@@ -9,14 +9,13 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use dumprestore_driver::{CaptureId, Error, Part, PartName, PartWriter, Result};
+use dumprestore_driver::{CaptureId, Error, Part, PartName, PartWriter, Result, Weight};
 use rustix::fs::{FileType, fstat};
 use serde::{Deserialize, Serialize};
 
 use crate::captures::{Capture, Captures, File, Other, OtherKind, Path};
 use crate::entry::{Entry, FileContent, Kind, Meta, TREE, part_name};
 use crate::filter;
-use crate::ledger::Weight;
 use crate::listing::open_quietly;
 use crate::path::{ancestors, in_tree_order, is_below, shown};
 use crate::root::error_at;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use dumprestore_driver::{
-    Cancel, CutContext, CutMode, Dumped, Error, Facts, LedgerEntry, Links, OpenContext, Part, PartStream,
-    PartWriter, Reference, Result, Source, Unresolved,
+    Cancel, CutContext, CutMode, Dumped, Error, Facts, Held, Ledger, LedgerEntry, Links, OpenContext, Part,
+    PartStream, PartWriter, Reference, Result, Source, Unresolved, Weight,
 };
 use futures_util::{StreamExt, stream};
 use rustix::fs::{FileType, Stat, fstat};
@@ -18,12 +18,11 @@ use crate::captures::{Captures, Other, OtherKind, Path};
 use crate::content::{Job, Lane, Reading};
 use crate::entry::{Meta, TREE, part_name, part_path};
 use crate::filter::{Filter, Part as Share};
-use crate::ledger::{Held, Ledger, Weight};
 use crate::listed::{self, Listed};
 use crate::listing::open_folder;
 use crate::path::{ancestors, shown};
 use crate::root::Root;
-use crate::state::{Signature, Stamp, type_of};
+use crate::state::{Signature, Stamp, is_special, type_of};
 use crate::walk::{Found, Scope, What, walk, walk_from};
 use crate::xattr;
 
@@ -52,7 +51,7 @@ pub(crate) struct Shared {
     pub(crate) cut: Mutex<Option<Cut>>,
     memory: Mutex<Captures>,
     scratch: PathBuf,
-    ledger: Mutex<Ledger>,
+    ledger: Mutex<Ledger<[u8]>>,
     lanes: Mutex<Vec<Lane>>,
     /// Grows when folders that lanes hold open are to be looked up anew.
     time: AtomicU64,
@@ -72,12 +71,17 @@ impl Shared {
     }
 
     pub(crate) fn note(&self, path: &[u8], why: impl Into<String>, weight: Weight) {
-        locked(&self.ledger).note(path, why.into(), weight);
+        locked(&self.ledger).note(path, why, weight);
     }
 
     /// Looks at what was not read whole: what is not there any more could not be.
     pub(crate) fn judge_unread(&self) {
-        locked(&self.ledger).judge(self.root.beneath());
+        let (mut beneath, mut ledger) = (self.root.beneath(), locked(&self.ledger));
+        for path in ledger.not_read() {
+            let found = beneath.stat(&path);
+            let is_gone = found.is_ok_and(|stat| stat.is_none_or(|stat| is_special(type_of(&stat))));
+            ledger.judge(&path, is_gone);
+        }
     }
 
     fn look_anew(&self) {
@@ -408,12 +412,13 @@ impl Source for Snapshot {
         // What was dumped after the parts were listed may be new in it.
         self.0.judge_unread();
         let memory = self.0.memory();
-        locked(&self.0.ledger).entries(|path| match (memory.chosen(path), memory.holds(path)) {
-            (Ok(Some(_)), _) => Held::Certified,
+        let held = |path: &[u8]| match (memory.chosen(path), memory.holds(path)) {
+            (Ok(Some(_)), _) => Held::AsOfTheCut,
             (_, Ok(true)) => Held::Earlier,
             // If it can't be told, the worse is assumed.
             _ => Held::Nothing,
-        })
+        };
+        locked(&self.0.ledger).entries(held, shown)
     }
 
     async fn release(&mut self) -> Result<()> {

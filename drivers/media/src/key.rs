@@ -32,6 +32,14 @@ pub(crate) fn key_of(part: &PartName) -> Option<String> {
     String::from_utf8(part.below(OBJECTS)?.unescape()).ok()
 }
 
+/// A key, for people: one line, whatever is in it.
+pub(crate) fn shown(key: &str) -> String {
+    match key.chars().any(char::is_control) {
+        true => key.escape_debug().to_string(),
+        false => key.to_owned(),
+    }
+}
+
 /// Whether a request can name it: clients and servers take `.` and `..` between slashes for steps on a way, and OpenDAL a
 /// single slash for the prefix itself.
 pub(crate) fn can_be_asked_for(key: &str) -> bool {

@@ -31,7 +31,6 @@ mod filter;
 mod inflight;
 mod inspect;
 mod key;
-mod ledger;
 mod line;
 mod listed;
 mod listing;

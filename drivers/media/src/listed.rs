@@ -5,13 +5,12 @@
 
 use std::io::Write;
 
-use dumprestore_driver::{Dumped, Error, Part, PartName, PartWriter, Result};
+use dumprestore_driver::{Dumped, Error, Part, PartName, PartWriter, Result, Weight};
 use tokio::sync::mpsc;
 
 use crate::asof::AsOf;
 use crate::config::Mode;
 use crate::key::{can_be_asked_for, part_name};
-use crate::ledger::Weight;
 use crate::line::{LISTING, ObjectLine};
 use crate::memory::{Capture, Look, Record};
 use crate::shared::{Shared, locked};

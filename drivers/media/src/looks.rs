@@ -6,7 +6,7 @@ use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use crate::asof::{AsOf, Finding, Version};
 use crate::clock::Window;
 use crate::config::Mode;
-use crate::ledger::shown;
+use crate::key::shown;
 use crate::listing::{history, objects, versions};
 use crate::memory::{Look, Record};
 use crate::reading::Reading;

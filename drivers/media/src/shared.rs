@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use dumprestore_driver::{Cancel, Dumped, Error, LedgerEntry, OpenContext, Part, PartWriter, Result};
+use dumprestore_driver::{
+    Cancel, Dumped, Error, Held, Ledger, LedgerEntry, OpenContext, Part, PartWriter, Result, Weight,
+};
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
 
@@ -13,8 +15,7 @@ use crate::ahead::Ahead;
 use crate::clock::{Clock, Window};
 use crate::config::Mode;
 use crate::inflight::InFlight;
-use crate::key::{can_be_asked_for, part_name};
-use crate::ledger::{Held, Ledger, Weight};
+use crate::key::{can_be_asked_for, part_name, shown};
 use crate::listing::{Found, objects, versions};
 use crate::memory::{Capture, Memory};
 use crate::reading::{Read, Reader, Reading};
@@ -49,7 +50,7 @@ pub(crate) struct Shared {
     pub(crate) underway: Mutex<Option<Underway>>,
     pub(crate) in_flight: InFlight,
     memory: Mutex<Memory>,
-    pub(crate) ledger: Mutex<Ledger>,
+    pub(crate) ledger: Mutex<Ledger<str>>,
     scratch: PathBuf,
     /// Whether the last pass went over everything.
     pub(crate) passed: AtomicBool,
@@ -96,7 +97,7 @@ impl Shared {
     }
 
     pub(crate) fn note(&self, key: &str, why: impl Into<String>, weight: Weight) {
-        locked(&self.ledger).note(key, why.into(), weight);
+        locked(&self.ledger).note(key, why, weight);
     }
 
     pub(crate) fn set_cut(&self, cut: Option<Cut>) {
@@ -282,7 +283,7 @@ impl Shared {
             return Err(Error::environment(format!(
                 "an object can't be dumped that the list tells of already: {why}"
             ))
-            .with_context("key", crate::ledger::shown(key))
+            .with_context("key", shown(key))
             .with_hint("dump again"));
         }
         self.note(key, why, weight);
@@ -311,7 +312,7 @@ impl Shared {
 
     pub(crate) fn ledger_entries(&self) -> Vec<LedgerEntry> {
         let memory = self.memory();
-        locked(&self.ledger).entries(|key| {
+        let held = |key: &str| {
             let Ok(Some(record)) = memory.record(key) else { return Held::Nothing };
             match (memory.chosen(&record), memory.is_wanted(&record) && memory.pick(&record).is_some()) {
                 (Some(_), _) => Held::AsOfTheCut,
@@ -319,7 +320,8 @@ impl Shared {
                 (_, true) => Held::Earlier,
                 _ => Held::Nothing,
             }
-        })
+        };
+        locked(&self.ledger).entries(held, shown)
     }
 
     pub(crate) fn forget_all(&self) {
