@@ -43,6 +43,7 @@ mod pattern;
 mod secret;
 mod secret_ranges;
 mod selection;
+mod token;
 
 pub use blotter::Blotter;
 pub use capabilities::{Capabilities, Formats, InPlace, Lanes, Linked, Partial, Terms, Undo, View};
@@ -65,5 +66,6 @@ pub use pattern::Pattern;
 pub use secret::{Revealed, Secret};
 pub use secret_ranges::{looks_secret, secret_ranges};
 pub use selection::{Content, Placement, Selection};
+pub use token::{parse_entry, parse_kept};
 
 pub use async_trait::async_trait;

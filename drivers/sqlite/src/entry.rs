@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use dumprestore_driver::{Error, Facts, Ground, Result, Token};
+use dumprestore_driver::{DriverConfig, Error, Facts, Ground, Result, Token, parse_entry, parse_kept};
 use serde::{Deserialize, Serialize};
 
+use crate::config::SqliteConfig;
 use crate::fault::io_failed;
 use crate::place::{COMPANIONS, Place, suffixed};
 use crate::profile::Journal;
@@ -163,14 +164,8 @@ impl Entry {
     }
 
     pub(crate) fn parse(token: &Token) -> Result<Self> {
-        let entry: Self = serde_json::from_value(token.clone()).map_err(|error| {
-            Error::defect("the journal's token is not one of `sqlite`").with_source(error)
-        })?;
-        match entry.version == VERSION {
-            true => entry.path.path().map(|_| entry),
-            false => Err(Error::unsupported("the journal was written by another version of dumprestore")
-                .with_hint("recover with that version")),
-        }
+        let entry: Self = parse_entry(token, SqliteConfig::KIND, VERSION)?;
+        entry.path.path().map(|_| entry)
     }
 
     pub(crate) fn token(&self) -> Token {
@@ -223,14 +218,8 @@ impl Kept {
     }
 
     pub(crate) fn parse(token: &Token) -> Result<Self> {
-        let kept: Self = serde_json::from_value(token.clone()).map_err(|error| {
-            Error::defect("the token of a kept state is not one of `sqlite`").with_source(error)
-        })?;
-        match kept.version == VERSION {
-            true => kept.path.path().map(|_| kept),
-            false => Err(Error::unsupported("the old state was kept by another version of dumprestore")
-                .with_hint("restore it with that version")),
-        }
+        let kept: Self = parse_kept(token, SqliteConfig::KIND, VERSION)?;
+        kept.path.path().map(|_| kept)
     }
 
     pub(crate) fn token(&self) -> Token {

@@ -1,9 +1,10 @@
 //! What stands in the journal: enough to go on after a crash.
 
-use dumprestore_driver::{Error, Extras, Result, Selection, Token};
+use dumprestore_driver::{DriverConfig, Error, Extras, Result, Selection, Token, parse_entry, parse_kept};
 use serde::{Deserialize, Serialize};
 
 use super::names::Names;
+use crate::config::MysqlConfig;
 
 /// How far a restore has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -63,13 +64,7 @@ impl Entry {
     }
 
     pub(crate) fn parse(token: &Token) -> Result<Self> {
-        let entry: Self = serde_json::from_value(token.clone())
-            .map_err(|error| Error::defect("the journal's token is not one of `mysql`").with_source(error))?;
-        match entry.version == VERSION {
-            true => Ok(entry),
-            false => Err(Error::unsupported("the journal was written by another version of dumprestore")
-                .with_hint("recover with that version")),
-        }
+        parse_entry(token, MysqlConfig::KIND, VERSION)
     }
 
     pub(crate) fn token(&self) -> Token {
@@ -121,14 +116,7 @@ pub(crate) struct Kept {
 
 impl Kept {
     pub(crate) fn parse(token: &Token) -> Result<Self> {
-        let kept: Self = serde_json::from_value(token.clone()).map_err(|error| {
-            Error::defect("the token of a kept state is not one of `mysql`").with_source(error)
-        })?;
-        match kept.version == VERSION {
-            true => Ok(kept),
-            false => Err(Error::unsupported("the old state was kept by another version of dumprestore")
-                .with_hint("restore it with that version")),
-        }
+        parse_kept(token, MysqlConfig::KIND, VERSION)
     }
 
     pub(crate) fn token(&self) -> Token {

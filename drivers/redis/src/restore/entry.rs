@@ -1,7 +1,9 @@
 //! What stands in the journal: enough to go on after a crash.
 
-use dumprestore_driver::{Error, Extras, Result, Token};
+use dumprestore_driver::{DriverConfig, Extras, Result, Token, parse_entry, parse_kept};
 use serde::{Deserialize, Serialize};
+
+use crate::config::RedisConfig;
 
 /// How far a restore has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -91,13 +93,7 @@ impl Entry {
     }
 
     pub(super) fn parse(token: &Token) -> Result<Self> {
-        let entry: Self = serde_json::from_value(token.clone())
-            .map_err(|error| Error::defect("the journal's token is not one of `redis`").with_source(error))?;
-        match entry.version == VERSION {
-            true => Ok(entry),
-            false => Err(Error::unsupported("the journal was written by another version of dumprestore")
-                .with_hint("recover with that version")),
-        }
+        parse_entry(token, RedisConfig::KIND, VERSION)
     }
 
     pub(super) fn token(&self) -> Token {
@@ -128,14 +124,7 @@ pub(super) struct Kept {
 
 impl Kept {
     pub(super) fn parse(token: &Token) -> Result<Self> {
-        let kept: Self = serde_json::from_value(token.clone()).map_err(|error| {
-            Error::defect("the token of a kept state is not one of `redis`").with_source(error)
-        })?;
-        match kept.version == VERSION {
-            true => Ok(kept),
-            false => Err(Error::unsupported("the old state was kept by another version of dumprestore")
-                .with_hint("restore it with that version")),
-        }
+        parse_kept(token, RedisConfig::KIND, VERSION)
     }
 
     pub(super) fn token(&self) -> Token {

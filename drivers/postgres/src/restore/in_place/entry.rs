@@ -1,10 +1,11 @@
 //! What stands in the journal of a restore in place.
 
-use dumprestore_driver::{Error, Result, Token};
+use dumprestore_driver::{DriverConfig, Result, Token, parse_entry};
 use serde::{Deserialize, Serialize};
 
 use super::super::entry::{Step, check_server};
 use super::super::names::Names;
+use crate::config::PostgresConfig;
 
 /// What tells its tokens from those of a restore beside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,14 +58,7 @@ impl Entry {
         if token.get("placement").is_none() {
             return Ok(None);
         }
-        let entry: Self = serde_json::from_value(token.clone()).map_err(|error| {
-            Error::defect("the journal's token is not one of `postgres`").with_source(error)
-        })?;
-        match entry.version == VERSION {
-            true => Ok(Some(entry)),
-            false => Err(Error::unsupported("the journal was written by another version of dumprestore")
-                .with_hint("recover with that version")),
-        }
+        parse_entry(token, PostgresConfig::KIND, VERSION).map(Some)
     }
 
     pub(super) fn token(&self) -> Token {
