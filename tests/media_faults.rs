@@ -8,11 +8,11 @@
 
 use std::sync::Arc;
 
-use dumprestore_testkit::{Fault, Faulty, Mishap, Requests, S3Kind, S3Server, Trouble, spread};
+use dumprestore_testkit::{Faulty, Mishap, Requests, S3Kind, S3Server, Trouble, spread};
 use dumprestore_tests::{Application as _, Dumps, Gallery, Scene, at_once, later};
 
 const PICTURES: u32 = 5;
-const FEW: u64 = 10;
+const FEW: u64 = 6;
 /// As many moments at which the way to the server ends are tried.
 const OUTAGES: u64 = 6;
 const KILLED_RUN: &str = env!("CARGO_BIN_EXE_killed-run");
@@ -29,15 +29,7 @@ fn dumps() -> Dumps<Gallery> {
     Dumps::new(FEW, |folder| Gallery::create(folder, (&server().endpoint(), 8), PICTURES))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_failure_at_any_step_of_a_restore_leaves_all_old_or_all_new() {
-    scene().await.disturb_restores(Fault::Fail).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_interrupt_at_any_step_of_a_restore_leaves_all_old_or_all_new() {
-    scene().await.disturb_restores(Fault::Cancel).await;
-}
+dumprestore_tests::failures_and_interrupts!(scene: scene().await, dumps: dumps());
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_at_any_step_of_a_restore_leaves_all_old_or_all_new() {
@@ -47,16 +39,6 @@ async fn a_kill_at_any_step_of_a_restore_leaves_all_old_or_all_new() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_within_any_step_of_a_restore_leaves_all_old_or_all_new() {
     scene().await.kill_restores(KILLED_RUN, later, |_| ()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_failure_at_any_step_of_a_dump_publishes_nothing_and_changes_nothing() {
-    dumps().disturb(Fault::Fail).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_interrupt_at_any_step_of_a_dump_publishes_nothing_and_changes_nothing() {
-    dumps().disturb(Fault::Cancel).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::client::{self, Client};
 use crate::shop::{copy_folder, driver, left_in, open, read_database, read_folder};
-use crate::{Application, Served, State, Traded, goods, watch};
+use crate::{Application, Placed, Served, State, Traded, goods, watch};
 
 /// How long the server may take to see that sessions have ended whose process is gone.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,31 +29,19 @@ pub struct Bazaar {
     server: Option<Arc<MysqlServer>>,
 }
 
-/// Where its databases are: what stands in its folder, for a process of its own.
+/// Where its databases are.
 #[derive(Clone, Serialize, Deserialize)]
-struct Place {
+pub struct Place {
     socket: PathBuf,
     /// What its databases' names end with.
     name: String,
 }
 
-const PLACE: &str = "bazaar.json";
 const DATABASES: [&str; 2] = ["db", "crm"];
 /// Whose sessions are those of runs, and of nobody else.
 const LOGIN: &str = "dumper";
 
 impl Bazaar {
-    /// Whether it is one whose folder that is.
-    pub fn is_at(folder: &Path) -> bool {
-        folder.join(PLACE).exists()
-    }
-
-    /// The one in that folder, to dump and restore it: its databases can't be looked into.
-    pub fn at(folder: &Path) -> Self {
-        let place = serde_json::from_slice(&fs::read(folder.join(PLACE)).unwrap()).unwrap();
-        Self { folder: folder.to_owned(), place, server: None }
-    }
-
     /// What one of its databases is called: `db` or `crm`.
     pub fn name(&self, database: &str) -> String {
         format!("{database} of {}", self.place.name)
@@ -120,7 +108,7 @@ impl Bazaar {
 
 impl Served for Bazaar {
     type Server = MysqlServer;
-    const FEW: u64 = 8;
+    const FEW: u64 = 5;
     const SOONER: u32 = 3;
 
     fn server() -> Arc<MysqlServer> {
@@ -140,10 +128,18 @@ impl Served for Bazaar {
         let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
         server.batch("", &format!("CREATE USER IF NOT EXISTS {LOGIN}@localhost"));
         server.batch("", &format!("GRANT ALL ON *.* TO {LOGIN}@localhost"));
-        fs::create_dir_all(folder).unwrap();
         let place = Place { socket: server.socket(), name };
-        fs::write(folder.join(PLACE), serde_json::to_vec(&place).unwrap()).unwrap();
+        Self::note(folder, &place);
         Self { folder: folder.to_owned(), place, server: Some(server.clone()) }
+    }
+}
+
+impl Placed for Bazaar {
+    type Place = Place;
+    const FILE: &'static str = "bazaar.json";
+
+    fn placed(folder: &Path, place: Place) -> Self {
+        Self { folder: folder.to_owned(), place, server: None }
     }
 }
 
@@ -186,7 +182,7 @@ impl Application for Bazaar {
     }
 
     fn leftovers(&self) -> Vec<String> {
-        let ours = ["till.db", "till.db-wal", "till.db-shm", "uploads", PLACE];
+        let ours = ["till.db", "till.db-wal", "till.db-shm", "uploads", Self::FILE];
         let mut left = left_in(&self.folder, &ours);
         left.extend(self.foreign_databases());
         left.extend(self.sessions());

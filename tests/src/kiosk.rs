@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::shop::{copy_folder, driver, left_in, open, read_database, read_folder};
 use crate::wares::hex_of;
-use crate::{Application, Served, State, watch};
+use crate::{Application, Placed, Served, State, watch};
 
 /// How long the server may take to see that connections have ended whose process is gone.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,30 +30,18 @@ pub struct Kiosk {
     server: Option<Arc<RedisServer>>,
 }
 
-/// Where its databases are: what stands in its folder, for a process of its own.
+/// Where its databases are.
 #[derive(Clone, Serialize, Deserialize)]
-struct Place {
+pub struct Place {
     socket: PathBuf,
     sessions: u64,
     queue: u64,
 }
 
-const PLACE: &str = "kiosk.json";
 /// The numbers that kiosks have at a server stand in its first database, which is nobody's.
 const TAKEN: &str = "taken";
 
 impl Kiosk {
-    /// Whether it is one whose folder that is.
-    pub fn is_at(folder: &Path) -> bool {
-        folder.join(PLACE).exists()
-    }
-
-    /// The one in that folder, to dump and restore it: its databases can't be looked into.
-    pub fn at(folder: &Path) -> Self {
-        let place = serde_json::from_slice(&fs::read(folder.join(PLACE)).unwrap()).unwrap();
-        Self { folder: folder.to_owned(), place, server: None }
-    }
-
     /// Its server.
     ///
     /// # Panics
@@ -142,7 +130,7 @@ fn copy_keys(from: &mut Connection, to: u64) {
 
 impl Served for Kiosk {
     type Server = RedisServer;
-    const FEW: u64 = 10;
+    const FEW: u64 = 6;
     const SOONER: u32 = 10;
     const OUTLIVES_RESTARTS: bool = true;
 
@@ -180,13 +168,21 @@ impl Served for Kiosk {
     }
 
     fn nothing(folder: &Path, server: &Arc<RedisServer>) -> Self {
-        fs::create_dir_all(folder).unwrap();
         let mut taken = server.connection(0);
         let free = |number: &u64| taken.sadd(TAKEN, number).unwrap_or(0) == 1;
         let number: u64 = (0..).find(free).unwrap();
         let place = Place { socket: server.socket(), sessions: 1 + 2 * number, queue: 2 + 2 * number };
-        fs::write(folder.join(PLACE), serde_json::to_vec(&place).unwrap()).unwrap();
+        Self::note(folder, &place);
         Self { folder: folder.to_owned(), place, server: Some(server.clone()) }
+    }
+}
+
+impl Placed for Kiosk {
+    type Place = Place;
+    const FILE: &'static str = "kiosk.json";
+
+    fn placed(folder: &Path, place: Place) -> Self {
+        Self { folder: folder.to_owned(), place, server: None }
     }
 }
 
@@ -235,7 +231,8 @@ impl Application for Kiosk {
     }
 
     fn leftovers(&self) -> Vec<String> {
-        let mut left = left_in(&self.folder, &["kiosk.db", "kiosk.db-wal", "kiosk.db-shm", "uploads", PLACE]);
+        let mut left =
+            left_in(&self.folder, &["kiosk.db", "kiosk.db-wal", "kiosk.db-shm", "uploads", Self::FILE]);
         left.extend(self.foreign_keys());
         left.extend(self.connections());
         left

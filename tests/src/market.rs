@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::client::{self, Client};
 use crate::shop::{copy_folder, driver, left_in, open, read_database, read_folder};
-use crate::{Application, Served, State, Traded, stock, watch};
+use crate::{Application, Placed, Served, State, Traded, stock, watch};
 
 /// How long the server may take to see that sessions have ended whose process is gone.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,9 +29,9 @@ pub struct Market {
     server: Option<Arc<PostgresServer>>,
 }
 
-/// Where its databases are: what stands in its folder, for a process of its own.
+/// Where its databases are.
 #[derive(Clone, Serialize, Deserialize)]
-struct Place {
+pub struct Place {
     /// The URL of the server, up to the name of a database.
     server: String,
     pg_dump: PathBuf,
@@ -39,27 +39,9 @@ struct Place {
     name: String,
 }
 
-const PLACE: &str = "place.json";
 const DATABASES: [&str; 2] = ["db", "crm"];
 
 impl Market {
-    /// Whether it is one whose folder that is.
-    pub fn is_at(folder: &Path) -> bool {
-        folder.join(PLACE).exists()
-    }
-
-    /// The one in that folder, to dump and restore it: its databases can't be looked into.
-    pub fn at(folder: &Path) -> Self {
-        let place = serde_json::from_slice(&fs::read(folder.join(PLACE)).unwrap()).unwrap();
-        Self { folder: folder.to_owned(), place, server: None }
-    }
-
-    fn settled(self) -> Self {
-        fs::create_dir_all(&self.folder).unwrap();
-        fs::write(self.folder.join(PLACE), serde_json::to_vec(&self.place).unwrap()).unwrap();
-        self
-    }
-
     /// What one of its databases is called: `db` or `crm`.
     pub fn name(&self, database: &str) -> String {
         format!("{database} of {}", self.place.name)
@@ -115,7 +97,7 @@ impl Market {
 
 impl Served for Market {
     type Server = PostgresServer;
-    const FEW: u64 = 8;
+    const FEW: u64 = 5;
     const SOONER: u32 = 3;
 
     fn server() -> Arc<PostgresServer> {
@@ -135,13 +117,18 @@ impl Served for Market {
     fn nothing(folder: &Path, server: &Arc<PostgresServer>) -> Self {
         let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
         let pg_dump = server.programs().path("pg_dump").unwrap();
-        let url = server.socket_url("");
-        Self {
-            folder: folder.to_owned(),
-            place: Place { server: url, pg_dump, name },
-            server: Some(server.clone()),
-        }
-        .settled()
+        let place = Place { server: server.socket_url(""), pg_dump, name };
+        Self::note(folder, &place);
+        Self { folder: folder.to_owned(), place, server: Some(server.clone()) }
+    }
+}
+
+impl Placed for Market {
+    type Place = Place;
+    const FILE: &'static str = "place.json";
+
+    fn placed(folder: &Path, place: Place) -> Self {
+        Self { folder: folder.to_owned(), place, server: None }
     }
 }
 
@@ -186,7 +173,7 @@ impl Application for Market {
     }
 
     fn leftovers(&self) -> Vec<String> {
-        let ours = ["till.db", "till.db-wal", "till.db-shm", "uploads", PLACE];
+        let ours = ["till.db", "till.db-wal", "till.db-shm", "uploads", Self::FILE];
         let mut left = left_in(&self.folder, &ours);
         left.extend(self.foreign_databases());
         left.extend(self.left_at_server());

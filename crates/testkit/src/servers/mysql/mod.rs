@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 pub use options::{MysqlFamily, MysqlOptions, MysqlVersion};
 
-use super::server::{Home, Server};
+use super::server::{Home, Server, room};
 use super::{Account, Authority, Programs};
 use crate::free_port;
 
@@ -53,8 +53,7 @@ impl MysqlServer {
     /// If that version is not installed, or does not come up: with what its log says.
     pub(crate) fn with(options: &MysqlOptions) -> Self {
         let programs = options.version.programs();
-        let folder =
-            tempfile::Builder::new().prefix("dumprestore-my-").tempdir().expect("a temporary folder");
+        let folder = room("dumprestore-my-");
         let account = Account::of_servers();
         account.give(folder.path(), 0o755);
         template::copy_to(options.version, &programs, &folder.path().join("data"));

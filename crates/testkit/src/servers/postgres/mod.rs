@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 pub use options::{PostgresOptions, PostgresVersion};
 
-use super::server::{Home, Server};
+use super::server::{Home, Server, room};
 use super::{Account, Authority, Programs, run};
 use crate::free_port;
 
@@ -66,8 +66,7 @@ impl PostgresServer {
 
     fn begin(options: &PostgresOptions, make: impl FnOnce(&Programs, &Path)) -> Self {
         let programs = options.version.programs();
-        let folder =
-            tempfile::Builder::new().prefix("dumprestore-pg-").tempdir().expect("a temporary folder");
+        let folder = room("dumprestore-pg-");
         let account = Account::of_servers();
         account.give(folder.path(), 0o755);
         let data = folder.path().join("data");
@@ -238,6 +237,8 @@ const BASIC_SETTINGS: &str = "\
 fsync = off
 full_page_writes = off
 max_connections = 60
+# In its folder, which goes with it: what lies elsewhere outlives a server that is killed.
+dynamic_shared_memory_type = mmap
 shared_buffers = 32MB
 max_wal_size = 1GB
 max_wal_senders = 5
