@@ -24,11 +24,11 @@ pub(crate) enum Output {
 /// The places of a set, with what opens its archives.
 pub(crate) fn shelf(session: &Session, set: &BackupSet) -> Result<Shelf> {
     let settings = set.archive().and_then(|archive| archive.settings::<ArchiveSettings>());
+    let named = session.identities()?;
     let identities = match settings {
-        Some(settings) if session.identities()?.is_empty() => {
-            settings.identities(&|name| session.environment.var(name))?
-        }
-        _ => session.identities()?,
+        // What is named for this run comes first, and does not stand in the way of the rest.
+        Some(settings) => named.or(settings.identities(&|name| session.environment.var(name))?),
+        None => named,
     };
     Ok(Shelf::of(set, identities))
 }
@@ -39,9 +39,9 @@ pub(crate) fn output(shelf: &Shelf, asked: Option<&Path>, profile: &str) -> Resu
     let place = match asked {
         Some(path) if path == Path::new("-") => return Ok(Output::Stdout),
         Some(path) => match path.to_str().filter(|text| Place::is_url(text)) {
-            Some(url) => shelf.place_at(url)?,
-            None if path.is_dir() || ends_in_slash(path) => Place::Folder(path.to_owned()),
-            None => Place::File(path.to_owned()),
+            Some(url) => shelf.set_place_at(url)?,
+            None if path.is_dir() || ends_in_slash(path) => SetPlace::new(Place::Folder(path.to_owned())),
+            None => SetPlace::new(Place::File(path.to_owned())),
         },
         None => return shelf.targets(&naming).map(Output::Places),
     };
@@ -59,16 +59,21 @@ pub(crate) fn safety_output(shelf: &Shelf, asked: Option<&Path>) -> Result<Safet
     let naming = Naming { set: shelf.set(), profile: "full", moment: OffsetDateTime::now_utc() };
     let url = asked.and_then(Path::to_str).filter(|text| Place::is_url(text));
     let targets = match (url, asked) {
-        (Some(url), _) => shelf.targets_at(shelf.place_at(url)?, &naming)?,
+        (Some(url), _) => shelf.targets_at(shelf.set_place_at(url)?, &naming)?,
         (None, Some(path)) => vec![Target::new(Place::File(path.to_owned()))],
         (None, None) => shelf.targets_before_restore(&naming)?,
     };
     Ok(match &targets[..] {
-        [Target { place: Place::File(path), .. }] if shelf.settings().encryption.is_none() => {
+        [Target { place: Place::File(path), .. }] if is_plain(shelf.settings()) => {
             SafetyOutput::File(path.clone())
         }
         _ => SafetyOutput::Places(targets),
     })
+}
+
+/// Whether a file needs nothing but to be written.
+pub(crate) fn is_plain(settings: &ArchiveSettings) -> bool {
+    settings.encryption.is_none() && settings.max_size.is_none() && settings.bandwidth.is_none()
 }
 
 /// How archives of a set are written elsewhere than into a file.
@@ -219,8 +224,26 @@ fn newest(session: &Session, latest: Latest) -> (OpenArchive, Option<String>) {
             Some("name it instead, if it is the one that you mean"),
         );
     }
+    for clock in &latest.clocks {
+        let (archive, says, written) = (&clock.archive, utc(clock.says), utc(clock.written));
+        session.console.warn(
+            format_args!("`{archive}` was written at {written}, and says that it was made at {says}"),
+            Some("if a clock was wrong, name the archive that you mean"),
+        );
+    }
+    if !latest.lacks.is_empty() {
+        let nodes: Vec<_> = latest.lacks.iter().map(|node| format!("`{node}`")).collect();
+        session.console.warn(
+            format_args!("there is no archive of the whole set: {} not in this one", are(&nodes)),
+            Some("name another archive, if there is one that is meant"),
+        );
+    }
     let passed_over = latest.passed_over.map(|(name, summary)| passed_over(&name, &summary));
     (latest.archive, passed_over)
+}
+
+fn are(nodes: &[String]) -> String {
+    format!("{} {}", nodes.join(", "), if nodes.len() == 1 { "is" } else { "are" })
 }
 
 fn passed_over(name: &str, part: &Summary) -> String {
@@ -234,7 +257,8 @@ fn passed_over(name: &str, part: &Summary) -> String {
 
 /// What lies in a place that is named, of whatever set.
 pub(crate) fn listed_at(session: &Session, place: &str, versions: bool) -> Result<Listed> {
-    let (place, identities) = match session.config().exists().then(|| session.load()).and_then(Result::ok) {
+    let loaded = session.config().exists().then(|| session.load()).transpose();
+    let (place, identities) = match loaded.or_else(|error| without_config(session, error))? {
         Some(set) => {
             let shelf = shelf(session, &set)?;
             (place_of(Some(&shelf), place)?, shelf.identities().clone())
@@ -243,6 +267,15 @@ pub(crate) fn listed_at(session: &Session, place: &str, versions: bool) -> Resul
     };
     crate::command::refuse_archive(&place)?;
     Ok(Listed::of(&place, versions, &identities))
+}
+
+/// What is named may be got to without the configuration, unless that was named as well.
+fn without_config(session: &Session, error: Error) -> Result<Option<BackupSet>> {
+    if session.names_config() {
+        return Err(error);
+    }
+    session.console.warn(format_args!("the configuration is left out: {error}"), error.hint());
+    Ok(None)
 }
 
 /// What a text on the command line means.
@@ -320,14 +353,36 @@ pub(crate) fn pushing(session: &Session, name: &Path, to: &[String], cancel: &Ca
     let cargo = Cargo::open(&place, shelf.identities())?;
     let places = match to {
         [] => shelf.settings().places.clone(),
-        to => to.iter().map(|to| place_of(Some(&shelf), to).map(SetPlace::new)).collect::<Result<_>>()?,
+        to => to.iter().map(|to| set_place_of(&shelf, to)).collect::<Result<_>>()?,
     };
     let targets = shelf.missing(&places, &shelf.name_below(&place), &cargo)?;
+    let is_everywhere = targets.is_empty();
     let mut writing = WriteSettings::default();
     writing.bandwidth = shelf.settings().bandwidth;
-    shelf.set().clone_into(&mut writing.set);
-    let is_everywhere = targets.is_empty();
-    Ok(Pushing { cargo, destination: StoreDestination::new(targets, writing, cancel.clone()), is_everywhere })
+    cargo.set().unwrap_or_default().clone_into(&mut writing.set);
+    let destination = StoreDestination::new(targets, writing, cancel.clone());
+    let destination = if is_everywhere { destination } else { noted(session, &set, destination)? };
+    Ok(Pushing { cargo, destination, is_everywhere })
+}
+
+fn set_place_of(shelf: &Shelf, text: &str) -> Result<SetPlace> {
+    match Place::is_url(text) {
+        true => shelf.set_place_at(text),
+        false => Ok(SetPlace::new(dumprestore_store::place_of_path(Path::new(text)))),
+    }
+}
+
+/// Notes down what is about to be written, lest a kill leave it in a store for ever.
+pub(crate) fn noted(
+    session: &Session,
+    set: &BackupSet,
+    destination: StoreDestination,
+) -> Result<StoreDestination> {
+    let (destination, warnings) = destination.noted_in(set.name(), set.ready_state_folder()?);
+    for warning in warnings {
+        session.console.warn(&warning, warning.hint());
+    }
+    Ok(destination)
 }
 
 /// Standard output, for an archive or a part: not by way of `io::stdout`, which looks for line ends.

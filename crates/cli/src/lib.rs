@@ -20,6 +20,7 @@ mod archives;
 mod cli;
 mod command;
 mod console;
+mod copying;
 mod demo;
 mod discovery;
 mod env;

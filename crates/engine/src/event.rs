@@ -91,6 +91,13 @@ pub enum Event {
         /// Bytes in all.
         total: u64,
     },
+    /// How far an archive is that is copied from one place to another, or written anew.
+    Copying {
+        /// Bytes done.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
     /// A cut was made and checked.
     Cut {
         /// Which try, from 1.

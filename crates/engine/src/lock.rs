@@ -77,6 +77,14 @@ fn ready_state_folder(set: &BackupSet) -> Result<&Path> {
 }
 
 impl BackupSet {
+    /// The folder for locks and journals. Makes it, if it is the default one.
+    ///
+    /// # Errors
+    /// What would stop every run.
+    pub fn ready_state_folder(&self) -> Result<&Path> {
+        ready_state_folder(self)
+    }
+
     /// Looks for the folder for locks and journals as a run would, and makes nothing. `false`: a run would make it.
     ///
     /// # Errors

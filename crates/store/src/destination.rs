@@ -10,7 +10,26 @@ use dumprestore_driver::{Cancel, Error, Result};
 use crate::encryption::Encryption;
 use crate::notes::Notes;
 use crate::place::Place;
-use crate::write::{Content, Copying, Lane, LocalCopy, Outcomes, Pace, StoreOutput, Upload, UploadOptions};
+use crate::write::{
+    Content, Copying, Lane, Limited, LocalCopy, Outcomes, Pace, PartSizes, StoreOutput, Upload, UploadOptions,
+};
+
+/// Parts that an upload has at the most when it is as large as was expected.
+const WANTED: u64 = 9_000;
+
+/// It may be that it fits once it is compressed: only the user knows.
+fn too_small(target: &Target, bytes: u64, most: u64) -> Error {
+    let part = bytes.div_ceil(WANTED).div_ceil(1 << 20);
+    let message = format!("what is dumped has {bytes} bytes, and an upload in such parts can have {most}");
+    Error::environment(message).with_context("archive", target.place.shown()).with_hint(format!(
+        "set `part_size: {part}MiB` for this place, unless it compresses well: it fails at the end otherwise"
+    ))
+}
+
+/// An output that keeps to the limits of `settings` where there is no place that does.
+pub fn limited(output: Box<dyn Output>, settings: &WriteSettings, cancel: &Cancel) -> Box<dyn Output> {
+    Box::new(Limited::new(output, settings.bandwidth, settings.max_size, cancel.clone()))
+}
 
 /// How an archive is written to its places.
 #[derive(Debug, Clone)]
@@ -18,7 +37,7 @@ use crate::write::{Content, Copying, Lane, LocalCopy, Outcomes, Pace, StoreOutpu
 pub struct WriteSettings {
     /// What becomes of an archive that has the name already.
     pub existing: Existing,
-    /// Bytes per second that all uploads take together at the most.
+    /// Bytes per second that all uploads take together at the most; if there is none, what is written instead.
     pub bandwidth: Option<u64>,
     /// Bytes that the archive may have.
     pub max_size: Option<u64>,
@@ -73,13 +92,25 @@ pub struct StoreDestination {
 impl StoreDestination {
     /// Those places; `cancel` stops what waits for one of them.
     pub fn new(targets: Vec<Target>, settings: WriteSettings, cancel: Cancel) -> Self {
-        Self { targets, settings, outcomes: Outcomes::default(), cancel, notes: None }
+        let outcomes = Outcomes::default();
+        Self { targets, settings, outcomes, cancel, notes: None }
+    }
+
+    /// Notes down in the set's folder for state what is about to be written, for one who does not hold the set's lock: what
+    /// such a one leaves who is killed, the next run removes. Gives what did not go as it should.
+    pub fn noted_in(mut self, set: &str, state: &Path) -> (Self, Vec<Error>) {
+        let (notes, warnings) = Notes::beside(state, set, &self.targets);
+        self.notes = notes;
+        (self, warnings)
     }
 
     fn copy(&self, target: &Target, pace: Option<&Pace>, cancel: &Cancel) -> Result<Begun> {
         match &target.place {
             Place::File(path) => {
-                let copy = LocalCopy::create(path, self.settings.existing)?;
+                // Beside uploads a file waits for those anyway.
+                let is_only = self.targets.iter().all(|target| target.place.local().is_some());
+                let pace = pace.filter(|_| is_only).cloned();
+                let copy = LocalCopy::create(path, self.settings.existing, pace, cancel.clone())?;
                 let ours = vec![copy.partial_path().to_owned(), path.clone()];
                 Ok(Begun { copy: Box::new(copy), ours })
             }
@@ -92,7 +123,12 @@ impl StoreDestination {
                         Some(_) => "application/octet-stream",
                         None => "application/zip",
                     },
-                    notes: vec![("dumprestore-set".to_owned(), self.settings.set.clone())],
+                    // Of one that nothing opens nobody knows it.
+                    notes: Some(self.settings.set.clone())
+                        .filter(|set| !set.is_empty())
+                        .map(|set| (crate::read::SET.to_owned(), set))
+                        .into_iter()
+                        .collect(),
                     cancel: cancel.clone(),
                 };
                 Ok(Begun { copy: Box::new(Upload::begin(object.clone(), options)?), ours: Vec::new() })
@@ -139,10 +175,29 @@ impl StoreDestination {
         match places.lanes.is_empty() {
             false => Ok(places),
             true => {
+                // Nothing was begun.
+                self.end_notes(&[]);
                 let first = places.failures.into_iter().next();
                 Err(first.unwrap_or_else(|| Error::config("an archive needs a place to go to")))
             }
         }
+    }
+
+    /// What became of each copy, once all have come to an end.
+    pub fn finished(&self) -> Vec<ArchiveCopy> {
+        let outcomes = self.outcomes();
+        let has_failed = |target: &&Target| {
+            let shown = target.place.shown();
+            outcomes.iter().any(|copy| copy.place == shown && copy.outcome == CopyOutcome::Failed)
+        };
+        let failed: Vec<_> = self.targets.iter().filter(has_failed).collect();
+        self.end_notes(&failed);
+        outcomes
+    }
+
+    fn end_notes(&self, failed: &[&Target]) {
+        // If it fails, the next run finds nothing to remove, and says so once more.
+        let _ended = self.notes.as_ref().map(|notes| notes.end(failed));
     }
 
     /// What takes an archive byte by byte as it is; `encrypted` says whether it is already.
@@ -168,7 +223,7 @@ impl Elsewhere for StoreDestination {
     }
 
     fn open(&mut self, state: &Path) -> Result<Opened> {
-        let (notes, warnings) = Notes::begin(state, &self.settings.set, &self.targets)?;
+        let (notes, warnings) = Notes::begin(state, &self.settings.set, &self.targets);
         self.notes = Some(notes);
         let Places { lanes, ours, failures } = self.places()?;
         let content = if self.settings.encryption.is_some() { Content::Sealed } else { Content::Plain };
@@ -183,15 +238,16 @@ impl Elsewhere for StoreDestination {
         Ok(opened)
     }
 
-    fn copies(&self) -> Vec<ArchiveCopy> {
-        // If it fails, the next run finds nothing to remove, and says so once more.
-        let outcomes = self.outcomes();
-        let has_failed = |target: &&Target| {
-            let shown = target.place.shown();
-            outcomes.iter().any(|copy| copy.place == shown && copy.outcome == CopyOutcome::Failed)
+    fn expect(&mut self, bytes: u64) -> Vec<Error> {
+        let short = |target: &Target| {
+            let most = PartSizes::new(target.part_size).capacity();
+            let is_upload = matches!(target.place, Place::Object(_));
+            (is_upload && bytes > most).then(|| too_small(target, bytes, most))
         };
-        let failed: Vec<_> = self.targets.iter().filter(has_failed).collect();
-        let _ended = self.notes.as_ref().map(|notes| notes.end(&failed));
-        outcomes
+        self.targets.iter().filter_map(short).collect()
+    }
+
+    fn copies(&self) -> Vec<ArchiveCopy> {
+        self.finished()
     }
 }

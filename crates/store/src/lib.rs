@@ -22,9 +22,11 @@ mod carry;
 mod destination;
 mod diff;
 mod encryption;
+mod half;
 mod notes;
 mod object;
 mod place;
+mod proof;
 mod prune;
 mod read;
 mod replacement;
@@ -39,7 +41,7 @@ mod write;
 
 pub use amount::{Amount, Rate};
 pub use carry::Cargo;
-pub use destination::{StoreDestination, Target, WriteSettings};
+pub use destination::{StoreDestination, Target, WriteSettings, limited};
 pub use diff::{ArchiveDiff, ChangedFact, EdgeDiff, NodeDiff, PartChange, PartCounts, Presence, Sides, diff};
 pub use dumprestore_bucket::BucketOptions;
 pub use encryption::{
@@ -55,7 +57,7 @@ pub use retention::{Candidate, Judgement, Keep, KeptFor, RemovedFor, Rhythm, Rul
 pub use settings::{ArchiveOptions, ArchiveSettings, SetPlace};
 pub use shelf::{
     ArchivedNode, BEFORE_RESTORE, Copies, Entry, LATEST, Latest, Listed, Listing, Shelf, StoredCopy, Summary,
-    Unusable, name_of, open, parse_moment, place_of_path,
+    Unusable, WrongClock, name_of, open, parse_moment, place_of_path,
 };
 pub use template::{Naming, Template};
 pub use terraform::{Blueprint, Cloud, Retention};

@@ -2,13 +2,15 @@
 //! one has left.
 
 use std::ffi::OsStr;
-use std::fs;
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use dumprestore_bucket::Bucket;
 use dumprestore_driver::{Error, ErrorKind, Result};
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -34,40 +36,68 @@ enum Begun {
     /// A file, which has a partial one beside it.
     File(PathBuf),
     /// An upload.
-    Object { bucket: String, key: String },
+    Object {
+        bucket: String,
+        key: String,
+        /// What tells the bucket from those of the same name on other servers.
+        #[serde(default)]
+        identity: Option<String>,
+    },
 }
 
-/// The notes of one set. Only a run that holds the set's lock may have them.
+/// What is noted of one run.
 pub(crate) struct Notes {
     path: PathBuf,
     /// Those that could not be acted on.
     kept: Vec<Note>,
+    /// Locked as long as whoever has written it lives, if that holds no lock of the set.
+    own: Option<File>,
 }
 
 impl Notes {
-    /// Acts on what an earlier run has left, and notes down what is begun now. What could not be done is told, and stays
-    /// noted.
-    ///
-    /// # Errors
-    /// If it can't be noted down.
-    pub(crate) fn begin(state: &Path, set: &str, targets: &[Target]) -> Result<(Self, Vec<Error>)> {
-        let mut notes = Self { path: state.join(format!("{set}.copies.json")), kept: Vec::new() };
+    /// Acts on what earlier runs have left, and notes down what is begun now, for a run that holds the set's lock. What could
+    /// not be done is told, and stays noted. No dump is stopped by it: it tidies up.
+    pub(crate) fn begin(state: &Path, set: &str, targets: &[Target]) -> (Self, Vec<Error>) {
+        let mut notes = Self { path: state.join(format!("{set}.copies.json")), kept: Vec::new(), own: None };
         let mut warnings = Vec::new();
-        for note in notes.read()? {
-            match note.act(targets) {
-                Ok(true) => {}
-                Ok(false) => notes.kept.push(note),
-                Err(error) => {
-                    warnings.push(error);
-                    notes.kept.push(note);
-                }
+        let left = notes.read().unwrap_or_else(|error| {
+            warnings.push(error);
+            Vec::new()
+        });
+        let (dead, alive) = beside(state, set, &mut warnings);
+        let left = left.into_iter().chain(dead.iter().flat_map(|dead| dead.notes.clone()));
+        notes.act(left.collect(), &alive, targets, &mut warnings);
+        let all = notes.kept.iter().cloned().chain(begun(targets)).collect::<Vec<_>>();
+        match notes.write(&all) {
+            Ok(()) => dead.iter().for_each(Beside::remove),
+            Err(error) => warnings.push(error),
+        }
+        (notes, warnings)
+    }
+
+    /// The same for one who does not hold the set's lock: in a file of its own, and it acts only on what others like it have
+    /// left who are dead. Nothing, if it can't be noted down, which is told.
+    pub(crate) fn beside(state: &Path, set: &str, targets: &[Target]) -> (Option<Self>, Vec<Error>) {
+        let mut warnings = Vec::new();
+        let (dead, mut alive) = beside(state, set, &mut warnings);
+        // A dump may be under way, or has left it for the next one.
+        let of_dump = Self { path: state.join(format!("{set}.copies.json")), kept: Vec::new(), own: None };
+        alive.extend(of_dump.look().unwrap_or_default());
+        let path = state.join(format!("{set}.copies-{:016x}.json", RandomState::new().hash_one(set)));
+        let mut notes = Self { path, kept: Vec::new(), own: None };
+        let left = dead.iter().flat_map(|dead| dead.notes.clone()).collect();
+        notes.act(left, &alive, targets, &mut warnings);
+        let all = notes.kept.iter().cloned().chain(begun(targets)).collect::<Vec<_>>();
+        match notes.write_own(&all) {
+            Ok(()) => {
+                dead.iter().for_each(Beside::remove);
+                (Some(notes), warnings)
+            }
+            Err(error) => {
+                warnings.push(error);
+                (None, warnings)
             }
         }
-        let at = OffsetDateTime::now_utc();
-        let begun = targets.iter().filter_map(|target| Begun::of(&target.place));
-        let all: Vec<_> = notes.kept.iter().cloned().chain(begun.map(|what| Note { at, what })).collect();
-        notes.write(&all)?;
-        Ok((notes, warnings))
     }
 
     /// All that was begun has come to its end. Of what failed something may be left, which nobody could remove for the same
@@ -82,7 +112,37 @@ impl Notes {
         self.write(&self.kept.iter().cloned().chain(failed).collect::<Vec<_>>())
     }
 
+    /// Removes what was left, but for what somebody who lives may be writing.
+    fn act(&mut self, left: Vec<Note>, alive: &[Note], targets: &[Target], warnings: &mut Vec<Error>) {
+        for note in left {
+            if alive.iter().any(|other| other.what == note.what) {
+                self.kept.push(note);
+                continue;
+            }
+            match note.act(targets) {
+                Ok(true) => {}
+                Ok(false) => self.kept.push(note),
+                Err(error) => {
+                    warnings.push(error);
+                    self.kept.push(note);
+                }
+            }
+        }
+    }
+
+    /// What is noted. What can't be understood is put aside.
     fn read(&self) -> Result<Vec<Note>> {
+        self.look().map_err(|error| {
+            let aside = self.path.with_extension("json.damaged");
+            // If that fails too, it is written over.
+            let _moved = fs::rename(&self.path, aside);
+            error.with_hint(
+                "it is put aside as `.damaged`; look into the places for uploads that were not completed",
+            )
+        })
+    }
+
+    fn look(&self) -> Result<Vec<Note>> {
         let failed = |error| {
             Error::io("can't read what is noted of copies", error).with_context("file", self.path.display())
         };
@@ -93,36 +153,106 @@ impl Notes {
     }
 
     fn write(&self, notes: &[Note]) -> Result<()> {
-        let failed = |error| {
-            Error::io("can't note down the copies of an archive", error)
-                .with_context("file", self.path.display())
-        };
         if notes.is_empty() {
             return match fs::remove_file(&self.path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.unwritten(error)),
                 _ => Ok(()),
             };
         }
-        let text = serde_json::to_vec(notes).map_err(|error| failed(error.into()))?;
-        replace(&self.path, &text).map_err(failed)
+        let text = serde_json::to_vec(notes).map_err(|error| self.unwritten(error.into()))?;
+        replace(&self.path, &text).map(drop).map_err(|error| self.unwritten(error))
+    }
+
+    /// The same, and keeps it locked.
+    fn write_own(&mut self, notes: &[Note]) -> Result<()> {
+        let text = serde_json::to_vec(notes).map_err(|error| self.unwritten(error.into()))?;
+        self.own = Some(replace(&self.path, &text).map_err(|error| self.unwritten(error))?);
+        Ok(())
+    }
+
+    fn unwritten(&self, error: io::Error) -> Error {
+        Error::io("can't note down the copies of an archive", error)
+            .with_context("file", self.path.display())
+            .with_hint("what a crash leaves of them in a store would not be removed by itself")
     }
 }
 
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+fn begun(targets: &[Target]) -> impl Iterator<Item = Note> {
+    let at = OffsetDateTime::now_utc();
+    targets.iter().filter_map(|target| Begun::of(&target.place)).map(move |what| Note { at, what })
+}
+
+/// What one who held no lock of the set has noted, and left.
+struct Beside {
+    path: PathBuf,
+    notes: Vec<Note>,
+    /// Nobody else acts on it meanwhile.
+    _locked: File,
+}
+
+impl Beside {
+    fn remove(&self) {
+        // The next run tries again: by then it finds nothing to do.
+        let _removed = fs::remove_file(&self.path);
+    }
+}
+
+/// What those have noted who hold no lock of the set: who are dead, and who live.
+fn beside(state: &Path, set: &str, warnings: &mut Vec<Error>) -> (Vec<Beside>, Vec<Note>) {
+    let (mut dead, mut alive) = (Vec::new(), Vec::new());
+    let begin = format!("{set}.copies-");
+    for entry in fs::read_dir(state).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let digits = name.strip_prefix(&begin).and_then(|rest| rest.strip_suffix(".json"));
+        if !digits.is_some_and(|digits| digits.len() == 16 && digits.bytes().all(|c| c.is_ascii_hexdigit())) {
+            continue;
+        }
+        let path = entry.path();
+        let opened = File::open(&path).and_then(|file| {
+            let mut text = Vec::new();
+            (&file).read_to_end(&mut text)?;
+            Ok((file, serde_json::from_slice::<Vec<Note>>(&text)?))
+        });
+        match opened {
+            Ok((file, notes)) => match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                // Whoever has it may have come to its end just now.
+                Ok(()) if path.exists() => dead.push(Beside { path, notes, _locked: file }),
+                Ok(()) => {}
+                Err(_) => alive.extend(notes),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => warnings.push(
+                Error::io("can't read what is noted of copies", error)
+                    .with_context("file", path.display())
+                    .with_hint(
+                        "remove the file, and look into the places for uploads that were not completed",
+                    ),
+            ),
+        }
+    }
+    (dead, alive)
+}
+
+/// Writes a file anew, which nobody sees before it is whole and locked: the lock lasts as long as it is open.
+fn replace(path: &Path, text: &[u8]) -> io::Result<File> {
     let new = path.with_extension("json.new");
-    let mut file = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
     file.write_all(text)?;
     file.sync_all()?;
-    fs::rename(&new, path)
+    fs::rename(&new, path)?;
+    Ok(file)
 }
 
 impl Begun {
     fn of(place: &Place) -> Option<Self> {
         match place {
             Place::File(path) => Some(Self::File(std::path::absolute(path).unwrap_or_else(|_| path.clone()))),
-            Place::Object(object) => {
-                Some(Self::Object { bucket: object.bucket.shown().to_owned(), key: object.key.clone() })
-            }
+            Place::Object(object) => Some(Self::Object {
+                bucket: object.bucket.shown().to_owned(),
+                key: object.key.clone(),
+                identity: Some(object.bucket.identity()),
+            }),
             Place::Folder(_) | Place::Prefix(_) => None,
         }
     }
@@ -133,9 +263,13 @@ impl Note {
     fn act(&self, targets: &[Target]) -> Result<bool> {
         match &self.what {
             Begun::File(path) => remove_partials(path),
-            Begun::Object { bucket, key } => {
+            Begun::Object { bucket, key, identity } => {
+                let is_it = |known: &Bucket| {
+                    known.shown() == bucket
+                        && identity.as_ref().is_none_or(|identity| known.identity() == *identity)
+                };
                 let known = targets.iter().find_map(|target| match &target.place {
-                    Place::Object(object) if object.bucket.shown() == bucket => Some(object.bucket.clone()),
+                    Place::Object(object) if is_it(&object.bucket) => Some(object.bucket.clone()),
                     _ => None,
                 });
                 match known {
@@ -204,21 +338,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (state, archive) = (folder.path(), folder.path().join("shop.zip"));
         let targets = [Target::new(Place::File(archive.clone()))];
-        let (_killed, warnings) = Notes::begin(state, "shop", &targets).unwrap();
+        let (_killed, warnings) = Notes::begin(state, "shop", &targets);
         assert!(warnings.is_empty());
         let left = folder.path().join("shop.zip.partial-0123456789abcdef");
         let others = ["shop.zip", "shop.zip.partial-x", "my-shop.zip.partial-0123456789abcdef"];
         fs::write(&left, "half").unwrap();
         others.iter().for_each(|name| fs::write(folder.path().join(name), "").unwrap());
-        let (notes, _) = Notes::begin(state, "shop", &targets).unwrap();
+        let (notes, _) = Notes::begin(state, "shop", &targets);
         assert!(!left.exists());
         assert!(others.iter().all(|name| folder.path().join(name).exists()));
         notes.end(&[]).unwrap();
         assert!(!state.join("shop.copies.json").exists());
-        let (notes, _) = Notes::begin(state, "shop", &targets).unwrap();
+        let (notes, _) = Notes::begin(state, "shop", &targets);
         notes.end(&[&targets[0]]).unwrap();
         fs::write(&left, "half").unwrap();
-        Notes::begin(state, "shop", &[]).unwrap();
+        Notes::begin(state, "shop", &[]);
         assert!(!left.exists(), "of a copy that failed it stays noted");
     }
 
@@ -228,13 +362,49 @@ mod tests {
         let mounted = folder.path().join("volume");
         let away = Target::new(Place::File(mounted.join("shop.zip")));
         let here = Target::new(Place::File(folder.path().join("shop.zip")));
-        Notes::begin(folder.path(), "shop", std::slice::from_ref(&away)).unwrap();
-        let (notes, _) = Notes::begin(folder.path(), "shop", &[here]).unwrap();
+        Notes::begin(folder.path(), "shop", std::slice::from_ref(&away));
+        let (notes, _) = Notes::begin(folder.path(), "shop", &[here]);
         notes.end(&[]).unwrap();
         fs::create_dir(&mounted).unwrap();
         let left = mounted.join("shop.zip.partial-0123456789abcdef");
         fs::write(&left, "half").unwrap();
-        Notes::begin(folder.path(), "shop", &[away]).unwrap();
+        Notes::begin(folder.path(), "shop", &[away]);
         assert!(!left.exists());
+    }
+    #[test]
+    fn notes_that_are_damaged_or_can_not_be_written_stop_no_dump() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = [Target::new(Place::File(folder.path().join("shop.zip")))];
+        fs::write(folder.path().join("shop.copies.json"), "[{").unwrap();
+        let (notes, warnings) = Notes::begin(folder.path(), "shop", &target);
+        assert!(warnings.len() == 1 && warnings[0].hint().is_some(), "{warnings:?}");
+        assert!(folder.path().join("shop.copies.json.damaged").exists());
+        notes.end(&[]).unwrap();
+        let (_, warnings) = Notes::begin(&folder.path().join("none"), "shop", &target);
+        assert!(warnings.iter().any(|error| error.message().contains("can't note down")), "{warnings:?}");
+    }
+
+    #[test]
+    fn what_one_without_the_lock_has_left_is_removed_once_that_one_is_dead_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = folder.path().join("shop.zip");
+        let target = [Target::new(Place::File(archive.clone()))];
+        let left = folder.path().join("shop.zip.partial-0123456789abcdef");
+        fs::write(&left, "half").unwrap();
+        let (pushing, _) = Notes::beside(folder.path(), "shop", &target);
+        let (dump, _) = Notes::begin(folder.path(), "shop", &[]);
+        assert!(left.exists(), "it may be writing it");
+        dump.end(&[]).unwrap();
+        // As by a kill: nothing was ended.
+        drop(pushing);
+        let other = [Target::new(Place::File(folder.path().join("other.zip")))];
+        let (next, warnings) = Notes::beside(folder.path(), "shop", &other);
+        assert!(!left.exists() && warnings.is_empty(), "{warnings:?}");
+        next.unwrap().end(&[]).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is noted any more");
+        fs::write(&left, "half").unwrap();
+        drop(Notes::beside(folder.path(), "shop", &target));
+        Notes::begin(folder.path(), "shop", &[]);
+        assert!(!left.exists(), "a dump removes it too");
     }
 }

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::place::Place;
 use crate::retention::{Candidate, Judgement, Keep, KeptFor, Ruling, Verdict, judge};
-use crate::shelf::{Entry, Shelf, Summary, glance_at};
+use crate::shelf::{Entry, Listing, Shelf, Summary, glance_at};
 use crate::transfers;
 
 /// An upload that was begun so long ago is taken for dead. Large archives by slow lines take days; what this machine began
@@ -84,21 +84,32 @@ impl Shelf {
     ///
     /// # Errors
     /// If a place can't be listed, or an archive can't be looked at for want of a way to it: what nobody knows is not
-    /// judged.
-    pub fn plan_prune(&self, keep: &Keep) -> Result<Vec<PrunePlan>> {
-        self.list(false)
-            .into_iter()
-            .map(|listing| self.plan_place(&listing.place, listing.entries?, keep))
-            .collect()
+    /// judged; or if it was cancelled.
+    pub fn plan_prune(&self, keep: &Keep, cancel: &Cancel) -> Result<Vec<PrunePlan>> {
+        let plan = |listing: Listing| {
+            cancel.check()?;
+            self.plan_place(&listing.place, listing.entries?, keep, cancel)
+        };
+        self.list(false).into_iter().map(plan).collect()
     }
 
-    fn plan_place(&self, place: &Place, mut entries: Vec<Entry>, keep: &Keep) -> Result<PrunePlan> {
+    fn plan_place(
+        &self,
+        place: &Place,
+        mut entries: Vec<Entry>,
+        keep: &Keep,
+        cancel: &Cancel,
+    ) -> Result<PrunePlan> {
         entries.retain(|entry| self.may_be_of(self.set(), place, entry));
         let (mut archives, mut unreadable) = (Vec::new(), Vec::new());
-        for (entry, looked) in glance_at(entries, self.identities()) {
-            match looked {
+        for looked in glance_at(entries, self.identities()) {
+            cancel.check()?;
+            let (entry, noted) = (looked.entry, looked.noted);
+            match looked.summary {
                 Ok(summary) if summary.set == self.set() => archives.push((entry, summary)),
                 Ok(_) => {}
+                // Of another set, which may be encrypted to others: it is not judged here at all.
+                Err(_) if noted.is_some_and(|noted| noted != self.set()) => {}
                 Err(error) if matches!(error.kind(), ErrorKind::Archive | ErrorKind::Config) => {
                     unreadable.push(Unreadable { name: entry.name, why: error.to_string() });
                 }
@@ -167,10 +178,19 @@ impl PrunePlan {
     }
 
     /// Removes what is to go, the oldest first. One that changed since it was looked at stays, and one that can't be removed
-    /// does not stop the rest. Cancelled, it stops, and says what it has done by then.
+    /// does not stop the rest. If the newest good one is not there any more, no archive is removed: somebody may have taken
+    /// their time to say yes. Cancelled, it stops, and says what it has done by then.
     pub fn perform(&self, cancel: &Cancel) -> Pruned {
         let mut pruned = Pruned::default();
-        let going = self.archives.iter().rev().filter(|judged| !judged.judgement.ruling.keeps());
+        let mut going: Vec<_> =
+            self.archives.iter().rev().filter(|judged| !judged.judgement.ruling.keeps()).collect();
+        if let Some(newest) = self.newest_good().filter(|_| !going.is_empty())
+            && let Err(error) = look_again(&newest.entry)
+        {
+            let why = format!("the newest good archive is not what it was, so that all stay: {error}");
+            pruned.failed.push(Unreadable { name: self.place.clone(), why });
+            going.clear();
+        }
         for judged in going {
             if cancel.check().is_err() {
                 return pruned;
@@ -199,6 +219,15 @@ impl PrunePlan {
             }
         }
         pruned
+    }
+
+    /// The one for whose sake others go.
+    fn newest_good(&self) -> Option<&Judged> {
+        let is_last = |judged: &&Judged| match &judged.judgement.ruling {
+            Ruling::Keep(reasons) => reasons.contains(&KeptFor::LastGood),
+            Ruling::Remove(_) => false,
+        };
+        self.archives.iter().find(is_last)
     }
 }
 
@@ -267,7 +296,7 @@ impl Summary {
             Verdict::Failed
         } else if !self.is_whole {
             Verdict::Partial
-        } else if any(Status::Degraded) || self.dangling > 0 {
+        } else if any(Status::Degraded) || self.dangling > 0 && !self.known {
             Verdict::Degraded
         } else {
             Verdict::Good
@@ -297,20 +326,19 @@ fn locked_until(place: &Place) -> Result<Option<OffsetDateTime>> {
     Ok(held.or(lock.retention.map(|(_, until)| until.into())))
 }
 
-/// Removes an archive, if it is still the one that was judged.
-fn remove(entry: &Entry) -> Result<()> {
+/// Looks whether an archive is still the one that was judged.
+fn look_again(entry: &Entry) -> Result<()> {
     let changed = || {
-        Error::environment("it was changed after it was judged: it stays")
-            .with_context("archive", entry.place.shown())
+        Error::environment("it was changed after it was judged").with_context("archive", entry.place.shown())
     };
     match &entry.place {
         Place::File(path) => {
-            let there = path.metadata().map_err(|error| Error::io("can't look at the archive", error))?;
+            let there = path.metadata().map_err(|error| {
+                Error::io("can't look at the archive", error).with_context("archive", path.display())
+            })?;
             let modified = there.modified().ok().map(OffsetDateTime::from);
-            if there.len() != entry.bytes || modified != entry.modified {
-                return Err(changed());
-            }
-            std::fs::remove_file(path).map_err(|error| Error::io("can't remove the archive", error))
+            let same = there.len() == entry.bytes && modified == entry.modified;
+            if same { Ok(()) } else { Err(changed()) }
         }
         Place::Object(object) => {
             let looked = object.clone();
@@ -323,9 +351,20 @@ fn remove(entry: &Entry) -> Result<()> {
                     .etag
                     .as_deref()
                     .is_none_or(|etag| there.etag().is_none_or(|now| same_etag(etag, now)));
-            if !same {
-                return Err(changed());
-            }
+            if same { Ok(()) } else { Err(changed()) }
+        }
+        Place::Folder(_) | Place::Prefix(_) => Err(Error::defect("this is no archive")),
+    }
+}
+
+/// Removes an archive, if it is still the one that was judged.
+fn remove(entry: &Entry) -> Result<()> {
+    look_again(entry)?;
+    match &entry.place {
+        Place::File(path) => {
+            std::fs::remove_file(path).map_err(|error| Error::io("can't remove the archive", error))
+        }
+        Place::Object(object) => {
             let object = object.clone();
             transfers::wait(async move {
                 let removed = object.bucket.operator().delete(&object.key).await;
@@ -365,7 +404,9 @@ mod tests {
             nodes: Vec::new(),
             is_whole: true,
             dangling: 0,
+            known: false,
             sha256: name.to_owned(),
+            lacks: Vec::new(),
         };
         (entry, summary)
     }

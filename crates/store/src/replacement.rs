@@ -84,6 +84,14 @@ impl Seen {
         }
     }
 
+    /// Whether the store keeps what is removed there, as an older version.
+    pub fn stays_as_version(&self, archive: &Place) -> bool {
+        let is_whole_object = matches!(archive, Place::Object(object) if object.version.is_none());
+        let has_versions =
+            self.version.as_deref().is_some_and(|version| !version.is_empty() && version != "null");
+        is_whole_object && has_versions
+    }
+
     /// Removes the archive, if it is still the same: a file, an object, or the version of one that the place names.
     ///
     /// # Errors

@@ -93,6 +93,21 @@ impl Template {
         })
     }
 
+    /// When the dump of an archive of that set began, if this template makes the name and one moment stands in it.
+    pub(crate) fn moment_of(&self, set: &str, name: &str) -> Option<OffsetDateTime> {
+        const SHAPE: &[u8] = b"00000000T000000Z";
+        let is_one = |text: &&[u8]| {
+            let fits = |(shape, byte): (&u8, &u8)| {
+                if *shape == b'0' { byte.is_ascii_digit() } else { shape == byte }
+            };
+            SHAPE.iter().zip(*text).all(fits)
+        };
+        let mut found = name.as_bytes().windows(SHAPE.len()).filter(is_one);
+        let (first, more) = (found.next()?, found.next());
+        let moment = std::str::from_utf8(first).ok().filter(|_| more.is_none() && self.makes(set, name))?;
+        crate::shelf::parse_moment(moment).ok()
+    }
+
     /// How many folders lie between a place and its archives.
     pub(crate) fn depth(&self) -> usize {
         self.0.matches('/').count()
@@ -216,6 +231,19 @@ mod tests {
         ];
         for name in names {
             assert!(!Template::default().makes("shop", name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_moment_in_a_name_is_told_of_names_that_the_template_makes_only() {
+        let template = Template::parse("{set}/{utc}.{profile}.zip").unwrap();
+        let moment = Some(datetime!(2026-01-31 22:59:59 UTC));
+        for name in ["shop/20260131T225959Z.full.zip", "shop/20260131T225959Z.full-2.zip.age"] {
+            assert_eq!(template.moment_of("shop", name), moment, "{name}");
+        }
+        for name in ["eu/20260131T225959Z.full.zip", "shop/20260131T225959Z.20260131T225959Z.zip", "shop.zip"]
+        {
+            assert_eq!(template.moment_of("shop", name), None, "{name}");
         }
     }
 

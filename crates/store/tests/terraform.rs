@@ -264,6 +264,9 @@ fn in_googles_cloud_the_writer_can_not_delete_which_overwriting_takes() {
     blueprint.retention = Some(Retention::Governance(2));
     blueprint.kms_key = Some("projects/p/locations/l/keyRings/r/cryptoKeys/k".into());
     let body = parse(&blueprint);
+    assert!(find(&body, "versioning").is_empty(), "Google takes no retention policy beside it");
+    let undo = find(&body, "soft_delete_policy")[0].body();
+    assert_eq!(value(undo, "retention_duration_seconds"), (30 * 86_400).to_string());
     let lock = find(&body, "retention_policy")[0].body();
     assert_eq!(
         (value(lock, "retention_period"), value(lock, "is_locked")),
@@ -421,7 +424,7 @@ fn what_dumps_restores_and_prunes_really_ask_of_a_bucket_their_users_may() {
     let shelf = shelf(&server, &trouble.endpoint(), &bucket.url("shop/daily"));
     let keep = serde_json::from_value(serde_json::json!({ "last": 1 })).unwrap();
     let pruned: Vec<_> = shelf
-        .plan_prune(&keep)
+        .plan_prune(&keep, &Cancel::default())
         .unwrap()
         .iter()
         .flat_map(|plan| plan.perform(&Cancel::default()).removed)

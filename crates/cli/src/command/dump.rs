@@ -80,16 +80,14 @@ impl Dump {
     ) -> Result<Destination> {
         let targets = match output {
             Output::Places(targets) => targets,
-            Output::Stdout => return to_stdout(session, shelf),
+            Output::Stdout => return to_stdout(session, shelf, cancel),
         };
         for path in targets.iter().filter_map(|target| target.place.local()) {
             self.refuse_what_is_there(path)?;
         }
         let existing = if self.force { Existing::Replace } else { Existing::Keep };
-        let settings = shelf.settings();
-        let is_plain = settings.encryption.is_none() && settings.max_size.is_none();
         if let [Target { place: Place::File(path), .. }] = &targets[..]
-            && is_plain
+            && archives::is_plain(shelf.settings())
         {
             return Ok(Destination::File { path: path.clone(), existing });
         }
@@ -113,16 +111,18 @@ impl Dump {
     }
 }
 
-fn to_stdout(session: &Session, shelf: &Shelf) -> Result<Destination> {
+fn to_stdout(session: &Session, shelf: &Shelf, cancel: &Cancel) -> Result<Destination> {
     if std::io::stdout().is_terminal() {
         return Err(Error::config("an archive is not for a terminal")
             .with_hint("send it into a file or a pipe: `dumprestore dump -o - > FILE`"));
     }
     session.console.give_up_stdout();
     let stream = archives::StdoutStream::new()?;
-    match &shelf.settings().encryption {
-        None => Ok(Destination::Stream(Box::new(stream))),
-        Some(encryption) => encryption.wrap(Box::new(StreamOutput::new(stream))).map(Destination::Output),
+    let writing = archives::writing(shelf);
+    let output = dumprestore_store::limited(Box::new(StreamOutput::new(stream)), &writing, cancel);
+    match &writing.encryption {
+        None => Ok(Destination::Output(output)),
+        Some(encryption) => encryption.wrap(output).map(Destination::Output),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io::IsTerminal;
 
 use clap::Args;
-use dumprestore::{Error, Result};
+use dumprestore::{Cancel, Error, Result};
 use dumprestore_store::{Keep, PrunePlan, Span};
 use serde_json::json;
 
@@ -93,14 +93,14 @@ impl Prune {
             Error::config("nothing says which archives are to be kept, so that none is removed")
                 .with_hint("write `keep: { last: 7, daily: 14 }` under `archive`, or give `--last 7`")
         })?;
-        let plans = shelf.plan_prune(&keep)?;
+        let plans = shelf.plan_prune(&keep, &cancel)?;
         let shown = render(&plans);
         if self.dry_run || plans.iter().all(PrunePlan::is_idle) {
             session.console.print(shown)?;
             return session.ended(undisturbed(&plans), &json!({ "dry_run": self.dry_run, "places": plans }));
         }
         session.console.show(shown);
-        if !self.yes && !confirmed(session)? {
+        if !self.yes && !confirmed(session, &cancel).await? {
             session.console.note("nothing was removed");
             return session.ended(Exit::Failed, &json!({ "confirmed": false, "places": plans }));
         }
@@ -129,16 +129,14 @@ fn undisturbed(plans: &[PrunePlan]) -> Exit {
     if knows_all { Exit::Ok } else { Exit::Degraded }
 }
 
-fn confirmed(session: &Session) -> Result<bool> {
+async fn confirmed(session: &Session, cancel: &Cancel) -> Result<bool> {
     let somebody = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     if !somebody || session.console.is_json() {
         return Err(Error::config("archives are about to be removed, and there is nobody to ask")
             .with_hint("look at it with `--dry-run`, then say `--yes`"));
     }
     session.console.ask("type `yes` to remove: ");
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).map_err(|error| Error::io("can't read the answer", error))?;
-    Ok(line.trim() == "yes")
+    Ok(super::restore::answer(cancel).await?.trim() == "yes")
 }
 
 fn render(plans: &[PrunePlan]) -> String {

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dumprestore::{CopyOutcome, Error, Result};
+use dumprestore_store::Cargo;
 use serde_json::json;
 
 use crate::archives;
 use crate::console::{bytes, counted};
+use crate::copying::Copying;
 use crate::exit::Exit;
 use crate::session::{Ended, Session};
 
@@ -17,7 +19,7 @@ Examples:
   dumprestore push shop.zip --to s3://backups/shop
   dumprestore push latest --to /mnt/disk/
 
-The archive is read once, checked on the way, and written to all places at once. It appears in a place when it is whole there, and is looked at then; none is overwritten. One that is encrypted is copied as it is, and compared by its size and its end: `verify` with an identity checks what it holds.";
+The archive is read once, checked on the way, and written to all places at once. It appears in a place when it is whole there, and is looked at then; none is overwritten. One that is encrypted is copied as it is; what it holds is checked only if an identity opens it, and the command says so if none does.";
 
 /// Copy an archive to other places
 #[derive(Debug, Args)]
@@ -38,8 +40,10 @@ impl Push {
             session.console.note("every place has it already");
             return session.ended(Exit::Ok, &json!({ "copies": [], "bytes": 0 }));
         }
+        tell_unchecked(session, &pushing.cargo);
+        let progress = Copying::new(session.observer(), pushing.cargo.bytes());
         let work = tokio::task::spawn_blocking(move || {
-            let copies = pushing.cargo.push(&pushing.destination, &cancel, &|_| {})?;
+            let copies = pushing.cargo.push(&pushing.destination, &cancel, &|done| progress.done(done))?;
             Ok::<_, Error>((copies, pushing.cargo.bytes()))
         });
         let (copies, size) =
@@ -66,5 +70,15 @@ impl Push {
             bytes(size)
         ));
         session.ended(exit, &json!({ "copies": copies, "bytes": size }))
+    }
+}
+
+/// An archive that nothing here opens may be damaged, for all that its copies tell.
+pub(crate) fn tell_unchecked(session: &Session, cargo: &Cargo) {
+    if let Some(why) = cargo.unchecked() {
+        session.console.warn(
+            format_args!("it is copied as it is, and its content is not checked: {why}"),
+            Some("`dumprestore verify` checks it where an identity is at hand"),
+        );
     }
 }

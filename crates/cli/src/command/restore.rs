@@ -244,7 +244,7 @@ pub(crate) fn warn_if_interrupted(session: &Session, set: &BackupSet) {
 }
 
 /// A line from standard input, unless the run is to stop before it is there.
-async fn answer(cancel: &Cancel) -> Result<String> {
+pub(crate) async fn answer(cancel: &Cancel) -> Result<String> {
     let (send, receive) = tokio::sync::oneshot::channel();
     // On a thread of its own, for which nobody waits: it may never see a line.
     std::thread::spawn(move || {

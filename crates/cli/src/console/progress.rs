@@ -25,6 +25,7 @@ struct State {
     command: &'static str,
     nodes: HashMap<NodePath, Underway>,
     verifying: Option<ProgressBar>,
+    copying: Option<Underway>,
     ledger: HashMap<NodePath, u32>,
 }
 
@@ -115,6 +116,29 @@ impl Progress {
         }
     }
 
+    fn copying(&self, done: u64, total: u64) {
+        let mut state = self.state();
+        let underway = state.copying.get_or_insert_with(|| {
+            let bar = self.console.bars().map(|bars| {
+                let bar = bars.add(ProgressBar::new(total).with_style(measured()));
+                bar.set_prefix("copy");
+                bar
+            });
+            Underway { phase: "copy", total: Some(total), bar, said: Instant::now() }
+        });
+        if let Some(bar) = &underway.bar {
+            bar.set_position(done);
+        } else if underway.said.elapsed() >= SAY_EVERY {
+            underway.said = Instant::now();
+            self.console.note(format_args!("copy     {} of {} so far", bytes(done), bytes(total)));
+        }
+        if done >= total
+            && let Some(underway) = state.copying.take()
+        {
+            underway.clear();
+        }
+    }
+
     fn ledger(&self, node: &NodePath, entry: &dumprestore::driver::LedgerEntry) {
         let shown = {
             let mut state = self.state();
@@ -170,6 +194,7 @@ impl Observer for Progress {
                     .detail(format_args!("capture  {node}: pass {pass}, {} new or changed", count(*parts)));
             }
             Event::Verifying { done, total } => self.verifying(*done, *total),
+            Event::Copying { done, total } => self.copying(*done, *total),
             Event::Cut { attempt, width, checked, references, dangling, outcome } => {
                 let width = seconds(*width);
                 if *outcome == "unchecked" {

@@ -4,6 +4,7 @@ mod cut;
 mod entry;
 mod known;
 mod options;
+mod room;
 mod seal;
 mod source;
 mod workspace;
@@ -148,18 +149,25 @@ impl Job<'_> {
         workspace: &Workspace,
         hooks: RunHooks,
     ) -> Result<DumpReport> {
-        let (opened, elsewhere) = destination.open(self.set.state_dir())?;
+        let (opened, mut elsewhere) = destination.open(self.set.state_dir())?;
         let Opened { output, mut ours, warnings } = opened;
         for warning in warnings {
             warn(&*self.run.observer, None, warning.to_string(), warning.hint().map(str::to_owned));
         }
+        let files = ours.clone();
         ours.push(self.set.state_dir().to_owned());
         let mut writing = archive::WriterOptions::default();
         writing.started = self.run.started;
         writing.scratch = Some(workspace.scratch().to_owned());
         let writer = Arc::new(archive::ArchiveWriter::create(output, writing).map_err(archive_error)?);
         let mut dump = DumpRun::new(self, writer, workspace);
-        let dumped = dump.go(&self.chosen, ours).await;
+        let dumped = match dump.open(&self.chosen, ours).await {
+            Ok(()) => {
+                self.tell_size(dump.expected(), &files, elsewhere.as_deref_mut());
+                dump.go().await
+            }
+            Err(error) => Err(error),
+        };
         let released = dump.release().await;
         let cutting = dumped?;
         released?;
@@ -173,6 +181,16 @@ impl Job<'_> {
             self.tell_copies(&mut report, elsewhere.copies());
         }
         Ok(report)
+    }
+
+    /// Before anything is written that may turn out to have no room.
+    fn tell_size(&self, expected: u64, files: &[PathBuf], elsewhere: Option<&mut (dyn Elsewhere + '_)>) {
+        let short = room::short(files, expected);
+        let all =
+            short.into_iter().chain(elsewhere.into_iter().flat_map(|elsewhere| elsewhere.expect(expected)));
+        for warning in all {
+            warn(&*self.run.observer, None, warning.to_string(), warning.hint().map(str::to_owned));
+        }
     }
 
     /// A copy that is not as it should be degrades the dump.
@@ -232,8 +250,12 @@ impl<'a> DumpRun<'a> {
         }
     }
 
-    async fn go(&mut self, chosen: &[NodePath], ours: Vec<PathBuf>) -> Result<Cutting> {
-        self.open(chosen, ours).await?;
+    /// About how many bytes of content there are, as far as drivers can say.
+    fn expected(&self) -> u64 {
+        self.nodes.iter().filter_map(|node| node.inspection.size).fold(0, u64::saturating_add)
+    }
+
+    async fn go(&mut self) -> Result<Cutting> {
         cut::capture(self).await?;
         let cutting = cut::cut(self).await?;
         self.stream().await?;

@@ -69,6 +69,12 @@ pub trait Elsewhere: Send {
     fn label(&self) -> String;
     /// Opens it. `state` is the set's folder for what has to outlive a crash.
     fn open(&mut self, state: &Path) -> Result<Opened>;
+    /// About how many bytes are to come, before they are compressed: asked once, before the first of them. Gives what may go
+    /// wrong for that.
+    fn expect(&mut self, bytes: u64) -> Vec<Error> {
+        let _ = bytes;
+        Vec::new()
+    }
     /// What became of each copy.
     fn copies(&self) -> Vec<ArchiveCopy>;
 }

@@ -5,7 +5,7 @@ use dumprestore_driver::{Error, ErrorKind, Inspection, NodePath, Problem, Result
 
 use super::choose::Chosen;
 use super::options::RestoreOptions;
-use crate::dump::{Destination, DumpOptions, DumpReport, RunHooks, dump_locked};
+use crate::dump::{ArchiveCopy, CopyOutcome, Destination, DumpOptions, DumpReport, RunHooks, dump_locked};
 use crate::event::warn;
 use crate::run::Run;
 use crate::set::BackupSet;
@@ -43,7 +43,7 @@ pub(super) async fn dump(
         (None, Some(make)) => Destination::Elsewhere(make()?),
         (None, None) => return Ok(None),
     };
-    let label = destination.label().unwrap_or_default();
+    let mut label = destination.label().unwrap_or_default();
     let mut options = DumpOptions::default();
     for chosen in chosen {
         let inspection = chosen.driver.inspect().await.map_err(|error| error.with_node(&chosen.node))?;
@@ -76,14 +76,39 @@ pub(super) async fn dump(
             .with_context("while", "making the safety dump")
             .with_hint("mend that, or leave out `--safety-dump` deliberately"),
     })?;
+    if !report.copies.is_empty() {
+        label = places(&report);
+    }
     if !restoring.safety_dump_best_effort {
         refuse_degraded(&report, &label)?;
+        refuse_unverified(&report, &label)?;
     }
     Ok(Some(label))
 }
 
 fn problem(inspection: &Inspection, severity: Severity) -> Option<&Problem> {
     inspection.problems.iter().find(|problem| problem.severity == severity)
+}
+
+/// Where it is: not in places that have failed.
+fn places(report: &DumpReport) -> String {
+    let there = report.copies.iter().filter(|copy| copy.outcome != CopyOutcome::Failed);
+    there.map(|copy| copy.place.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// What is about to be replaced must be somewhere for sure.
+fn refuse_unverified(report: &DumpReport, archive: &str) -> Result<()> {
+    let is_sure = |copy: &ArchiveCopy| copy.outcome == CopyOutcome::Verified;
+    if report.copies.is_empty() || report.copies.iter().any(is_sure) {
+        return Ok(());
+    }
+    let why: Vec<_> = report.copies.iter().filter_map(|copy| copy.why.as_deref()).collect();
+    Err(Error::environment(format!("no copy of the safety dump could be checked: {}", why.join("; ")))
+        .with_context("what there is of it", archive)
+        .with_hint(
+            "look at it with `dumprestore verify`; with `--best-effort` the restore goes on, and without \
+             `--safety-dump` nothing is kept",
+        ))
 }
 
 /// What dangles is dumped as it is; what is degraded was not.
@@ -133,5 +158,18 @@ mod tests {
         assert!(told.contains("uploads: ") && told.contains("`a.jpg`: gone"), "{told}");
         assert!(told.contains("/safety.zip") && !told.contains("socket") && error.hint().is_some(), "{told}");
         refuse_degraded(&report(Status::Ok), "/safety.zip").unwrap();
+    }
+    #[test]
+    fn a_restore_goes_on_only_if_one_copy_was_checked_and_names_those_that_are_there() {
+        let mut report = report(Status::Ok);
+        let amiss = |place: &str, outcome| ArchiveCopy::amiss(place, outcome, &Error::environment("403"));
+        report.copies =
+            vec![amiss("s3://a/x.zip", CopyOutcome::Unverified), amiss("s3://b/x.zip", CopyOutcome::Failed)];
+        assert_eq!(places(&report), "s3://a/x.zip");
+        let error = refuse_unverified(&report, &places(&report)).unwrap_err();
+        assert!(error.to_string().contains("403") && error.hint().is_some(), "{error}");
+        report.copies.push(ArchiveCopy::verified("/c/x.zip"));
+        refuse_unverified(&report, "").unwrap();
+        assert_eq!(places(&report), "s3://a/x.zip, /c/x.zip");
     }
 }

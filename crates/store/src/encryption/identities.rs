@@ -65,6 +65,8 @@ struct Inner {
     sources: Vec<IdentitySource>,
     archive: Option<SecretString>,
     keys: Option<SecretString>,
+    /// What is tried if none of these fits.
+    others: Option<Identities>,
     loaded: OnceLock<Vec<Identity>>,
     /// Held while they are read and while a header is opened: a program asks for its PIN once, and what a passphrase costs
     /// in memory is needed once, however many archives are looked at.
@@ -106,11 +108,27 @@ impl Identities {
         Ok(self.with(|inner| inner.keys = keys))
     }
 
+    /// And those, if none of these fits: they are read only then.
+    pub fn or(self, others: Self) -> Self {
+        self.with(|inner| inner.others = Some(others))
+    }
+
+    /// What is tried if none of these fits.
+    pub(super) fn others(&self) -> Option<&Self> {
+        self.0.others.as_ref()
+    }
+
+    /// Whether there is nothing among these themselves.
+    pub(super) fn has_none(&self) -> bool {
+        self.0.sources.is_empty() && self.0.archive.is_none()
+    }
+
     fn with(self, change: impl FnOnce(&mut Inner)) -> Self {
         let mut inner = Inner {
             sources: self.0.sources.clone(),
             archive: self.0.archive.clone(),
             keys: self.0.keys.clone(),
+            others: self.0.others.clone(),
             loaded: OnceLock::new(),
             busy: Mutex::default(),
         };
@@ -120,7 +138,7 @@ impl Identities {
 
     /// Whether there is nothing to decrypt with.
     pub fn is_empty(&self) -> bool {
-        self.0.sources.is_empty() && self.0.archive.is_none()
+        self.has_none() && self.others().is_none_or(Self::is_empty)
     }
 
     /// How many there are, as far as they have been read.

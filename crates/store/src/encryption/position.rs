@@ -15,7 +15,7 @@ pub(super) struct Encrypted {
 }
 
 /// Bytes at the beginning that are read at once: more than any header has.
-const HEAD: u64 = 64 << 10;
+pub(super) const HEAD: u64 = 64 << 10;
 
 impl Encrypted {
     pub(super) fn new(file: Arc<dyn RangeRead>) -> io::Result<Self> {

@@ -3,13 +3,14 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use age::Decryptor;
 use age_core::format::FileKey;
 use dumprestore_archive::RangeRead;
 use dumprestore_driver::{Error, Result};
 
 use super::lane::{Lane, of_file};
 use super::position::Encrypted;
-use super::unlock::unlock;
+use super::unlock::{Opener, copy as copied, unlock};
 use super::{CHUNK, Identities};
 
 /// How every encrypted file begins, whatever its version.
@@ -89,6 +90,16 @@ impl DecryptedRead {
         let mut lane = Lane::open(&from, &key).map_err(|error| told(error, &from, None))?;
         let size = lane.size().map_err(|error| told(error, &from, None))?;
         Ok(Self { from, key, size, idle: Mutex::new(vec![lane]) })
+    }
+
+    /// The content of a copy of this file, as its bytes come: an error of its reader if it is not a copy.
+    ///
+    /// # Errors
+    /// If its header is another one.
+    pub(crate) fn of_copy<R: io::Read>(&self, copy: R) -> io::Result<impl io::Read + use<R>> {
+        let decryptor = Decryptor::new(copy).map_err(io::Error::other)?;
+        let opener = Opener(copied(&self.key));
+        decryptor.decrypt(std::iter::once(&opener as &dyn age::Identity)).map_err(io::Error::other)
     }
 
     /// A reader that is where `offset` is, or near, or any.

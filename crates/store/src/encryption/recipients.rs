@@ -12,6 +12,7 @@ use dumprestore_driver::{Error, Result};
 
 use super::EncryptedOutput;
 use super::passphrase::{passphrase, read_file};
+use super::position::HEAD;
 
 /// How much work a passphrase costs if nobody says otherwise, as a power of two: what the program `age` takes. Half a
 /// second or so, and 256 MiB for that long, to whoever writes, reads or guesses.
@@ -50,7 +51,16 @@ impl Encryption {
             return Err(Error::config("there is no recipient to encrypt to")
                 .with_hint("name at least one, such as what `age-keygen -y` prints"));
         }
-        Ok(Self(Wrapping::Recipients(recipients)))
+        let (count, made) = (recipients.len(), Self(Wrapping::Recipients(recipients)));
+        let mut head = Vec::new();
+        drop(made.begin(&mut head)?);
+        if head.len() as u64 > HEAD {
+            return Err(Error::config(format!(
+                "{count} recipients are more than an archive can be read for"
+            ))
+            .with_hint("name fewer, or a key that several of them share"));
+        }
+        Ok(made)
     }
 
     /// With a passphrase. The work factor is a power of two from 10 to 20, 18 if nothing is said: one more takes twice

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use age::{DecryptError, Decryptor};
 use age_core::format::{FileKey, Stanza};
 use age_core::secrecy::ExposeSecret;
-use dumprestore_driver::{Error, Result};
+use dumprestore_driver::{Error, ErrorKind, Result};
 
 use super::Identities;
 use super::identities::Identity;
@@ -17,6 +17,23 @@ use super::kinds::Kinds;
 /// [`ErrorKind::Archive`](dumprestore_driver::ErrorKind::Archive) if the header is damaged,
 /// [`ErrorKind::Config`](dumprestore_driver::ErrorKind::Config) if no identity fits, with what would.
 pub(super) fn unlock(head: &[u8], identities: &Identities) -> Result<FileKey> {
+    let Some(others) = identities.others() else { return unlock_with(head, identities) };
+    if identities.has_none() {
+        return unlock(head, others);
+    }
+    match unlock_with(head, identities) {
+        Err(error) if error.kind() == ErrorKind::Config => unlock(head, others).map_err(|other| match other
+            .kind()
+        {
+            ErrorKind::Config if !others.is_empty() => error.with_context("and what else there is", other),
+            ErrorKind::Config => error,
+            _ => other,
+        }),
+        unlocked => unlocked,
+    }
+}
+
+fn unlock_with(head: &[u8], identities: &Identities) -> Result<FileKey> {
     let decryptor = Decryptor::new_buffered(head).map_err(|error| unreadable(&error))?;
     let _alone = identities.alone();
     let trial = Trial { identities: identities.load()?, seen: RefCell::default(), found: RefCell::default() };

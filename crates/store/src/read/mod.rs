@@ -21,6 +21,9 @@ const BLOCK: u64 = 1 << 20;
 /// Blocks that are kept, those that are being fetched included. It bounds memory: 40 MiB for each archive that is open.
 const KEPT: usize = 40;
 
+/// Under what name the set is noted beside an object.
+pub(crate) const SET: &str = "dumprestore-set";
+
 /// An object that is read at any place, from several threads at once.
 ///
 /// # Behavior
@@ -30,6 +33,7 @@ const KEPT: usize = 40;
 /// - A store that fails for a while is asked again, as its [`Bucket`](dumprestore_bucket::Bucket) was told to.
 pub struct StoredArchive {
     size: u64,
+    noted_set: Option<String>,
     blocks: Arc<Blocks>,
 }
 
@@ -49,8 +53,13 @@ impl StoredArchive {
 
     fn in_blocks(object: &Object, block: u64) -> Result<Self> {
         let object = object.clone();
-        let (pinned, size) = transfers::wait(async move { Pinned::of(object).await })?;
-        Ok(Self { size, blocks: Arc::new(Blocks::new(pinned, size, block, KEPT)) })
+        let (pinned, size, noted_set) = transfers::wait(async move { Pinned::of(object).await })?;
+        Ok(Self { size, noted_set, blocks: Arc::new(Blocks::new(pinned, size, block, KEPT)) })
+    }
+
+    /// The set that it is of, as whoever wrote it has noted beside it.
+    pub(crate) fn noted_set(&self) -> Option<&str> {
+        self.noted_set.as_deref()
     }
 
     /// The ETag, or the version, that is read.
@@ -83,6 +92,12 @@ impl RangeRead for StoredArchive {
     }
 }
 
+/// What a store says of an object that was moved to where it has to be brought back from first.
+fn is_cold(error: &opendal::Error) -> bool {
+    let text = error.message();
+    ["InvalidObjectState", "BlobArchived"].iter().any(|code| text.contains(&format!("code: \"{code}\"")))
+}
+
 /// One version of an object.
 #[derive(Clone)]
 pub(crate) struct Pinned {
@@ -92,8 +107,8 @@ pub(crate) struct Pinned {
 }
 
 impl Pinned {
-    /// The one that is there now, or that the object names, and its size in bytes.
-    async fn of(object: Object) -> Result<(Self, u64)> {
+    /// The one that is there now, or that the object names, its size in bytes, and the set that is noted beside it.
+    async fn of(object: Object) -> Result<(Self, u64, Option<String>)> {
         let options = StatOptions { version: object.version.clone(), ..StatOptions::default() };
         let looked = object.bucket.operator().stat_options(&object.key, options).await;
         let found = looked.map_err(|error| match error.kind() {
@@ -111,7 +126,8 @@ impl Pinned {
             etag: found.etag().filter(|_| can.read_with_if_match).map(str::to_owned),
             object,
         };
-        Ok((pinned, found.content_length()))
+        let noted = found.user_metadata().and_then(|notes| notes.get(SET)).filter(|set| !set.is_empty());
+        Ok((pinned, found.content_length(), noted.map(str::to_owned)))
     }
 
     fn identity(&self) -> Option<&str> {
@@ -141,6 +157,8 @@ impl Pinned {
             StoreErrorKind::ConditionNotMatch => "it was replaced by another while it was read",
             StoreErrorKind::NotFound => "it was removed while it was read",
             StoreErrorKind::RangeNotSatisfied => "it became shorter while it was read",
+            // It is there, and what is wrong is not the way to it: others may be read all the same.
+            _ if is_cold(&error) => return self.object.failed("read", error).with_kind(ErrorKind::Archive),
             _ => return self.object.failed("read", error),
         };
         Error::environment(replaced)

@@ -1,8 +1,7 @@
 //! What an archive says of itself: its manifest, and nothing of its content.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use dumprestore::OpenArchive;
@@ -40,8 +39,13 @@ pub struct Summary {
     pub is_whole: bool,
     /// References that dangle in it.
     pub dangling: u64,
+    /// Whether these are the application's own: they dangled in the live data too, twice in a row and unchanged.
+    pub known: bool,
     /// Of its manifest: it stands for the whole archive.
     pub sha256: String,
+    /// The nodes that its configuration had then and it does not hold.
+    #[serde(skip)]
+    pub(crate) lacks: Vec<String>,
 }
 
 /// A node in an archive.
@@ -64,6 +68,8 @@ pub struct Unusable {
     pub entry: Entry,
     /// Why.
     pub error: Error,
+    /// The set that its store says it is of: whoever wrote it has noted that beside it.
+    pub(crate) noted: Option<String>,
 }
 
 impl Summary {
@@ -74,15 +80,19 @@ impl Summary {
             driver: node.driver.clone(),
             status: node.status,
         };
+        let mut lacks = dumped(&manifest.config);
+        lacks.retain(|node| manifest.node(node).is_none());
         Self {
             set: manifest.set.clone(),
             run: manifest.run.clone(),
             moment: manifest.cut.unwrap_or(manifest.sealed),
             sealed: manifest.sealed,
             nodes: manifest.nodes.iter().map(node).collect(),
-            is_whole: dumped(&manifest.config).iter().all(|node| manifest.node(node).is_some()),
+            is_whole: lacks.is_empty(),
             dangling: manifest.edges.iter().map(|edge| edge.dangling.total).sum(),
+            known: manifest.cuts.last().is_some_and(|cut| cut.outcome == "known"),
             sha256: archive.archive().sha256().to_string(),
+            lacks,
         }
     }
 
@@ -125,19 +135,35 @@ impl Entry {
     /// # Errors
     /// If it is not, or can't be read.
     pub fn glance(&self, identities: &Identities) -> Result<Summary> {
-        let opened = match &self.place {
-            Place::Object(object) => {
-                let stored = StoredArchive::glance(object)?;
-                OpenArchive::read(readable(std::sync::Arc::new(stored), identities)?, object.shown())
-            }
-            place => super::open(place, identities),
+        self.look(identities).0
+    }
+
+    /// The same, and the set that is noted beside it in its store.
+    fn look(&self, identities: &Identities) -> (Result<Summary>, Option<String>) {
+        let Place::Object(object) = &self.place else {
+            return (super::open(&self.place, identities).map(|opened| Summary::of(&opened)), None);
         };
-        opened.map(|opened| Summary::of(&opened))
+        let stored = match StoredArchive::glance(object) {
+            Ok(stored) => stored,
+            Err(error) => return (Err(error), None),
+        };
+        let noted = stored.noted_set().map(str::to_owned);
+        let opened = readable(Arc::new(stored), identities)
+            .and_then(|content| OpenArchive::read(content, object.shown()));
+        (opened.map(|opened| Summary::of(&opened)), noted)
     }
 }
 
+/// What was seen of one of several.
+pub(crate) struct Looked {
+    pub(crate) entry: Entry,
+    pub(crate) summary: Result<Summary>,
+    /// The set that is noted beside it in its store.
+    pub(crate) noted: Option<String>,
+}
+
 /// Looks at all of these, several at once. The answers stand in their order.
-pub(crate) fn glance_at(entries: Vec<Entry>, identities: &Identities) -> Vec<(Entry, Result<Summary>)> {
+pub(crate) fn glance_at(entries: Vec<Entry>, identities: &Identities) -> Vec<Looked> {
     let (next, seen) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for _ in 0..AT_ONCE.min(entries.len()) {
@@ -145,15 +171,16 @@ pub(crate) fn glance_at(entries: Vec<Entry>, identities: &Identities) -> Vec<(En
                 while let Some((at, entry)) =
                     Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, entries.get(at)?)))
                 {
-                    let summary = entry.glance(identities);
-                    seen.lock().unwrap_or_else(PoisonError::into_inner).push((at, summary));
+                    let looked = entry.look(identities);
+                    seen.lock().unwrap_or_else(PoisonError::into_inner).push((at, looked));
                 }
             });
         }
     });
     let mut seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
     seen.sort_by_key(|(at, _)| *at);
-    entries.into_iter().zip(seen.into_iter().map(|(_, summary)| summary)).collect()
+    let seen = entries.into_iter().zip(seen);
+    seen.map(|(entry, (_, (summary, noted)))| Looked { entry, summary, noted }).collect()
 }
 
 #[cfg(test)]

@@ -53,6 +53,17 @@ impl Shelf {
     }
 }
 
+/// Why a folder of several places can't be looked into: what is not there may be a volume that is not mounted, and is not
+/// the same as one without archives.
+pub(super) fn refuse_missing(place: &Place) -> Result<()> {
+    match place {
+        Place::Folder(folder) if !folder.is_dir() => Err(Error::environment("the folder is not there")
+            .with_context("folder", folder.display())
+            .with_hint("is its volume mounted? If it is new, make the folder, or dump into it")),
+        _ => Ok(()),
+    }
+}
+
 /// Lists one place. `depth` is how many folders deep local archives lie; in a bucket all that is below counts.
 pub(crate) fn list(place: &Place, depth: usize, versions: bool) -> Result<Vec<Entry>> {
     let mut entries = match place {
@@ -97,14 +108,18 @@ fn entry(bucket: &Bucket, found: opendal::Entry, versions: bool) -> Option<Entry
         return None;
     }
     let mut object = Object::new(bucket.clone(), name.as_str());
-    object.version = meta.version().filter(|version| versions && *version != "null").map(str::to_owned);
+    // What was written before versions were switched on is called `null`, and can be read by that name once it is no longer
+    // the current one.
+    let superseded = meta.is_current() == Some(false);
+    let named = |version: &&str| versions && (superseded || *version != "null");
+    object.version = meta.version().filter(named).map(str::to_owned);
     let modified = meta.last_modified().map(|moment| moment.into_inner().as_nanosecond());
     Some(Entry {
         name,
         place: Place::Object(object),
         bytes: meta.content_length(),
         modified: modified.and_then(|moment| OffsetDateTime::from_unix_timestamp_nanos(moment).ok()),
-        superseded: meta.is_current() == Some(false),
+        superseded,
         etag: meta.etag().map(str::to_owned),
     })
 }
@@ -128,7 +143,7 @@ fn go_through(folder: &Path, above: &str, depth: usize, entries: &mut Vec<Entry>
         let found = found?;
         let Ok(name) = found.file_name().into_string() else { continue };
         let (path, name) = (found.path(), format!("{above}{name}"));
-        if depth > 0 && path.is_dir() && !name.ends_with(BEFORE_RESTORE) {
+        if depth > 0 && path.is_dir() && found.file_name() != BEFORE_RESTORE {
             go_through(&path, &format!("{name}/"), depth - 1, entries)?;
         } else if is_archive_name(&name) && path.is_file() {
             entries.push(file(name, path)?);

@@ -40,6 +40,9 @@ pub struct StoredCopy {
     pub archive: String,
     /// Whether a newer version has taken its place.
     pub superseded: bool,
+    /// What tells the place from all others: two servers may have a bucket of that name.
+    #[serde(skip)]
+    pub(crate) identity: String,
 }
 
 /// What was found in some places.
@@ -64,8 +67,7 @@ impl Shelf {
 impl Listed {
     /// All archives in one place, of whatever set.
     pub fn of(place: &Place, versions: bool, identities: &Identities) -> Self {
-        let depth = if place.local().is_some() { 0 } else { DEEPEST };
-        let listing = Listing { place: place.clone(), entries: list(place, depth, versions) };
+        let listing = Listing { place: place.clone(), entries: list(place, DEEPEST, versions) };
         look(vec![listing], identities)
     }
 }
@@ -80,12 +82,17 @@ fn look(listings: Vec<Listing>, identities: &Identities) -> Listed {
                 continue;
             }
         };
-        for (entry, looked) in glance_at(entries, identities) {
+        for looked in glance_at(entries, identities) {
+            let entry = looked.entry;
             let shown = entry.place.shown();
-            match looked {
+            match looked.summary {
                 Ok(summary) => {
-                    let copy =
-                        StoredCopy { place: place.shown(), archive: shown, superseded: entry.superseded };
+                    let copy = StoredCopy {
+                        place: place.shown(),
+                        archive: shown,
+                        superseded: entry.superseded,
+                        identity: place.identity(),
+                    };
                     listed.add(entry.name, entry.bytes, summary, copy);
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::Archive | ErrorKind::Config) => {
@@ -103,7 +110,7 @@ impl Listed {
     fn add(&mut self, name: String, bytes: u64, summary: Summary, copy: StoredCopy) {
         let is_same = |known: &&mut Copies| {
             known.summary.sha256 == summary.sha256
-                && known.copies.iter().all(|other| other.place != copy.place)
+                && known.copies.iter().all(|other| other.identity != copy.identity)
         };
         match self.archives.iter_mut().find(is_same) {
             Some(known) => known.copies.push(copy),

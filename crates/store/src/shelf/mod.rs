@@ -1,6 +1,8 @@
 //! The archives of a set, wherever they are.
 
+mod clock;
 mod find;
+mod folder;
 mod glance;
 mod latest;
 mod list;
@@ -11,7 +13,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dumprestore::{BackupSet, OpenArchive};
-use dumprestore_bucket::BucketOptions;
 use dumprestore_driver::{Error, Result};
 use opendal::ErrorKind as StoreErrorKind;
 
@@ -26,7 +27,9 @@ use crate::settings::{ArchiveSettings, SetPlace, local};
 use crate::template::{Naming, Template, numbered};
 use crate::transfers;
 use dumprestore_bucket::opendal;
+use folder::make_folder;
 
+pub use clock::WrongClock;
 pub(crate) use glance::glance_at;
 pub use glance::{ArchivedNode, Summary, Unusable};
 pub use latest::Latest;
@@ -92,12 +95,12 @@ impl Shelf {
         targets(&self.settings.places, &self.settings.name, naming, self.end())
     }
 
-    /// The same, in a place that is not the set's own: a URL, with the options of the place that it lies in.
+    /// The same, in a place that is not the set's own: see [`set_place_at`](Self::set_place_at).
     ///
     /// # Errors
-    /// As of [`targets`](Self::targets), or if it is no URL of a store.
-    pub fn targets_at(&self, place: Place, naming: &Naming<'_>) -> Result<Vec<Target>> {
-        targets(&[SetPlace::new(place)], &self.settings.name, naming, self.end())
+    /// As of [`targets`](Self::targets).
+    pub fn targets_at(&self, place: SetPlace, naming: &Naming<'_>) -> Result<Vec<Target>> {
+        targets(&[place], &self.settings.name, naming, self.end())
     }
 
     /// Where a dump before a restore goes.
@@ -106,6 +109,7 @@ impl Shelf {
     /// As of [`targets`](Self::targets).
     pub fn targets_before_restore(&self, naming: &Naming<'_>) -> Result<Vec<Target>> {
         let below = |place: &SetPlace| {
+            make_folder(&place.place, "")?;
             let place = SetPlace { place: below(&place.place, BEFORE_RESTORE)?, ..place.clone() };
             Ok(place)
         };
@@ -158,26 +162,64 @@ impl Shelf {
     /// What a URL means. One that lies in a place of the set is got to as that is.
     ///
     /// # Errors
-    /// If it is no URL of a store.
+    /// If it is no URL of a store, or lies in places of the set that are different stores.
     pub fn place_at(&self, url: &str) -> Result<Place> {
-        let options = self.options_for(url);
-        Place::from_url(url, &options, &self.base)
+        self.set_place_at(url).map(|place| place.place)
     }
 
-    fn options_for(&self, url: &str) -> BucketOptions {
+    /// The same, with all that the configuration says of that place.
+    ///
+    /// # Errors
+    /// As of [`place_at`](Self::place_at).
+    pub fn set_place_at(&self, url: &str) -> Result<SetPlace> {
+        let around = self.place_around(url)?;
+        let (options, part_size) =
+            around.map_or_else(Default::default, |place| (place.options.clone(), place.part_size));
+        let place = Place::from_url(url, &options, &self.base)?;
+        Ok(SetPlace { place, options, part_size })
+    }
+
+    /// The place of the set that a URL lies in, or else one in the same bucket.
+    fn place_around(&self, url: &str) -> Result<Option<&SetPlace>> {
         let (asked, query) = url.split_once('?').unwrap_or((url, ""));
         // Who says in the URL how to get there means that.
         if query.split('&').any(|pair| !pair.is_empty() && !pair.starts_with("version")) {
-            return BucketOptions::default();
+            return Ok(None);
         }
-        let around = |place: &&SetPlace| {
+        let lies_in = |around: &str| {
+            let rest = asked.strip_prefix(around.trim_end_matches('/'));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let near = |place: &SetPlace| {
             let shown = place.place.shown();
             let bucket = shown.split('/').take(3).collect::<Vec<_>>().join("/");
-            asked == bucket || asked.strip_prefix(bucket.as_str()).is_some_and(|rest| rest.starts_with('/'))
+            let is_near = lies_in(&bucket);
+            is_near.then(|| if lies_in(&shown) { shown.len() } else { 0 })
         };
-        let found = self.settings.places.iter().filter(|place| place.place.local().is_none()).find(around);
-        found.map(|place| place.options.clone()).unwrap_or_default()
+        let elsewhere = self.settings.places.iter().filter(|place| place.place.local().is_none());
+        let near: Vec<_> = elsewhere.filter_map(|place| near(place).map(|length| (length, place))).collect();
+        let nearest = near.iter().map(|(length, _)| *length).max().unwrap_or_default();
+        let mut nearest = near.iter().filter(|(length, _)| *length == nearest).map(|(_, place)| *place);
+        let first = nearest.next();
+        let differs =
+            |other: &SetPlace| first.is_some_and(|first| store_of(&first.place) != store_of(&other.place));
+        if nearest.any(differs) {
+            return Err(Error::config(format!("`{asked}` may be in several of the set's places"))
+                .with_hint("say which store is meant: `?endpoint=https://...`"));
+        }
+        Ok(first)
     }
+}
+
+/// What tells the store of a place from others, whatever the prefix.
+fn store_of(place: &Place) -> String {
+    let bucket = match place {
+        Place::Prefix(bucket) => bucket,
+        Place::Object(object) => &object.bucket,
+        Place::Folder(_) | Place::File(_) => return String::new(),
+    };
+    let identity = bucket.identity();
+    identity.strip_suffix(bucket.prefix()).unwrap_or(&identity).trim_end_matches('/').to_owned()
 }
 
 /// The name that an archive has by itself: the last one of its path or its key.
@@ -200,7 +242,8 @@ pub fn open(place: &Place, identities: &Identities) -> Result<OpenArchive> {
         Place::File(path) | Place::Folder(path) => open_file(path, identities),
         Place::Object(object) => {
             let stored = StoredArchive::open(object)?;
-            OpenArchive::read(readable(Arc::new(stored), identities)?, object.shown())
+            let opened = OpenArchive::read(readable(Arc::new(stored), identities)?, object.shown())?;
+            Ok(opened.at_place(place.identity()))
         }
         Place::Prefix(bucket) => Err(Error::config("this is no archive, but what archives lie in")
             .with_context("place", bucket.shown())
@@ -275,16 +318,6 @@ fn is_there(archive: &Place) -> Result<bool> {
             })
         }
     }
-}
-
-/// Makes what is missing of a folder, readable by its owner only.
-fn make_folder(place: &Place, name: &str) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    let Place::Folder(folder) = place else { return Ok(()) };
-    let folder = folder.join(name).parent().map_or_else(|| folder.clone(), Path::to_owned);
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| {
-        Error::io("can't make the folder for archives", error).with_context("folder", folder.display())
-    })
 }
 
 /// What a local path means, as a place.

@@ -6,7 +6,12 @@ use super::{Blueprint, Retention};
 pub(super) fn hcl(of: &Blueprint) -> String {
     let folder = of.folder();
     let (noncurrent, unfinished) = (of.noncurrent_days.to_string(), UNFINISHED_DAYS.to_string());
-    let mut text = HEAD.to_owned();
+    let soft = of.noncurrent_days.clamp(*SOFT_DELETE_DAYS.start(), *SOFT_DELETE_DAYS.end());
+    let (undo, stays) = match of.retention {
+        Some(_) => (SOFT_DELETE, soft),
+        None => (VERSIONS, of.noncurrent_days),
+    };
+    let mut text = HEAD.replace("@UNDO@", undo);
     let (locked, seconds) = match of.retention {
         Some(Retention::Governance(days)) => ("false", u64::from(days) * 86_400),
         Some(Retention::Compliance(days)) => ("true", u64::from(days) * 86_400),
@@ -36,6 +41,8 @@ pub(super) fn hcl(of: &Blueprint) -> String {
             ("REGION", &of.region),
             ("FOLDER", &folder),
             ("NONCURRENT", &noncurrent),
+            ("STAYS", &stays.to_string()),
+            ("SOFT_SECONDS", &(u64::from(soft) * 86_400).to_string()),
             ("UNFINISHED", &unfinished),
             ("SECONDS", &seconds.to_string()),
             ("LOCKED", locked),
@@ -52,7 +59,7 @@ const HEAD: &str = r#"# A bucket for archives of dumprestore, and three service 
 #
 # writer: makes archives, lists them, and reads back what it has made to check it. It can't remove or overwrite one: to
 # overwrite an object takes the right to delete it.
-# restorer: reads. pruner: removes, so that a version stays for @NONCURRENT@ days, and writes nothing.
+# restorer: reads. pruner: removes, so that it can be brought back for @STAYS@ days, and writes nothing.
 # No keys are made here, for they would stand in the state: attach the accounts to machines, or federate them.
 # TLS: the clients of dumprestore speak nothing else. Google has no setting of a bucket that refuses the rest.
 
@@ -84,10 +91,6 @@ resource "google_storage_bucket" "archives" {
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
 
-  versioning {
-    enabled = true
-  }
-
   lifecycle_rule {
     condition {
       age = @UNFINISHED@
@@ -96,6 +99,17 @@ resource "google_storage_bucket" "archives" {
     action {
       type = "AbortIncompleteMultipartUpload"
     }
+  }
+
+@UNDO@
+  lifecycle {
+    prevent_destroy = true
+  }
+"#;
+
+/// What is removed stays for a while: as a version.
+const VERSIONS: &str = r#"  versioning {
+    enabled = true
   }
 
   lifecycle_rule {
@@ -108,11 +122,16 @@ resource "google_storage_bucket" "archives" {
       type = "Delete"
     }
   }
+"#;
 
-  lifecycle {
-    prevent_destroy = true
+/// The same without versions, which Google has long refused for a bucket with a retention policy.
+const SOFT_DELETE: &str = r#"  soft_delete_policy {
+    retention_duration_seconds = @SOFT_SECONDS@
   }
 "#;
+
+/// Google keeps what was removed for so many days.
+const SOFT_DELETE_DAYS: std::ops::RangeInclusive<u32> = 7..=90;
 
 const RETENTION: &str = r#"
   retention_policy {

@@ -6,20 +6,29 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dumprestore_archive::{Existing, FileOutput, Output, RangeRead};
-use dumprestore_driver::{Error, ErrorKind, Result};
+use dumprestore_driver::{Cancel, Error, ErrorKind, Result};
 
 use super::check::{Checked, Written};
 use super::lane::Copying;
+use super::pace::Pace;
 
 pub(crate) struct LocalCopy {
     file: Box<FileOutput>,
     path: PathBuf,
+    /// How fast it may be written, where nothing else of the archive is on its way.
+    pace: Option<Pace>,
+    cancel: Cancel,
 }
 
 impl LocalCopy {
-    pub(crate) fn create(path: &Path, existing: Existing) -> Result<Self> {
+    pub(crate) fn create(
+        path: &Path,
+        existing: Existing,
+        pace: Option<Pace>,
+        cancel: Cancel,
+    ) -> Result<Self> {
         let file = FileOutput::create(path, existing).map_err(|error| failed(error, path))?;
-        Ok(Self { file: Box::new(file), path: path.to_owned() })
+        Ok(Self { file: Box::new(file), path: path.to_owned(), pace, cancel })
     }
 
     /// Where the bytes go before it is published.
@@ -52,6 +61,9 @@ impl Copying for LocalCopy {
     }
 
     fn write(&mut self, block: Bytes) -> Result<()> {
+        if let Some(pace) = &self.pace {
+            pace.wait(block.len() as u64, &self.cancel)?;
+        }
         let wrote = self.file.write_all(&block);
         wrote.map_err(|error| {
             Error::io("can't write the archive", error).with_context("file", self.path.display())
@@ -59,7 +71,7 @@ impl Copying for LocalCopy {
     }
 
     fn publish(self: Box<Self>, written: &Written) -> Result<Checked> {
-        let Self { file, path } = *self;
+        let Self { file, path, .. } = *self;
         file.publish().map_err(|error| failed(error, &path))?;
         let opened = File::open(&path).map(|file| Arc::new(file) as Arc<dyn RangeRead>);
         let opened = opened.map_err(|error| Error::io("can't look at the archive", error));
@@ -84,7 +96,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("shop.zip");
         for (tail, stays) in [("ten", true), ("end", false)] {
-            let mut copy = Box::new(LocalCopy::create(&path, Existing::Replace).unwrap());
+            let mut copy =
+                Box::new(LocalCopy::create(&path, Existing::Replace, None, Cancel::default()).unwrap());
             copy.write(Bytes::from_static(b"written")).unwrap();
             let written =
                 Written { bytes: 7, tail: Bytes::from_static(tail.as_bytes()), content: Content::Sealed };

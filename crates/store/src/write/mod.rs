@@ -2,6 +2,7 @@
 
 mod check;
 mod lane;
+mod limited;
 mod local;
 mod pace;
 mod parts;
@@ -13,12 +14,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use dumprestore::{ArchiveCopy, CopyOutcome};
 use dumprestore_archive::{Error as ArchiveError, Output, Result as ArchiveResult};
-use dumprestore_driver::Error;
+use dumprestore_driver::{Error, ErrorKind};
 
 pub(crate) use check::{Content, Written};
 pub(crate) use lane::{Copying, Lane};
+pub(crate) use limited::Limited;
 pub(crate) use local::LocalCopy;
 pub(crate) use pace::Pace;
+pub(crate) use parts::PartSizes;
 pub(crate) use upload::{Upload, UploadOptions};
 
 /// Bytes are handed on in blocks of this size.
@@ -44,11 +47,27 @@ pub(crate) struct StoreOutput {
     /// Bytes that it may have.
     most: Option<u64>,
     outcomes: Outcomes,
+    /// Of what kind it is that places have failed.
+    failures: Vec<ErrorKind>,
 }
 
 impl StoreOutput {
     pub(crate) fn new(lanes: Vec<Lane>, content: Content, most: Option<u64>, outcomes: Outcomes) -> Self {
-        Self { lanes, gathered: Vec::new(), written: 0, tail: Vec::new(), content, most, outcomes }
+        Self {
+            lanes,
+            gathered: Vec::new(),
+            written: 0,
+            tail: Vec::new(),
+            content,
+            most,
+            outcomes,
+            failures: Vec::new(),
+        }
+    }
+
+    fn failed(&mut self, place: String, error: &Error) {
+        self.failures.push(error.kind());
+        self.note(ArchiveCopy::amiss(place, CopyOutcome::Failed, error));
     }
 
     fn note(&self, copy: ArchiveCopy) {
@@ -62,7 +81,7 @@ impl StoreOutput {
             match lane.send(block.clone()) {
                 Ok(lane) => self.lanes.push(lane),
                 Err((place, error)) => {
-                    self.note(ArchiveCopy::amiss(place, CopyOutcome::Failed, &error));
+                    self.failed(place, &error);
                     last = Some(error);
                 }
             }
@@ -98,7 +117,7 @@ impl StoreOutput {
                     self.note(copy);
                     is_anywhere = true;
                 }
-                Err((place, error)) => self.note(ArchiveCopy::amiss(place, CopyOutcome::Failed, &error)),
+                Err((place, error)) => self.failed(place, &error),
             }
         }
         if is_anywhere { Ok(()) } else { Err(self.all_failed().into()) }
@@ -107,7 +126,10 @@ impl StoreOutput {
     fn all_failed(&self) -> Error {
         let outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         let told: Vec<_> = outcomes.iter().map(|copy| copy.why.clone().unwrap_or_default()).collect();
-        let error = Error::environment(told.join("; "));
+        // Whoever has asked it to stop has to see that it did.
+        let cancelled = self.failures.contains(&ErrorKind::Cancelled).then_some(ErrorKind::Cancelled);
+        let kind = cancelled.or(self.failures.first().copied()).unwrap_or(ErrorKind::Environment);
+        let error = Error::new(kind, told.join("; "));
         match outcomes.iter().find_map(|copy| copy.hint.clone()) {
             Some(hint) => error.with_hint(hint),
             None => error,
@@ -142,6 +164,7 @@ impl Output for StoreOutput {
     }
 }
 
+/// That an archive has more bytes than it may have.
 fn too_large(most: u64) -> Error {
     Error::environment(format!("the archive is larger than the {most} bytes that it may have"))
         .with_hint("`archive.max_size` says how many")

@@ -3,6 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use dumprestore_driver::{Cancel, Error, Result};
+
+use crate::transfers;
+
 /// Bytes per second that all copies of an archive take together; its clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Pace(Arc<Limit>);
@@ -17,6 +21,23 @@ struct Limit {
 impl Pace {
     pub(crate) fn new(per_second: u64) -> Self {
         Self(Arc::new(Limit { per_second: per_second.max(1) as f64, free: Mutex::new(Instant::now()) }))
+    }
+
+    /// Waits until so many bytes may leave.
+    ///
+    /// # Errors
+    /// If it is cancelled meanwhile.
+    pub(crate) fn wait(&self, bytes: u64, cancel: &Cancel) -> Result<()> {
+        let (time, cancel) = (self.take(bytes), cancel.clone());
+        if time.is_zero() {
+            return cancel.check();
+        }
+        transfers::wait(async move {
+            tokio::select! {
+                () = tokio::time::sleep(time) => Ok(()),
+                () = cancel.cancelled() => Err(Error::cancelled()),
+            }
+        })
     }
 
     /// How long to wait before so many bytes may leave.

@@ -36,6 +36,14 @@ impl PartSizes {
         self.same.or(size).map(|size| size.min(LARGEST))
     }
 
+    /// How large an archive may become by these.
+    pub(crate) fn capacity(&self) -> u64 {
+        match self.same {
+            Some(bytes) => bytes * MOST,
+            None => STEPS.iter().map(|(count, mib)| count * mib * MIB).sum(),
+        }
+    }
+
     /// A part was handed over.
     pub(crate) fn advance(&mut self) {
         self.begun += 1;
@@ -63,6 +71,8 @@ mod tests {
         assert!(sizes.iter().all(|size| (5 * MIB..=LARGEST).contains(size)));
         assert!(sizes.is_sorted());
         assert!(sizes.iter().sum::<u64>() > 2 << 40, "two tebibytes fit");
+        assert_eq!(sizes.iter().sum::<u64>(), PartSizes::new(None).capacity());
+        assert_eq!(all(Some(64 * MIB)).iter().sum::<u64>(), PartSizes::new(Some(64 * MIB)).capacity());
         assert!(sizes.iter().all(|size| 5 * size <= 2560 * MIB), "however large it gets, memory is bounded");
         assert_eq!(
             sizes[..5_000].iter().sum::<u64>(),

@@ -88,21 +88,11 @@ impl Upload {
         self.parts.current().ok_or_else(|| too_many_parts(&self.object))?;
         self.parts.advance();
         if let Some(pace) = &self.options.pace {
-            self.pause(pace.take(bytes))?;
+            pace.wait(bytes, &self.options.cancel)?;
         }
         self.with_writer(|mut writer| async move {
             let wrote = writer.write(part).await;
             (writer, wrote)
-        })
-    }
-
-    fn pause(&self, time: Duration) -> Result<()> {
-        let cancel = self.options.cancel.clone();
-        transfers::wait(async move {
-            tokio::select! {
-                () = tokio::time::sleep(time) => Ok(()),
-                () = cancel.cancelled() => Err(Error::cancelled()),
-            }
         })
     }
 
@@ -190,18 +180,30 @@ impl Upload {
         written.compare(Arc::new(there))
     }
 
-    /// Removes what was published, if it is still this.
-    fn take_back(&self, published: &Metadata) {
-        let Ok(Some(_)) = self.ours() else { return };
+    /// Removes what was published, if it is still this. The error that is under way says that nothing there is to be trusted;
+    /// if it can't be removed, it says also that it is still there.
+    fn take_back(&self, published: &Metadata, why: Error) -> Error {
+        match self.remove(published) {
+            Ok(()) => why,
+            Err(error) => {
+                let hint = format!("remove the object, it can't be trusted; that failed here: {error}");
+                why.with_context("still there", self.object.shown()).with_hint(hint)
+            }
+        }
+    }
+
+    fn remove(&self, published: &Metadata) -> Result<()> {
+        if self.ours()?.is_none() {
+            return Ok(());
+        }
         let object = self.object.clone();
         let version = published.version().filter(|version| *version != "null").map(str::to_owned);
         let can = object.bucket.operator().info().capability().delete_with_version;
         let options = DeleteOptions { version: version.filter(|_| can), ..DeleteOptions::default() };
-        // The error that is under way says that nothing there is to be trusted.
-        let _removed: Result<()> = transfers::wait(async move {
+        transfers::wait(async move {
             let removed = object.bucket.operator().delete_options(&object.key, options).await;
             removed.map_err(|error| object.failed("remove", error))
-        });
+        })
     }
 }
 
@@ -224,10 +226,7 @@ impl Copying for Upload {
         }
         let published = self.complete()?;
         match self.check(&published, written) {
-            Err(error) if error.kind() == ErrorKind::Archive => {
-                self.take_back(&published);
-                Err(error)
-            }
+            Err(error) if error.kind() == ErrorKind::Archive => Err(self.take_back(&published, error)),
             checked => Ok(checked.unwrap_or_else(Checked::Unknown)),
         }
     }
