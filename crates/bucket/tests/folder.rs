@@ -43,6 +43,17 @@ async fn a_folder_that_is_not_there_is_not_made() {
 }
 
 #[tokio::test]
+async fn whoever_only_looks_leaves_nothing_and_takes_nothing_from_who_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (looks, writes) = (opened(folder.path()).unwrap(), opened(folder.path()).unwrap());
+    looks.check().await.unwrap();
+    drop(looks);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    writes.operator().write("a/file", "content").await.unwrap();
+    assert_eq!(std::fs::read(folder.path().join("a/file")).unwrap(), b"content");
+}
+
+#[tokio::test]
 async fn what_is_missing_is_said_to_be() {
     let folder = tempfile::tempdir().unwrap();
     let bucket = opened(folder.path()).unwrap();

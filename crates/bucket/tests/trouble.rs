@@ -5,6 +5,7 @@
 mod relay;
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dumprestore_bucket::{Bucket, BucketOptions, BucketUrl, Versioning};
@@ -45,6 +46,27 @@ fn told(error: &Error) -> String {
 
 fn content(bytes: u32) -> Vec<u8> {
     (0..bytes).map(|at| (at % 251) as u8).collect()
+}
+
+#[tokio::test]
+async fn google_is_asked_for_content_as_it_lies_there() {
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let seen = heads.clone();
+    let relay = relay(move |asked| {
+        seen.lock().unwrap().push(asked.head.to_ascii_lowercase());
+        Fate::Answer(404, "nothing")
+    });
+    let mut options = BucketOptions::default();
+    options.endpoint = Some(relay.endpoint());
+    options.anonymous = Some(true);
+    let bucket = Bucket::open(&BucketUrl::parse("gs://shop").unwrap(), &options, Path::new("/")).unwrap();
+    bucket.once().read("a").await.unwrap_err();
+    bucket.once().stat("a").await.unwrap_err();
+    let (content, rest): (Vec<_>, Vec<_>) =
+        heads.lock().unwrap().clone().into_iter().partition(|head: &String| head.contains("alt=media"));
+    assert!(!content.is_empty() && !rest.is_empty());
+    assert!(content.iter().all(|head| head.contains("accept-encoding: gzip")), "{content:?}");
+    assert!(!rest.iter().any(|head| head.contains("gzip")), "{rest:?}");
 }
 
 #[tokio::test]

@@ -309,8 +309,13 @@ fn a_restore_never_removes_archives_that_lie_in_a_bucket_of_media() {
         shop.configure(&text);
     };
     bucket.put("shop/a.jpg", "a.jpg");
+    configure(&archives);
+    let ran = shop.run(&["dump"]);
+    assert!(ran.code == 2 && ran.stderr.contains("would lie among what is dumped"), "{}", ran.stderr);
     configure(&archives.replace(&bucket.url("shop"), &bucket.url("shop/archives")));
     shop.must(&["dump"]);
+    let ran = shop.run(&["dump"]);
+    assert!(ran.code == 0 && ran.stderr.contains("shop/archives` is left out"), "{}", ran.stderr);
     let ran = shop.run(&["restore", "latest", "--yes"]);
     assert!(ran.code == 2 && ran.stderr.contains("lies in what would be replaced"), "{}", ran.stderr);
     assert!(shop.run(&["check"]).stdout.contains("archives lie in what a restore replaces"));

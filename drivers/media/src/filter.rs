@@ -30,6 +30,11 @@ impl Filter {
         self
     }
 
+    /// Whether a folder is left out with all that lies in it.
+    pub(crate) fn excludes(&self, folder: &str) -> bool {
+        folders(folder).chain([folder]).any(|way| self.exclude.fit(way))
+    }
+
     /// Whether the object of that key is dumped and restored. What is not is neither dumped nor touched by a restore.
     pub(crate) fn takes(&self, key: &str) -> bool {
         let mut ways = folders(key).chain([key]);

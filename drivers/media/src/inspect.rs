@@ -1,9 +1,12 @@
 //! Looking at a store without touching it.
 
+use dumprestore_bucket::opendal::raw::Service as _;
+use dumprestore_bucket::opendal::{ErrorKind, options::StatOptions};
 use dumprestore_bucket::{Bucket, LifecycleRule, Scheme, Versioning};
 use dumprestore_driver::{Claim, Inspection, Problem, Result};
 
 use crate::config::Mode;
+use crate::key::can_be_asked_for;
 use crate::site::Site;
 use crate::snapshot::{named, no_versions};
 
@@ -19,6 +22,9 @@ pub(crate) async fn look(site: &Site) -> Result<Inspection> {
     let versioning = bucket.versioning().await?;
     inspection.facts.insert("url".to_owned(), bucket.shown().to_owned());
     inspection.facts.insert("versioning".to_owned(), named(&versioning).to_owned());
+    if versioning == Versioning::Enabled {
+        inspection.problems.extend(of_history(bucket).await);
+    }
     match site.mode {
         Mode::Versions => inspection.problems.extend(of_versions(bucket, &versioning).await),
         Mode::Copy => inspection.problems.extend(of_copies(bucket, &versioning)),
@@ -34,6 +40,27 @@ fn claim(bucket: &Bucket) -> Claim {
         }
         _ => Claim::Prefix(bucket.identity()),
     }
+}
+
+/// What is asked of a bucket with versions, and of none else.
+async fn of_history(bucket: &Bucket) -> Option<Problem> {
+    let some = match bucket.list_versions("", None).await {
+        Ok(some) => some,
+        Err(error) => {
+            let problem = Problem::no_dump(error.to_string());
+            return Some(problem.with_hint(error.hint().unwrap_or("allow `s3:ListBucketVersions`")));
+        }
+    };
+    let mut data = some.listed.into_iter().filter(|listed| !listed.deleted && can_be_asked_for(&listed.key));
+    let listed = data.find(|listed| !listed.key.ends_with('/'))?;
+    let options = StatOptions { version: listed.version, ..StatOptions::default() };
+    let op = bucket.once();
+    let error = op.service().stat(op.context(), &listed.key, options.into()).await.err()?;
+    // It may have gone meanwhile, or be one that nobody can read.
+    (error.kind() == ErrorKind::PermissionDenied).then(|| {
+        Problem::no_dump(bucket.failed("look at a version of", &listed.key, error).to_string())
+            .with_hint("allow `s3:GetObjectVersion`")
+    })
 }
 
 fn of_copies(bucket: &Bucket, versioning: &Versioning) -> Option<Problem> {

@@ -21,9 +21,11 @@
 //!
 //! - Tags, ACLs, `Expires`, `Content-Language`, redirects, locks and older versions of an object are not kept.
 //! - Keys with `.` or `..` between slashes, and `/`, which no request can name, are left out, with a line in the ledger.
+//! - Headers and metadata that are no ASCII are left out of an archive that has the object itself; the line names them, and the dump is degraded.
 
 mod ahead;
 mod asof;
+mod body;
 mod clock;
 mod config;
 mod driver;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 
+use dumprestore_bucket::UNREADABLE;
 use dumprestore_bucket::opendal::Metadata;
 use dumprestore_driver::{ArchivedNode, Digest, Error, PartName, Result};
 use serde::{Deserialize, Serialize};
@@ -56,19 +57,32 @@ pub(crate) struct Headers {
     /// User metadata: names in lower case, as stores have them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) metadata: BTreeMap<String, String>,
+    /// Names of headers that the object has as well, and that are no ASCII: what they say is not known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unreadable: Vec<String>,
 }
 
 impl Headers {
     /// Those of an object that was read or looked at.
     pub(crate) fn of(metadata: &Metadata) -> Self {
         let owned = |text: Option<&str>| text.map(str::to_owned);
-        let own = metadata.user_metadata().into_iter().flatten();
+        let mut own: BTreeMap<String, String> = metadata
+            .user_metadata()
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let unreadable = own.remove(UNREADABLE).unwrap_or_default();
+        let mut unreadable: Vec<_> =
+            unreadable.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        unreadable.sort_unstable();
         Self {
             content_type: owned(metadata.content_type()),
             cache_control: owned(metadata.cache_control()),
             content_encoding: owned(metadata.content_encoding()),
             content_disposition: owned(metadata.content_disposition()),
-            metadata: own.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            metadata: own,
+            unreadable,
         }
     }
 }

@@ -22,6 +22,7 @@ const PIECE: usize = 128 << 10;
 impl Shared {
     /// Finds out what is to be listed.
     pub(crate) async fn prepare_list(&self) -> Result<()> {
+        self.look_for_restores().await?;
         if self.site.mode == Mode::Versions {
             return Ok(());
         }
@@ -105,6 +106,7 @@ impl Shared {
             after = Some(last.clone());
             for (key, record) in &some {
                 if let Some(line) = self.line_of(key, record).await? {
+                    self.note_bare(&line);
                     list.write(&line)?;
                 }
             }

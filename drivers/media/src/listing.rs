@@ -59,6 +59,25 @@ fn state_of(listed: &Listed) -> State {
     }
 }
 
+/// Whether a key that nothing is found under is listed all the same: of Azure's listings, OpenDAL takes the blanks at the ends of keys.
+///
+/// # Errors
+/// If the store can't be listed.
+pub(crate) async fn is_misread(bucket: &Bucket, key: &str) -> Result<bool> {
+    if bucket.scheme() != Scheme::Azblob {
+        return Ok(false);
+    }
+    let failed = |error| bucket.failed("list", key, error);
+    let mut found = bucket.operator().lister_with(key).recursive(true).await.map_err(failed)?;
+    while let Some(entry) = found.try_next().await.map_err(failed)? {
+        match entry.path().cmp(key) {
+            std::cmp::Ordering::Less => {}
+            order => return Ok(order.is_eq()),
+        }
+    }
+    Ok(false)
+}
+
 struct Pages {
     bucket: Bucket,
     /// Of versions, below that; else of objects.

@@ -1,23 +1,24 @@
 //! Reading objects, each in one state.
 //!
 //! A request for bytes names the version, or the ETag under which they were listed; a store that has another by then
-//! refuses. The ETag of each answer is compared as well, for stores that don't know the condition. So what several
+//! refuses. The ETag of each answer is compared as well, for stores that don't know the condition (`body.rs`). So what several
 //! requests bring, a retry after a broken connection included, is of one state, or it is thrown away.
 
 use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::Arc;
 
-use dumprestore_bucket::opendal::raw::{OpRead, OpStat, Service as _, oio};
-use dumprestore_bucket::opendal::{self, BytesRange, ErrorKind, Metadata, MetadataBuilder, options};
+use dumprestore_bucket::opendal::raw::{OpStat, Service as _};
+use dumprestore_bucket::opendal::{self, Buffer, ErrorKind, Metadata};
 use dumprestore_bucket::{Bucket, Scheme};
 use dumprestore_driver::{Digest, Error, PartWriter, Result};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
+use crate::body::Body;
 use crate::line::Headers;
-use crate::state::{State, quoted};
+use crate::state::State;
 
 /// Larger objects are read by ranges of that size, several at once.
 const RANGE: u64 = 8 << 20;
@@ -37,6 +38,17 @@ pub(crate) enum Reading<T> {
     Refused(String),
 }
 
+impl<T> Reading<T> {
+    /// The same of something else. Of what was read whole, nothing is left.
+    pub(crate) fn of_nothing<U>(self) -> Reading<U> {
+        match self {
+            Self::Whole(_) | Self::Changed => Reading::Changed,
+            Self::Gone => Reading::Gone,
+            Self::Refused(why) => Reading::Refused(why),
+        }
+    }
+}
+
 /// What is known of bytes that were read.
 pub(crate) struct Read {
     pub(crate) state: State,
@@ -44,7 +56,7 @@ pub(crate) struct Read {
 }
 
 /// Some bytes of an object, and what the answer said of it.
-type Range = (Metadata, opendal::Buffer);
+type Range = (Metadata, Vec<Buffer>);
 
 /// A range on its way.
 struct Fetched {
@@ -85,14 +97,14 @@ impl Reader {
     pub(crate) async fn look(&self, key: &str) -> Result<Reading<Read>> {
         // OpenDAL would list what is below such a key, and not look at the object of that very name.
         if key.ends_with('/') {
-            return Ok(match self.open(key, None, BytesRange::new(0, None)).await? {
-                Reading::Whole((metadata, mut stream)) => match size_of(&mut *stream).await {
-                    Ok(size) => Reading::Whole(Read::of(&metadata, size)),
-                    Err(error) => return Err(self.bucket.failed("read", key, error)),
+            return Ok(match Body::open(&self.bucket, key, None, (0, None)).await? {
+                Reading::Whole(body) => match body.all().await? {
+                    Reading::Whole((metadata, pieces)) => {
+                        Reading::Whole(Read::of(&metadata, size_of(&pieces)))
+                    }
+                    other => other.of_nothing(),
                 },
-                Reading::Changed => Reading::Changed,
-                Reading::Gone => Reading::Gone,
-                Reading::Refused(why) => Reading::Refused(why),
+                other => other.of_nothing(),
             });
         }
         let op = self.bucket.operator();
@@ -104,7 +116,7 @@ impl Reader {
                     false => Ok(Reading::Whole(Read::of(&metadata, metadata.content_length()))),
                 }
             }
-            Err(error) => self.missed("look at", key, error),
+            Err(error) => missed(&self.bucket, "look at", key, error),
         }
     }
 
@@ -153,9 +165,7 @@ impl Reader {
         let read = read.await?;
         Ok(match self.with_headers(key, state, read).await? {
             Reading::Whole(read) => Reading::Whole((read, content)),
-            Reading::Changed => Reading::Changed,
-            Reading::Gone => Reading::Gone,
-            Reading::Refused(why) => Reading::Refused(why),
+            other => other.of_nothing(),
         })
     }
 
@@ -184,18 +194,16 @@ impl Reader {
         state: &State,
         mut take: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<Reading<Read>> {
-        let (metadata, mut stream) = match self.open(key, Some(state), BytesRange::new(0, None)).await? {
-            Reading::Whole(opened) => opened,
-            Reading::Changed => return Ok(Reading::Changed),
-            Reading::Gone => return Ok(Reading::Gone),
-            Reading::Refused(why) => return Ok(Reading::Refused(why)),
+        let mut body = match Body::open(&self.bucket, key, Some(state), (0, None)).await? {
+            Reading::Whole(body) => body,
+            other => return Ok(other.of_nothing()),
         };
         let mut size = 0;
         loop {
-            let piece = match stream.read_dyn().await {
-                Ok(piece) if piece.is_empty() => break,
-                Ok(piece) => piece,
-                Err(error) => return self.missed("read", key, error),
+            let piece = match body.next().await? {
+                Reading::Whole(piece) if piece.is_empty() => break,
+                Reading::Whole(piece) => piece,
+                other => return Ok(other.of_nothing()),
             };
             for bytes in piece {
                 size += bytes.len() as u64;
@@ -203,7 +211,7 @@ impl Reader {
             }
         }
         match size == state.size || key.ends_with('/') {
-            true => Ok(Reading::Whole(Read::of(&metadata, size))),
+            true => Ok(Reading::Whole(Read::of(body.metadata(), size))),
             false => Ok(Reading::Changed),
         }
     }
@@ -230,14 +238,12 @@ impl Reader {
             let Some(mut range) = fetched.pop_front() else { break };
             match range.arrived().await? {
                 Reading::Whole((metadata, content)) => {
-                    for bytes in content {
+                    for bytes in content.into_iter().flatten() {
                         write(out, &bytes)?;
                     }
                     first.get_or_insert(metadata);
                 }
-                Reading::Changed => return Ok(Reading::Changed),
-                Reading::Gone => return Ok(Reading::Gone),
-                Reading::Refused(why) => return Ok(Reading::Refused(why)),
+                other => return Ok(other.of_nothing()),
             }
         }
         let metadata = first.ok_or_else(|| Error::defect("a large object has no ranges"))?;
@@ -253,16 +259,12 @@ impl Reader {
     }
 
     async fn read_range(&self, key: &str, state: &State, begin: u64, size: u64) -> Result<Reading<Range>> {
-        let range = BytesRange::new(begin, Some(size));
-        Ok(match self.open(key, Some(state), range).await? {
-            Reading::Whole((metadata, mut stream)) => match stream.read_all_dyn().await {
-                Ok(content) if content.len() as u64 == size => Reading::Whole((metadata, content)),
-                Ok(_) => Reading::Changed,
-                Err(error) => return self.missed("read", key, error),
+        Ok(match Body::open(&self.bucket, key, Some(state), (begin, Some(size))).await? {
+            Reading::Whole(body) => match body.all().await? {
+                Reading::Whole((_, content)) if size_of(&content) != size => Reading::Changed,
+                read => read,
             },
-            Reading::Changed => Reading::Changed,
-            Reading::Gone => Reading::Gone,
-            Reading::Refused(why) => Reading::Refused(why),
+            other => other.of_nothing(),
         })
     }
 
@@ -288,59 +290,23 @@ impl Reader {
             other => Ok(other),
         }
     }
-
-    async fn open(
-        &self,
-        key: &str,
-        state: Option<&State>,
-        range: BytesRange,
-    ) -> Result<Reading<(Metadata, Box<dyn oio::ReadStreamDyn>)>> {
-        let op = self.bucket.operator();
-        let can = op.service().capability();
-        let version = state.and_then(|state| state.version.clone()).filter(|_| can.read_with_version);
-        let etag = state.and_then(|state| state.etag.as_deref());
-        let is_fixed = version.is_some() && state.is_some_and(|state| state.fixed().is_some());
-        let if_match = etag.filter(|_| !is_fixed && can.read_with_if_match).map(quoted);
-        let options = options::ReadOptions { version, if_match, ..Default::default() };
-        let (_, args, _): (BytesRange, OpRead, _) = options.into();
-        let opened = async {
-            let reader = op.service().read(op.context(), key, args)?;
-            reader.open_dyn(range).await
-        };
-        let (told, stream) = match opened.await {
-            Ok(opened) => opened,
-            Err(error) => return self.missed("read", key, error),
-        };
-        let metadata = told.into_metadata().unwrap_or_else(|| MetadataBuilder::file(0).build());
-        match state {
-            Some(state) if !is_of(&metadata, state) => Ok(Reading::Changed),
-            _ => Ok(Reading::Whole((metadata, stream))),
-        }
-    }
-
-    /// What an error means for this object; or the error, if it is not the object's.
-    fn missed<T>(&self, doing: &str, key: &str, error: opendal::Error) -> Result<Reading<T>> {
-        match error.kind() {
-            ErrorKind::NotFound => Ok(Reading::Gone),
-            ErrorKind::ConditionNotMatch | ErrorKind::RangeNotSatisfied => Ok(Reading::Changed),
-            ErrorKind::PermissionDenied => {
-                let told = self.bucket.failed(doing, key, error);
-                Ok(Reading::Refused(told.message().to_owned()))
-            }
-            _ => Err(self.bucket.failed(doing, key, error)),
-        }
-    }
 }
 
-/// Whether an answer is of the state that was asked for.
-fn is_of(metadata: &Metadata, state: &State) -> bool {
-    let told = State::of(metadata);
-    let same = |one: &Option<String>, other: &Option<String>| match (one, other) {
-        (Some(one), Some(other)) => one == other,
-        _ => true,
-    };
-    (told.version.is_none() || state.fixed().is_none() || told.version == state.version)
-        && same(&told.etag, &state.etag)
+/// What an error means for an object; or the error, if it is not the object's.
+pub(crate) fn missed<T>(
+    bucket: &Bucket,
+    doing: &str,
+    key: &str,
+    error: opendal::Error,
+) -> Result<Reading<T>> {
+    match error.kind() {
+        ErrorKind::NotFound => Ok(Reading::Gone),
+        ErrorKind::ConditionNotMatch | ErrorKind::RangeNotSatisfied => Ok(Reading::Changed),
+        kind if kind == ErrorKind::PermissionDenied || bucket.is_of_object(&error) => {
+            Ok(Reading::Refused(bucket.failed(doing, key, error).to_string()))
+        }
+        _ => Err(bucket.failed(doing, key, error)),
+    }
 }
 
 impl Read {
@@ -349,14 +315,8 @@ impl Read {
     }
 }
 
-async fn size_of(stream: &mut dyn oio::ReadStreamDyn) -> opendal::Result<u64> {
-    let mut size = 0;
-    loop {
-        match stream.read_dyn().await? {
-            piece if piece.is_empty() => return Ok(size),
-            piece => size += piece.len() as u64,
-        }
-    }
+fn size_of(pieces: &[Buffer]) -> u64 {
+    pieces.iter().map(|piece| piece.len() as u64).sum()
 }
 
 fn write(out: &mut PartWriter<'_>, piece: &[u8]) -> Result<()> {

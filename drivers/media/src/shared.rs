@@ -16,9 +16,12 @@ use crate::clock::{Clock, Window};
 use crate::config::Mode;
 use crate::inflight::InFlight;
 use crate::key::{can_be_asked_for, part_name, shown};
-use crate::listing::{Found, objects, versions};
+use crate::line::ObjectLine;
+use crate::listing::{Found, is_misread, objects, versions};
 use crate::memory::{Capture, Memory};
+use crate::ours::OURS;
 use crate::reading::{Read, Reader, Reading};
+use crate::restore::under_way;
 use crate::site::Site;
 use crate::state::State;
 use crate::underway::Underway;
@@ -39,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) site: Site,
     /// Whether what is overwritten and deleted is kept.
     pub(crate) keeps_versions: bool,
+    /// Which restore had replaced objects at the beginning, and was not over.
+    restored: Option<(String, bool)>,
     pub(crate) reader: Reader,
     pub(crate) ahead: Ahead,
     pub(crate) cancel: Cancel,
@@ -51,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) in_flight: InFlight,
     memory: Mutex<Memory>,
     pub(crate) ledger: Mutex<Ledger<str>>,
+    /// What is in the archive without all that belongs to it, whatever else is to be said of it.
+    bare: Mutex<Ledger<str>>,
     scratch: PathBuf,
     /// Whether the last pass went over everything.
     pub(crate) passed: AtomicBool,
@@ -69,12 +76,18 @@ const VANISHED: &str = "it vanished before it was read";
 const REMOVED: &str = "the version that was there at the cut was removed for good before it was read";
 
 impl Shared {
-    pub(crate) fn new(site: Site, cx: OpenContext, keeps_versions: bool) -> Self {
+    pub(crate) fn new(
+        site: Site,
+        cx: OpenContext,
+        keeps_versions: bool,
+        restored: Option<(String, bool)>,
+    ) -> Self {
         let reader = Reader::new(site.bucket.clone());
-        let OpenContext { cancel, scratch, ours, .. } = cx;
-        let site = site.without(&ours);
+        let OpenContext { cancel, scratch, ours, our_places, .. } = cx;
+        let site = site.without(&our_places, &ours);
         Self {
             keeps_versions,
+            restored,
             ahead: Ahead::new(reader.clone()),
             reader,
             site,
@@ -86,6 +99,7 @@ impl Shared {
             in_flight: InFlight::default(),
             memory: Mutex::new(Memory::new(scratch.clone(), keeps_versions)),
             ledger: Mutex::default(),
+            bare: Mutex::default(),
             scratch,
             passed: AtomicBool::new(false),
             listed: AtomicBool::new(false),
@@ -240,9 +254,7 @@ impl Shared {
                     .map_err(|error| Error::io("can't write an object into the archive", error))?;
                 Reading::Whole(read)
             }
-            Reading::Changed => Reading::Changed,
-            Reading::Gone => Reading::Gone,
-            Reading::Refused(why) => Reading::Refused(why),
+            other => other.of_nothing(),
         })
     }
 
@@ -293,13 +305,24 @@ impl Shared {
         Ok(Dumped::Gone)
     }
 
+    /// Whatever has been seen, a restore may have replaced some of it and not the rest.
+    pub(crate) async fn look_for_restores(&self) -> Result<()> {
+        let now = under_way(&self.site.bucket).await?;
+        if now.is_some() && now != self.restored {
+            let why = "a restore replaced the objects during the dump: some may be from before it, and some from after it";
+            locked(&self.bare).note(OURS, why, Weight::Degrades);
+        }
+        Ok(())
+    }
+
     /// Looks at what was not read whole: what is not there any more could not be.
     pub(crate) async fn judge_unread(&self) -> Result<()> {
         let unread = locked(&self.ledger).not_read();
         let looks = unread.into_iter().map(|key| {
             let look = async move {
-                let look = self.reader.look(&key).await?;
-                Ok::<_, Error>((key, matches!(look, Reading::Gone)))
+                let is_gone = matches!(self.reader.look(&key).await?, Reading::Gone);
+                let is_gone = is_gone && !is_misread(&self.site.bucket, &key).await?;
+                Ok::<_, Error>((key, is_gone))
             };
             look.boxed()
         });
@@ -321,7 +344,21 @@ impl Shared {
                 _ => Held::Nothing,
             }
         };
-        locked(&self.ledger).entries(held, shown)
+        let mut entries = locked(&self.ledger).entries(held, shown);
+        entries.extend(locked(&self.bare).entries(|_| Held::Nothing, shown));
+        entries
+    }
+
+    /// Says of an object that is listed what the list lacks.
+    pub(crate) fn note_bare(&self, line: &ObjectLine) {
+        let unreadable = &line.headers.unreadable;
+        if !unreadable.is_empty() {
+            let why = format!(
+                "it is in the archive without these headers, which are no ASCII: {}",
+                unreadable.join(", ")
+            );
+            locked(&self.bare).note(&line.key, why, Weight::Degrades);
+        }
     }
 
     pub(crate) fn forget_all(&self) {

@@ -18,8 +18,12 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Without these files and folders, if it is a folder that they lie in: archives, and what the engine keeps.
-    pub(crate) fn without(mut self, ours: &[PathBuf]) -> Self {
+    /// Without these places of archives, by their canonical names, and without these files and folders, if it is a folder that
+    /// they lie in: archives, and what the engine keeps.
+    pub(crate) fn without(mut self, places: &[String], ours: &[PathBuf]) -> Self {
+        let below = format!("{}/", self.bucket.identity());
+        let keys = places.iter().filter_map(|place| place.strip_prefix(&below));
+        self.filter = self.filter.without(keys.map(str::to_owned).collect());
         if self.bucket.scheme() == Scheme::Fs {
             let folder = PathBuf::from(self.bucket.prefix());
             let keys = ours.iter().flat_map(|path| keys_of(path, &folder)).collect();

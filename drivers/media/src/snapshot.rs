@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use dumprestore_bucket::Versioning;
 use dumprestore_driver::{
-    CutContext, CutMode, Dumped, Error, Facts, LedgerEntry, Links, OpenContext, Part, PartStream, PartWriter,
-    Reference, Result, Source, Unresolved,
+    CutContext, CutMode, Dumped, Error, ErrorKind, Facts, LedgerEntry, Links, OpenContext, Part, PartStream,
+    PartWriter, Reference, Result, Source, Unresolved,
 };
 use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::config::Mode;
 use crate::key::key_of;
 use crate::line::LISTING;
+use crate::restore::under_way;
 use crate::shared::{Cut, Shared};
 use crate::site::Site;
 
@@ -36,7 +37,17 @@ impl Snapshot {
             return Err(no_versions(&versioning));
         }
         site.bucket.check().await?;
-        Ok(Self { shared: Arc::new(Shared::new(site, cx, keeps_versions)), versioning })
+        let restored = under_way(&site.bucket).await?;
+        if let Some((run, false)) = &restored {
+            return Err(Error::new(
+                ErrorKind::Locked,
+                "a restore replaces the objects right now, or was interrupted: there are old ones and new ones",
+            )
+            .with_context("run", run.escape_debug())
+            .with_hint("wait for it, or run `dumprestore recover` where it was run"));
+        }
+        let shared = Shared::new(site, cx, keeps_versions, restored);
+        Ok(Self { shared: Arc::new(shared), versioning })
     }
 }
 

@@ -22,10 +22,10 @@ impl Underway {
     /// `None` if it can't be told: then no upload in parts is known to have ended before the cut.
     pub(crate) async fn list(bucket: &Bucket, at: Option<Window>) -> Option<Self> {
         let uploads = bucket.unfinished_uploads().await.ok()?;
-        let keys = uploads.into_iter().map(|upload| upload.key);
-        let at = at?;
-        let keys: HashSet<String> = keys.collect();
-        (keys.len() < MOST).then_some(Self { keys: Arc::new(keys), at })
+        // Of more, some are not told of.
+        let is_all = uploads.len() < MOST;
+        let keys: HashSet<String> = uploads.into_iter().map(|upload| upload.key).collect();
+        Some(Self { keys: Arc::new(keys), at: at? }).filter(|_| is_all)
     }
 
     /// Whether what was uploaded in parts was there before that moment: it was begun before, and was not under way.

@@ -6,7 +6,8 @@ mod place;
 
 use std::time::Duration;
 
-use dumprestore_driver::{CutMode, OpenContext, PartWriter, Reference, Severity, Why};
+use dumprestore_bucket::{BucketOptions, BucketUrl};
+use dumprestore_driver::{CutMode, ErrorKind, OpenContext, PartWriter, Reference, Severity, Why};
 use dumprestore_testkit::{S3Kind, TempDir};
 use futures_util::StreamExt;
 use place::dump::{Dump, driver};
@@ -338,6 +339,52 @@ async fn large_objects_that_are_read_at_once_get_on_though_only_one_can_be_writt
         });
     });
     source.release().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn archives_that_lie_in_a_bucket_are_not_dumped_with_it() {
+    let place = Place::new(S3Kind::Moto);
+    place.put("a", "a").put("backups/1.zip", "old").put("backups2/b", "b").put("one.zip", "old");
+    let options: BucketOptions =
+        serde_json::from_value(json!({ "endpoint": place.server.endpoint() })).unwrap();
+    let within = |below: &str| {
+        let url = BucketUrl::parse(&place.bucket.url(&format!("{}/{below}", place::PREFIX))).unwrap();
+        url.identity(&options).unwrap()
+    };
+    let ours = vec![within("backups"), within("one.zip"), "elsewhere/shop/media/a".to_owned()];
+    let scratch = TempDir::with_prefix("dumprestore-").unwrap();
+    let cx = OpenContext::new("20260101t000000z-1", scratch.path()).with_our_places(ours);
+    let mut source = driver(place.options()).open(cx).await.unwrap();
+    let parts = source.capture().await.unwrap().map(|part| part.unwrap().name.as_str().to_owned());
+    let parts: Vec<_> = parts.collect().await;
+    assert_eq!(parts, ["objects/a", "objects/backups2/b"]);
+    source.release().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_restore_has_half_replaced_is_not_dumped_as_if_it_were_whole() {
+    let place = Place::new(S3Kind::Moto);
+    place.put("a", "a");
+    let says = |step: &str| {
+        let state = json!({
+            "node": "media", "step": step, "copies_keep_etags": true, "plan": { "steps": 0, "bytes": 0 }
+        });
+        place.put(".dumprestore/restore.json", json!({ "run": "r", "node": "media" }).to_string());
+        place.put(".dumprestore/r/state.json", state.to_string());
+    };
+    // What is only staged changes nothing yet.
+    says("prepared");
+    let mut dump = Dump::open(&place).await;
+    dump.pass().await;
+    dump.pin(CutMode::Open).await;
+    says("committing");
+    let archive = dump.finish().await;
+    let told: Vec<_> = archive.degraded().iter().map(|entry| entry.what.as_str()).collect();
+    assert_eq!(told, [".dumprestore"], "{:?}", archive.ledger);
+    let scratch = TempDir::with_prefix("dumprestore-").unwrap();
+    let cx = OpenContext::new("20260101t000000z-2", scratch.path());
+    let error = driver(place.options()).open(cx).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Locked, "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@
 
 mod place;
 
-use dumprestore_driver::{CutMode, OpenContext, PartSink, PartWriter, Receipt, Reference, Result};
+use dumprestore_driver::{CutMode, OpenContext, PartSink, PartWriter, Receipt, Reference, Result, Severity};
 use dumprestore_testkit::{Mishap, Requests, S3Kind, TempDir, Trouble};
 use futures_util::StreamExt;
 use place::dump::{Dump, driver};
@@ -63,26 +63,89 @@ async fn a_dump_gets_through_a_busy_server_and_broken_connections_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_is_overwritten_while_a_connection_is_made_anew_is_no_mix_of_two() {
-    let place = Place::new(S3Kind::Moto);
-    let (old, new) = (noise(1, 1_500_000), noise(2, 1_500_000));
-    place.put("object", &old);
-    let trouble = Trouble::before(&place.server.address());
-    let mut dump = Dump::with(through(&trouble, &place, json!({}))).await;
-    let parts = dump.list().await;
-    // The first answer ends in its middle; what is asked for the rest then finds another object.
-    trouble.make(Requests::all().method("GET").with("object").times(1), Mishap::CutAnswer(700_000));
-    let reading = dump.dump(&parts[0]);
-    let overwriting = async {
-        while trouble.mishaps() == 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    for knows_conditions in [true, false] {
+        let place = Place::new(S3Kind::Moto);
+        let (old, new) = (noise(1, 1_500_000), noise(2, 1_500_000));
+        place.put("object", &old);
+        let trouble = Trouble::before(&place.server.address());
+        let mut dump = Dump::with(through(&trouble, &place, json!({}))).await;
+        let parts = dump.list().await;
+        // The first answer ends in its middle; what is asked for the rest then finds another object.
+        trouble.make(Requests::all().method("GET").with("object").times(1), Mishap::CutAnswer(700_000));
+        if !knows_conditions {
+            trouble.make(Requests::all().method("GET").with("object"), Mishap::Unconditional);
         }
-        place.put("object", &new);
-    };
-    tokio::join!(reading, overwriting);
+        let reading = dump.dump(&parts[0]);
+        let overwriting = async {
+            while trouble.mishaps() == 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+            place.put("object", &new);
+        };
+        tokio::join!(reading, overwriting);
+        dump.pin(CutMode::Open).await;
+        let archive = dump.finish().await;
+        let found = archive.object("object").unwrap();
+        assert!(found == old || found == new, "it is a mix, conditions known: {knows_conditions}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_nobody_else_can_read_is_left_out_by_name() {
+    let place = Place::new(S3Kind::Moto);
+    place.put("fine", "fine").put("odd", "odd").put("odd-large", noise(1, 400_000));
+    let trouble = Trouble::before(&place.server.address());
+    // As one that is encrypted with a key of its owner's.
+    trouble.make(Requests::all().method("GET").with("/odd"), Mishap::Status(400));
+    let mut dump = Dump::with(through(&trouble, &place, json!({}))).await;
+    dump.pass().await;
     dump.pin(CutMode::Open).await;
     let archive = dump.finish().await;
-    let found = archive.object("object").unwrap();
-    assert!(found == old || found == new, "it is a mix");
+    assert_eq!(archive.keys(), ["fine"]);
+    let told: Vec<_> = archive
+        .degraded()
+        .iter()
+        .map(|entry| (entry.what.as_str(), entry.why.contains("InvalidRequest")))
+        .collect();
+    assert_eq!(told, [("odd", true), ("odd-large", true)], "{:?}", archive.ledger);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_that_are_no_ascii_cost_the_headers_and_not_the_object() {
+    let place = Place::new(S3Kind::Moto);
+    place.put("fine", "fine").put("odd", "odd").put("odd-large", noise(1, 400_000));
+    let trouble = Trouble::before(&place.server.address());
+    let header = "content-disposition: attachment; filename=\"Übersicht.pdf\"";
+    trouble.make(Requests::all().method("GET").with("/odd"), Mishap::Adorn(header));
+    let mut dump = Dump::with(through(&trouble, &place, json!({}))).await;
+    dump.pass().await;
+    assert_eq!(dump.pass().await, 0);
+    dump.pin(CutMode::Open).await;
+    let archive = dump.finish().await;
+    assert_eq!(archive.object("odd"), Some(&b"odd"[..]));
+    assert_eq!(archive.line("odd")["unreadable"], json!(["content-disposition"]));
+    assert!(archive.line("odd")["metadata"].is_null() && archive.line("fine")["unreadable"].is_null());
+    let told: Vec<_> = archive
+        .degraded()
+        .iter()
+        .map(|entry| (entry.what.as_str(), entry.why.contains("content-disposition")))
+        .collect();
+    assert_eq!(told, [("odd", true), ("odd-large", true)], "{:?}", archive.ledger);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_says_if_versions_may_not_be_listed() {
+    let place = Place::versioned(S3Kind::Moto);
+    place.put("object", "o");
+    let trouble = Trouble::before(&place.server.address());
+    let media = driver(through(&trouble, &place, json!({})));
+    assert!(media.inspect().await.unwrap().problems.is_empty());
+    for part in ["versions&", "versionId="] {
+        trouble.make(Requests::all().with(part), Mishap::Status(403));
+        let told = media.inspect().await.unwrap().problems;
+        assert!(matches!(&told[..], [only] if only.severity == Severity::NoDump), "{part}: {told:?}");
+        trouble.clear();
+    }
 }
 
 struct Nowhere;

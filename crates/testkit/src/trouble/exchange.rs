@@ -33,7 +33,7 @@ async fn one(client: &mut TcpStream, server: &str, plan: &Mutex<Plan>) -> Result
     // Nothing of the next request comes before this one is answered, so nothing is lost with the buffer.
     let (read, mut write) = client.split();
     let mut read = BufReader::new(read);
-    let Some(head) = Head::read(&mut read).await? else { return Ok(false) };
+    let Some(mut head) = Head::read(&mut read).await? else { return Ok(false) };
     let mishap = {
         let (method, target) = head.request();
         plan.lock().unwrap_or_else(PoisonError::into_inner).next(method, target)
@@ -41,6 +41,13 @@ async fn one(client: &mut TcpStream, server: &str, plan: &Mutex<Plan>) -> Result
     if mishap == Some(Mishap::Refuse) {
         reset(client);
         return Ok(false);
+    }
+    if let Some(Mishap::Later(pause)) = mishap {
+        reset(client);
+        return later(&head, server, pause).await;
+    }
+    if mishap == Some(Mishap::Unconditional) {
+        head.headers.retain(|(name, _)| !name.to_ascii_lowercase().starts_with("if-"));
     }
     if head.value("transfer-encoding").is_some() {
         return answer(&mut write, 411).await;
@@ -61,6 +68,15 @@ async fn one(client: &mut TcpStream, server: &str, plan: &Mutex<Plan>) -> Result
         return Ok(false);
     }
     bring(&mut upstream, client, mishap).await
+}
+
+/// Whoever asked has gone.
+async fn later(head: &Head, server: &str, pause: Duration) -> Result<bool> {
+    tokio::time::sleep(pause).await;
+    let mut upstream = TcpStream::connect(server).await?;
+    upstream.write_all(&head.with_close()).await?;
+    pass(&mut upstream, &mut tokio::io::sink(), None).await?;
+    Ok(false)
 }
 
 /// Sends a request on. Whether all of it may arrive.
@@ -87,10 +103,13 @@ async fn ask(
 /// Brings the answer: it ends with the server's connection. Whether another request may follow.
 async fn bring(upstream: &mut TcpStream, client: &mut TcpStream, mishap: Option<Mishap>) -> Result<bool> {
     let mut upstream = BufReader::new(upstream);
-    let Some(head) = Head::read(&mut upstream).await? else {
+    let Some(mut head) = Head::read(&mut upstream).await? else {
         reset(client);
         return Ok(false);
     };
+    if let Some((name, value)) = mishap.and_then(Mishap::header) {
+        head.headers.push((name.to_owned(), value.to_owned()));
+    }
     match mishap {
         Some(Mishap::LoseAnswer) => {
             // All of it is done once all of it is said.
@@ -142,6 +161,7 @@ async fn pass(
 /// Answers in the server's place, as S3 does.
 async fn answer(client: &mut (impl AsyncWrite + Unpin), status: u16) -> Result<bool> {
     let code = match status {
+        400 => "InvalidRequest",
         411 => "MissingContentLength",
         503 => "SlowDown",
         _ => "InternalError",

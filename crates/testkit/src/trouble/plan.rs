@@ -1,6 +1,7 @@
 //! What is to go wrong, and with which requests.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// How many requests are remembered.
 const MOST_SEEN: usize = 10_000;
@@ -10,9 +11,15 @@ const MOST_SEEN: usize = 10_000;
 pub enum Mishap {
     /// The connection breaks before the server hears of the request.
     Refuse,
-    /// The server does not hear of it, and the client is answered with this status: 503 is told as `SlowDown`, 500 and
-    /// others as `InternalError`.
+    /// The server does not hear of it, and the client is answered with this status: 503 is told as `SlowDown`, 400 as
+    /// `InvalidRequest`, 500 and others as `InternalError`.
     Status(u16),
+    /// The connection breaks, and the server hears of the request that much later. It has no body.
+    Later(Duration),
+    /// The server does not hear of the conditions in its headers, as one that does not know them.
+    Unconditional,
+    /// The answer has this header as well: `name: value`.
+    Adorn(&'static str),
     /// The connections break once the server has so many bytes of the request's body.
     CutRequest(u64),
     /// The server does what it is asked to, and the connection breaks before its answer arrives.
@@ -23,6 +30,16 @@ pub enum Mishap {
     Stall,
     /// Bodies pass at so many bytes a second.
     Slow(u64),
+}
+
+impl Mishap {
+    /// What the answer has besides.
+    pub(super) fn header(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Adorn(header) => header.split_once(": "),
+            _ => None,
+        }
+    }
 }
 
 /// Some of the requests.

@@ -1,19 +1,30 @@
 //! Old objects are back in their places.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dumprestore_driver::{Error, ErrorKind, Result};
+use futures_util::TryStreamExt;
 
 use super::Work;
 use super::identity::Identity;
+use super::live::live;
 use super::objects::From;
 use super::plan::Step;
 use super::state::{self, State};
 use super::whose::{Whose, whose};
 
-/// Copies that were asked for before a commit was cut off are through by then, but for very large ones.
-const LATE_COPIES: Duration = Duration::from_secs(1);
+/// What was asked for before a commit was cut off is through by then,
+const LATE: Duration = Duration::from_secs(1);
+/// but for copies of large objects, of which a store makes so much in a second, or more,
+const COPIED_IN_A_SECOND: u64 = 64 << 20;
+/// and no more than that is copied by one request.
+const LONGEST: Duration = Duration::from_secs(60);
+
+fn time_to_copy(size: u64) -> Duration {
+    (LATE + Duration::from_secs(size / COPIED_IN_A_SECOND)).min(LONGEST)
+}
 
 impl Work {
     pub(super) async fn rollback(&self) -> Result<()> {
@@ -26,7 +37,7 @@ impl Work {
     async fn go_back(&self) -> Result<()> {
         let state = State::read(&self.objects, &self.place).await?;
         match state {
-            None => {}
+            None => self.check_over().await?,
             Some(state) => match state.step {
                 state::Step::Begun | state::Step::Prepared | state::Step::RolledBack => {}
                 state::Step::Committing | state::Step::Committed => self.put_all_back(state).await?,
@@ -42,13 +53,36 @@ impl Work {
         self.clear().await
     }
 
+    /// The state goes last, so that nothing is there without it.
+    async fn check_over(&self) -> Result<()> {
+        let left = self.objects.get_size(&self.place.plan()).await?;
+        let old = live(&self.objects, &self.place.old_objects()).try_next().await?;
+        if left.is_none() && old.is_none() {
+            return Ok(());
+        }
+        Err(Error::stuck(
+            "how far the restore had come is not noted in the bucket any more, but old objects are there",
+        )
+        .with_context("key", self.place.state())
+        .with_hint(
+            "does somebody clean up `.dumprestore/` in that bucket? bring back what was removed there",
+        ))
+    }
+
     async fn put_all_back(&self, mut state: State) -> Result<()> {
         let late = self.late_names(&self.place).await?;
-        let (late, known) = (&late, &state);
-        self.each_step(known, |step| async move { self.put_back(known, late, &step).await }).await?;
-        if state.step == state::Step::Committing {
+        let (late, known, largest) = (&late, &state, AtomicU64::new(0));
+        self.each_step(known, |step| {
+            largest.fetch_max(step.new.as_ref().map_or(0, |new| new.is.size), Ordering::Relaxed);
+            async move { self.put_back(known, late, &step).await }
+        })
+        .await?;
+        let unanswered = self.objects.bucket().unanswered_since();
+        if state.step == state::Step::Committing || unanswered.is_some() {
             // Whoever was cut off, or whose line was, may have asked for copies that are made only now.
-            tokio::time::sleep(LATE_COPIES).await;
+            let patience = self.objects.bucket().patience();
+            let rest = unanswered.map_or(Duration::ZERO, |since| patience.saturating_sub(since));
+            tokio::time::sleep(rest.max(time_to_copy(largest.into_inner()))).await;
             self.each_step(known, |step| async move { self.put_back(known, late, &step).await }).await?;
         }
         // From here on nothing is put back any more, for it will be gone.

@@ -15,13 +15,14 @@ use super::needed::Needed;
 use super::objects::From;
 use super::pairs::{Pair, pairs};
 use super::plan::Extent;
-use super::state::{State, Step, check_turn, take_turn};
+use super::state::{State, Step, check_above, check_turn, take_turn};
 use super::{AT_ONCE, Loading, Origin, Work};
 use dumprestore_driver::PartName;
 
 impl Work {
     pub(super) async fn begin(&self) -> Result<Option<Loading>> {
         check_turn(&self.objects, self.place.run()).await?;
+        check_above(&self.objects).await?;
         let (loading, node) = match &self.origin {
             Origin::Archive(archived) => (Some(self.first_look(archived).await?), archived.path().clone()),
             Origin::Previous(node) => (None, node.clone()),
@@ -33,6 +34,8 @@ impl Work {
 
     async fn take_place(&self, node: NodePath) -> Result<()> {
         take_turn(&self.objects, self.place.run(), &node).await?;
+        // Whoever takes his turn above after this finds ours, when he prepares.
+        check_above(&self.objects).await?;
         let mut state = State { node, step: Step::Begun, copies_keep_etags: false, plan: Extent::default() };
         state.write(&self.objects, &self.place).await?;
         state.copies_keep_etags = self.try_rights().await?;

@@ -20,7 +20,13 @@ pub(crate) async fn changes(
     cx: &StageContext,
 ) -> Result<Changes> {
     let chosen = Chosen::new(&site.filter, &cx.selection)?;
-    let restore = Restore::new(site, Entry::of(cx)?, chosen, Origin::Archive(archived.clone()), cx.clone());
+    let restore = Restore::new(
+        site,
+        Entry::of(cx, &site.bucket)?,
+        chosen,
+        Origin::Archive(archived.clone()),
+        cx.clone(),
+    );
     let counting =
         Counting { work: &restore.work, changes: Changes::of("objects"), needs: 0, versions: false };
     counting.run(&archived).await

@@ -40,6 +40,11 @@ impl Chosen {
         self.filter.takes(key) && (self.things.is_empty() || self.things.iter().any(|thing| thing.fits(key)))
     }
 
+    /// Whether a folder is left out with all that lies in it.
+    pub(super) fn excludes(&self, folder: &str) -> bool {
+        self.filter.excludes(folder)
+    }
+
     /// The same of a key of the archive, which is noted: what is named must be there.
     pub(super) fn takes_archived(&self, key: &str) -> bool {
         let mut named = self.things.is_empty();

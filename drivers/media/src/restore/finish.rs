@@ -32,7 +32,7 @@ impl Restore {
                 work.clear_new().await?;
                 work.drop_older(&state).await?;
                 work.end().await?;
-                Ok(Some(Kept { kept: self.entry.run.clone() }))
+                Ok(Some(Kept { kept: self.entry.run.clone(), place: self.entry.place.clone() }))
             }
             _ => work.clear().await.map(|()| None),
         }

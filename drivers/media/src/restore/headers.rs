@@ -30,5 +30,7 @@ pub(super) fn kept_by(headers: &Headers, can: &Capability) -> Headers {
         content_encoding: kept(can.write_with_content_encoding, &headers.content_encoding),
         content_disposition: kept(can.write_with_content_disposition, &headers.content_disposition),
         metadata: if can.write_with_user_metadata { headers.metadata.clone() } else { BTreeMap::new() },
+        // Nothing is known of these that could be written; but what lacks them is another object.
+        unreadable: headers.unreadable.clone(),
     }
 }

@@ -79,5 +79,5 @@ async fn send(mut upload: Upload, size: u64, from: &mut (dyn Read + Send), cance
         return upload.abandon(error.with_context("size", size).with_context("read", sent)).await;
     }
     // Whether it is there is looked at in `prepare`, of all at once.
-    upload.finish().await.map(drop)
+    upload.finish().await
 }

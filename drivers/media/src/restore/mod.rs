@@ -46,14 +46,15 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use dumprestore_driver::{ArchivedNode, Error, NodePath, Result, StageContext, Staging, Token};
-use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
 
 use crate::key::can_be_asked_for;
 use crate::site::Site;
 
 pub(crate) use changes::changes;
 pub(crate) use previous::{discard_previous, stage_previous};
+pub(crate) use state::under_way;
 
 use chosen::Chosen;
 use claims::Claims;
@@ -62,6 +63,7 @@ use live::{Live, live};
 use needed::Needed;
 use objects::Objects;
 use place::Place;
+use state::{taken_below, turn_below};
 use tally::Tally;
 
 /// As many objects are worked on at once.
@@ -112,13 +114,13 @@ pub(crate) async fn stage(
     cx: StageContext,
 ) -> Result<Box<dyn Staging>> {
     let chosen = Chosen::new(&site.filter, &cx.selection)?;
-    let entry = Entry::of(&cx)?;
+    let entry = Entry::of(&cx, &site.bucket)?;
     Ok(Box::new(Restore::new(site, entry, chosen, Origin::Archive(archived), cx)))
 }
 
 /// Picks up what a crash has left.
 pub(crate) async fn resume(site: &Site, token: &Token, cx: StageContext) -> Result<Box<dyn Staging>> {
-    let entry = Entry::parse(token)?;
+    let entry = Entry::parse(token, &site.bucket)?;
     let chosen = Chosen::new(&site.filter, &cx.selection)?;
     Ok(Box::new(Restore::new(site, entry, chosen, Origin::Crash, cx)))
 }
@@ -136,12 +138,18 @@ impl Restore {
 
 impl Work {
     /// All live objects that are meant.
+    ///
+    /// # Errors
+    /// If another restore goes on among them.
     fn live(&self) -> BoxStream<'static, Result<Live>> {
-        let chosen = self.chosen.clone();
+        let (chosen, chosen_too) = (self.chosen.clone(), self.chosen.clone());
         // What no request can name can't be touched, and stays.
         let takes = move |key: &str| chosen.takes(key) && can_be_asked_for(key);
-        let meant = move |found: &Result<Live>| found.as_ref().map_or(true, |live| takes(&live.key));
-        live(&self.objects, "").filter(move |found| std::future::ready(meant(found))).boxed()
+        let meant = move |found: Live| match turn_below(&found.key) {
+            Some(folder) if !chosen_too.excludes(folder) => Err(taken_below(&found.key)),
+            _ => Ok(takes(&found.key).then_some(found)),
+        };
+        live(&self.objects, "").try_filter_map(move |found| std::future::ready(meant(found))).boxed()
     }
 
     fn is_resumed(&self) -> bool {

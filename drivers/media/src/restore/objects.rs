@@ -146,6 +146,15 @@ impl Objects {
         written.map(drop).map_err(|error| self.failed("write", key, error))
     }
 
+    /// How large an object of ours is, if it is there.
+    pub(super) async fn get_size(&self, key: &str) -> Result<Option<u64>> {
+        match self.operator().stat(key).await {
+            Ok(found) => Ok(Some(found.content_length())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.failed("look at", key, error)),
+        }
+    }
+
     /// Reads a small object of ours, if it is there.
     pub(super) async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
         match self.operator().read(key).await {
@@ -219,15 +228,25 @@ impl Objects {
     /// In parts, for which the store knows nothing of what belongs to the object: that is set anew.
     async fn copy_in_parts(&self, from: From<'_>, to: &str) -> Result<()> {
         let found = self.look_at(from.key, from.version).await?.ok_or_else(|| self.gone(from.key))?;
+        let before = self.look(to).await?;
         let mut writer = self.writer(to, &found.headers, 4)?;
-        let copied = self.copy_parts(&mut writer, from, &found).await;
-        match copied {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                let _cleaned = writer.abort().await;
-                Err(error)
+        let copied = match self.copy_parts(&mut writer, from, &found).await {
+            Ok(()) => {
+                writer.close().await.map_err(|error| (error.kind(), self.failed("copy", from.key, error)))
             }
+            Err(error) => Err((ErrorKind::Unexpected, error)),
+        };
+        let Err((kind, error)) = copied else { return Ok(()) };
+        // The store may have done it, and its answer be lost: asked again, it knows of no such upload.
+        if kind == ErrorKind::NotFound
+            && let Some(now) = self.look(to).await?
+            && now.state.size == found.state.size
+            && before.is_none_or(|before| !before.state.is(&now.state))
+        {
+            return Ok(());
         }
+        let _cleaned = writer.abort().await;
+        Err(error)
     }
 
     async fn copy_parts(&self, writer: &mut oio::Writer, from: From<'_>, found: &Read) -> Result<()> {
@@ -246,7 +265,7 @@ impl Objects {
             writer.copy_from(from.key, args, range).await.map_err(failed)?;
             offset += part;
         }
-        writer.close().await.map(drop).map_err(failed)
+        Ok(())
     }
 
     /// By way of this machine, where the store can't.
@@ -264,7 +283,7 @@ impl Objects {
             offset += piece.len() as u64;
             upload.push(&piece.to_vec()).await?;
         }
-        upload.finish().await.map(drop)
+        upload.finish().await
     }
 
     fn gone(&self, key: &str) -> Error {
@@ -284,7 +303,7 @@ impl Objects {
         let op = self.operator();
         let deleter = op.service().delete(op.context());
         let deleter = deleter.map_err(|error| self.failed("delete", "", error))?;
-        Ok(Deletes { objects: self.clone(), deleter })
+        Ok(Deletes { objects: self.clone(), deleter, last: None })
     }
 }
 
@@ -292,20 +311,52 @@ impl Objects {
 pub(super) struct Deletes {
     objects: Objects,
     deleter: oio::Deleter,
+    /// One of them.
+    last: Option<(String, Option<String>)>,
 }
 
 impl Deletes {
     pub(super) async fn push(&mut self, key: &str, version: Option<&str>) -> Result<()> {
         let version = version.map(str::to_owned);
-        let options = options::DeleteOptions { version, ..Default::default() };
-        let pushed = async {
-            let args = OpDelete::from_options(&self.objects.can(), options)?;
-            self.deleter.delete(key, args).await
-        };
-        pushed.await.map_err(|error| self.objects.failed("delete", key, error))
+        let pushed = push(&self.objects, &mut self.deleter, key, version.clone()).await;
+        self.last = Some((key.to_owned(), version));
+        match pushed {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.refused(error).await),
+        }
     }
 
     pub(super) async fn finish(mut self) -> Result<()> {
-        self.deleter.close().await.map_err(|error| self.objects.failed("delete", "", error))
+        match self.deleter.close().await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.refused(error).await),
+        }
     }
+
+    /// Of many of which none could be deleted, OpenDAL does not say why: one is asked for alone.
+    async fn refused(&self, error: opendal::Error) -> Error {
+        let Some((key, version)) = &self.last else { return self.objects.failed("delete", "", error) };
+        let alone = async {
+            let op = self.objects.operator();
+            let mut deleter = op.service().delete(op.context())?;
+            push(&self.objects, &mut deleter, key, version.clone()).await?;
+            deleter.close().await
+        };
+        match alone.await {
+            Err(reason) if error.kind() == ErrorKind::Unexpected => {
+                self.objects.failed("delete", key, reason)
+            }
+            _ => self.objects.failed("delete", key, error),
+        }
+    }
+}
+
+async fn push(
+    objects: &Objects,
+    deleter: &mut oio::Deleter,
+    key: &str,
+    version: Option<String>,
+) -> opendal::Result<()> {
+    let options = options::DeleteOptions { version, ..Default::default() };
+    deleter.delete(key, OpDelete::from_options(&objects.can(), options)?).await
 }

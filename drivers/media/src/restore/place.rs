@@ -54,9 +54,14 @@ impl Place {
         key.strip_prefix(&self.new_objects())?.parse().ok()
     }
 
+    /// All that was there.
+    pub(super) fn old_objects(&self) -> String {
+        self.all() + "old/"
+    }
+
     /// The old object that has that name in the plan.
     pub(super) fn old(&self, name: &str) -> String {
-        format!("{}old/{name}", self.all())
+        self.old_objects() + name
     }
 
     /// What somebody wrote in its place.

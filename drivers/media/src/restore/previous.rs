@@ -13,18 +13,18 @@ use crate::site::Site;
 
 /// Plans to put it back.
 pub(crate) async fn stage_previous(site: &Site, kept: &Token, cx: StageContext) -> Result<Box<dyn Staging>> {
-    let kept = Kept::parse(kept)?;
+    let kept = Kept::parse(kept, &site.bucket)?;
     let place = Place::of(&kept.kept);
     let objects = Objects::new(site.bucket.clone(), place.clone());
     let state = kept_state(&objects, &place).await?;
     let chosen = Chosen::new(&site.filter, &cx.selection)?;
-    let entry = Entry { previous: Some(kept.kept), ..Entry::of(&cx)? };
+    let entry = Entry { previous: Some(kept.kept), ..Entry::of(&cx, &site.bucket)? };
     Ok(Box::new(Restore::new(site, entry, chosen, Origin::Previous(state.node), cx)))
 }
 
 /// Removes it. Twice is once.
 pub(crate) async fn discard_previous(site: &Site, kept: &Token) -> Result<()> {
-    let place = Place::of(&Kept::parse(kept)?.kept);
+    let place = Place::of(&Kept::parse(kept, &site.bucket)?.kept);
     let objects = Objects::new(site.bucket.clone(), place.clone());
     if let Some(mut state) = State::read(&objects, &place).await? {
         match state.step {

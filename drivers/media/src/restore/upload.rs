@@ -1,10 +1,11 @@
 //! An object that is being written.
 
 use dumprestore_bucket::opendal::raw::oio::{self, Write as _};
-use dumprestore_bucket::opendal::{Buffer, Metadata};
+use dumprestore_bucket::opendal::{Buffer, ErrorKind};
 use dumprestore_driver::{Error, Result};
 
 use super::objects::Objects;
+use crate::ours::is_ours;
 
 /// As many bytes are sent at once, and held in memory.
 pub(super) const CHUNK: usize = 8 << 20;
@@ -19,11 +20,12 @@ pub(super) struct Upload {
     writer: oio::Writer,
     buffer: Vec<u8>,
     chunk: usize,
+    taken: u64,
 }
 
 impl Upload {
     pub(super) fn new(objects: Objects, key: &str, writer: oio::Writer) -> Self {
-        Self { objects, key: key.to_owned(), writer, buffer: Vec::new(), chunk: CHUNK }
+        Self { objects, key: key.to_owned(), writer, buffer: Vec::new(), chunk: CHUNK, taken: 0 }
     }
 
     /// The same, of that many bytes.
@@ -35,6 +37,7 @@ impl Upload {
 
     /// Takes bytes. If that fails, the upload is abandoned.
     pub(super) async fn push(&mut self, mut bytes: &[u8]) -> Result<()> {
+        self.taken += bytes.len() as u64;
         while !bytes.is_empty() {
             let room = self.chunk - self.buffer.len();
             let (now, later) = bytes.split_at(room.min(bytes.len()));
@@ -59,17 +62,23 @@ impl Upload {
     }
 
     /// Makes the object. If that fails, the upload is abandoned.
-    pub(super) async fn finish(mut self) -> Result<Metadata> {
+    pub(super) async fn finish(mut self) -> Result<()> {
         if !self.buffer.is_empty() {
             self.send().await?;
         }
-        match self.writer.close().await {
-            Ok(meta) => Ok(meta),
-            Err(error) => {
-                let _cleaned = self.writer.abort().await;
-                Err(self.objects.failed("write", &self.key, error))
-            }
+        let Err(error) = self.writer.close().await else { return Ok(()) };
+        // The store may have done it, and its answer be lost: asked again, it knows of no such upload.
+        if error.kind() == ErrorKind::NotFound && self.is_done().await? {
+            return Ok(());
         }
+        let _cleaned = self.writer.abort().await;
+        Err(self.objects.failed("write", &self.key, error))
+    }
+
+    /// What is ours was not there before.
+    async fn is_done(&self) -> Result<bool> {
+        let found = if is_ours(&self.key) { self.objects.look(&self.key).await? } else { None };
+        Ok(found.is_some_and(|found| found.state.size == self.taken))
     }
 
     /// Gives it up for that reason.

@@ -129,6 +129,73 @@ async fn two_restores_into_one_prefix_do_not_meet() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_restores_of_which_one_goes_into_a_part_of_the_other_do_not_meet() {
+    let outer = Case::new(S3Kind::Moto);
+    outer.put("a", "archived");
+    outer.put("inner/b", "archived");
+    let mut options = outer.options();
+    options["url"] = outer.bucket.url("media/inner").into();
+    let inner = driver(options.clone());
+    let of_inner = dump(&*inner, &outer.folder.path().join("inner"), outer.folder.path()).await;
+    let of_outer = outer.dump().await;
+    let stage = async |run: &str| {
+        let cx = StageContext::new(run);
+        Restoring::stage(&*inner, of_inner.clone(), cx, Arc::new(Faulty::never())).await.unwrap()
+    };
+    outer.put("a", "old");
+    outer.put("inner/b", "old");
+    let locked = async |mut second: Restoring| {
+        let error = second.go(Step::Commit, OldState::Drop).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Locked, "{error}");
+        second.staging().rollback().await.unwrap();
+    };
+
+    let mut first = stage("20260101t000000z-a1").await;
+    first.go(Step::Prepare, OldState::Drop).await.unwrap();
+    locked(outer.stage(&of_outer, outer.cx()).await.unwrap()).await;
+    first.staging().commit().await.unwrap();
+    first.staging().finish(OldState::Drop).await.unwrap();
+
+    let mut first = outer.restored(&of_outer, Step::Prepare).await;
+    locked(stage("20260101t000000z-a2").await).await;
+    // One that came there unseen stops the other before it commits.
+    first.staging().rollback().await.unwrap();
+    let mut second = outer.restored(&of_outer, Step::Load).await;
+    outer.put("inner/.dumprestore/restore.json", "{}");
+    let error = second.staging().prepare().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked, "{error}");
+    second.staging().rollback().await.unwrap();
+    assert_eq!((outer.get("a").as_deref(), outer.get("inner/b").as_deref()), (Some("old"), Some("archived")));
+
+    options["exclude"] = serde_json::json!(["inner"]);
+    options["url"] = outer.bucket.url("media").into();
+    let apart = driver(options);
+    let cx = StageContext::new("20260101t000000z-a3");
+    let mut apart = Restoring::stage(&*apart, of_outer, cx, Arc::new(Faulty::never())).await.unwrap();
+    apart.go(Step::Finish, OldState::Drop).await.unwrap();
+    assert_eq!(outer.get("a").as_deref(), Some("archived"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_that_lost_what_it_knew_says_so_and_removes_nothing() {
+    let case = Case::new(S3Kind::Moto);
+    case.put("a", "archived");
+    let archived = case.dump().await;
+    case.put("a", "old");
+    let mut restoring = case.restored(&archived, Step::Commit).await;
+    let token = restoring.staging().journal();
+    let state = format!("media/.dumprestore/{}/state.json", token["run"].as_str().unwrap());
+    let saved = case.bucket.get(&state).unwrap();
+    case.bucket.delete(&state);
+    let error = case.resume(&token).await.rollback().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Stuck, "{error}");
+    case.bucket.put(&state, saved);
+    restoring.staging().rollback().await.unwrap();
+    assert_eq!(case.get("a").as_deref(), Some("old"));
+    assert_eq!(case.left(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restore_into_a_folder_that_is_refused_leaves_what_another_is_writing() {
     let folder = TempDir::with_prefix("dumprestore-").unwrap();
     let media = folder.path().join("media");

@@ -1,5 +1,7 @@
 //! The way to the server is bad, or ends.
 
+use std::time::Duration;
+
 use dumprestore_driver::{ErrorKind, OldState};
 use dumprestore_testkit::{Mishap, Requests, S3Kind, Step, Trouble, spread};
 use serde_json::json;
@@ -121,6 +123,46 @@ async fn a_bad_way_to_the_server_is_gone_again_or_ends_with_all_that_was_old() {
         }
         assert_eq!(case.left(), Vec::<String>::new(), "{mishap:?}: {went:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_comes_after_the_rollback_finds_it_waiting() {
+    let trouble = trouble();
+    let case = by_way_of(&trouble, 2);
+    case.put("a", "archived");
+    let archived = case.dump().await;
+    case.put("a", "old");
+    let mut restoring = case.restored(&archived, Step::Prepare).await;
+    // The first try comes late, and the second in time.
+    let begun = std::time::Instant::now();
+    trouble.make(
+        Requests::all().method("PUT").with("/media/a").times(1),
+        Mishap::Later(Duration::from_millis(1_500)),
+    );
+    restoring.staging().commit().await.unwrap();
+    assert_eq!((trouble.mishaps(), case.get("a").as_deref()), (1, Some("archived")));
+    restoring.staging().rollback().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(2_000).saturating_sub(begun.elapsed())).await;
+    assert_eq!(case.get("a").as_deref(), Some("old"));
+    assert_eq!(case.left(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_is_done_and_not_answered_is_done() {
+    let trouble = trouble();
+    let case = by_way_of(&trouble, 4);
+    seed(&case);
+    let new = case.content();
+    let archived = case.dump().await;
+    spoil(&case);
+    trouble.make(Requests::all().method("POST").with("uploadId="), Mishap::LoseAnswer);
+    let mut restoring = case.stage(&archived, case.cx()).await.unwrap();
+    restoring.go(Step::Commit, OldState::Drop).await.unwrap();
+    assert!(trouble.mishaps() > 0);
+    assert_eq!(case.content(), new);
+    trouble.clear();
+    restoring.staging().finish(OldState::Drop).await.unwrap();
+    assert_eq!(case.left(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
