@@ -23,15 +23,7 @@ fn dumps() -> Dumps<Shop> {
     Dumps::new(FEW, |folder| Shop::create(folder, PRODUCTS))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_failure_at_any_step_of_a_restore_leaves_all_old_or_all_new() {
-    scene().await.disturb_restores(Fault::Fail).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_interrupt_at_any_step_of_a_restore_leaves_all_old_or_all_new() {
-    scene().await.disturb_restores(Fault::Cancel).await;
-}
+dumprestore_tests::failures_and_interrupts!(scene: scene().await, dumps: dumps());
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollback_that_fails_is_told_as_stuck_and_mended_by_recover() {
@@ -68,11 +60,6 @@ async fn rollback_moments(scene: &Scene<Shop>, last_commit: u64) -> Vec<u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_at_any_step_of_a_restore_leaves_all_old_or_all_new() {
     scene().await.kill_restores(KILLED_RUN, at_once, |_| ()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_failure_at_any_step_of_a_dump_publishes_nothing_and_changes_nothing() {
-    dumps().disturb(Fault::Fail).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::shop::{copy_folder, driver, left_in, open, read_database, read_folder};
 use crate::wares::hex_of;
-use crate::{Application, State, watch};
+use crate::{Application, Placed, State, watch};
 
 /// An application of four nodes: `db`, a SQLite database whose pictures are objects in `pictures`, with `thumbs` of them in
 /// another prefix of the same bucket, and `notes`, a folder.
@@ -26,9 +26,9 @@ pub struct Gallery {
     bucket: Option<S3Bucket>,
 }
 
-/// Where its objects are: what stands in its folder, for a process of its own.
+/// Where its objects are.
 #[derive(Clone, Serialize, Deserialize)]
-struct Place {
+pub struct Place {
     endpoint: String,
     tries: u32,
     access_key: String,
@@ -38,22 +38,10 @@ struct Place {
     prefix: String,
 }
 
-const PLACE: &str = "gallery.json";
 /// The nodes in the bucket.
 const NODES: [&str; 2] = ["pictures", "thumbs"];
 
 impl Gallery {
-    /// Whether it is one whose folder that is.
-    pub fn is_at(folder: &Path) -> bool {
-        folder.join(PLACE).exists()
-    }
-
-    /// The one in that folder, to dump and restore it: its objects can't be looked at.
-    pub fn at(folder: &Path) -> Self {
-        let place = serde_json::from_slice(&fs::read(folder.join(PLACE)).unwrap()).unwrap();
-        Self { folder: folder.to_owned(), place, bucket: None }
-    }
-
     /// A new one with so many pictures, in a bucket of its own. Its nodes go to the server by that endpoint, and try what fails
     /// so often in all.
     pub fn create(folder: &Path, (endpoint, tries): (&str, u32), pictures: u32) -> Self {
@@ -78,7 +66,6 @@ impl Gallery {
 
     fn nothing(folder: &Path, (endpoint, tries): (&str, u32), bucket: S3Bucket) -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        fs::create_dir_all(folder).unwrap();
         let server = S3Server::shared(S3Kind::Moto);
         let place = Place {
             endpoint: endpoint.to_owned(),
@@ -88,7 +75,7 @@ impl Gallery {
             bucket: bucket.name().to_owned(),
             prefix: format!("gallery-{}", NUMBER.fetch_add(1, Ordering::SeqCst)),
         };
-        fs::write(folder.join(PLACE), serde_json::to_vec(&place).unwrap()).unwrap();
+        Self::note(folder, &place);
         Self { folder: folder.to_owned(), place, bucket: Some(bucket) }
     }
 
@@ -123,6 +110,15 @@ impl Gallery {
 
     fn keys(&self) -> Vec<String> {
         self.bucket().keys(&format!("{}/", self.place.prefix))
+    }
+}
+
+impl Placed for Gallery {
+    type Place = Place;
+    const FILE: &'static str = "gallery.json";
+
+    fn placed(folder: &Path, place: Place) -> Self {
+        Self { folder: folder.to_owned(), place, bucket: None }
     }
 }
 
@@ -169,7 +165,7 @@ impl Application for Gallery {
     }
 
     fn leftovers(&self) -> Vec<String> {
-        let own = ["gallery.db", "gallery.db-wal", "gallery.db-shm", "notes", PLACE];
+        let own = ["gallery.db", "gallery.db-wal", "gallery.db-shm", "notes", Self::FILE];
         let mut left = left_in(&self.folder, &own);
         left.extend(self.keys().into_iter().filter(|key| is_ours(key)));
         let uploads = self.bucket().uploads(&format!("{}/", self.place.prefix));

@@ -63,17 +63,10 @@ macro_rules! fault_matrix {
     ($application:ty, bystanders: $bystanders:expr) => {
         const KILLED_RUN: &str = env!("CARGO_BIN_EXE_killed-run");
 
-        #[tokio::test(flavor = "multi_thread")]
-        async fn a_failure_at_any_step_of_a_restore_leaves_all_old_or_all_new() {
-            let (scene, _server) = $crate::served_scene::<$application>().await;
-            scene.disturb_restores(::dumprestore_testkit::Fault::Fail).await;
-        }
-
-        #[tokio::test(flavor = "multi_thread")]
-        async fn an_interrupt_at_any_step_of_a_restore_leaves_all_old_or_all_new() {
-            let (scene, _server) = $crate::served_scene::<$application>().await;
-            scene.disturb_restores(::dumprestore_testkit::Fault::Cancel).await;
-        }
+        $crate::failures_and_interrupts!(
+            scene: $crate::served_scene::<$application>().await.0,
+            dumps: $crate::served_dumps::<$application>().0
+        );
 
         #[tokio::test(flavor = "multi_thread")]
         async fn a_kill_at_any_step_of_a_restore_leaves_all_old_or_all_new_whoever_is_there() {
@@ -101,18 +94,6 @@ macro_rules! fault_matrix {
         async fn a_server_that_is_killed_within_any_step_of_a_restore_leaves_all_old_or_all_new() {
             let within = |moment| $crate::Outage::Later($crate::later(moment));
             $crate::served_restores_black_out::<$application>(within).await;
-        }
-
-        #[tokio::test(flavor = "multi_thread")]
-        async fn a_failure_at_any_step_of_a_dump_publishes_nothing_and_changes_nothing() {
-            let (dumps, _server) = $crate::served_dumps::<$application>();
-            dumps.disturb(::dumprestore_testkit::Fault::Fail).await;
-        }
-
-        #[tokio::test(flavor = "multi_thread")]
-        async fn an_interrupt_at_any_step_of_a_dump_publishes_nothing_and_changes_nothing() {
-            let (dumps, _server) = $crate::served_dumps::<$application>();
-            dumps.disturb(::dumprestore_testkit::Fault::Cancel).await;
         }
 
         #[tokio::test(flavor = "multi_thread")]

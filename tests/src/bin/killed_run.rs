@@ -4,13 +4,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's own program: what it can't go on without ends it")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dumprestore::{Coherence, Destination, DumpOptions, OpenArchive, RestoreFrom, RestoreOptions};
+use dumprestore::{BackupSet, Coherence, Destination, DumpOptions, OpenArchive, RestoreFrom, RestoreOptions};
 use dumprestore_testkit::{Fault, Faulty};
-use dumprestore_tests::{Application, Bazaar, Gallery, Kiosk, Market, Shop};
+use dumprestore_tests::{Application, Bazaar, Gallery, Kiosk, Market, Placed, Shop};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -20,13 +20,11 @@ fn main() {
     let moment = arguments.next().unwrap().parse().unwrap();
     let delay = Duration::from_micros(arguments.next().unwrap().parse().unwrap());
     let faults = Arc::new(Faulty::at(moment, Fault::Die(delay)));
-    let set = match () {
-        () if Market::is_at(&folder) => Market::at(&folder).set_watched(&[&faults], Coherence::default()),
-        () if Bazaar::is_at(&folder) => Bazaar::at(&folder).set_watched(&[&faults], Coherence::default()),
-        () if Kiosk::is_at(&folder) => Kiosk::at(&folder).set_watched(&[&faults], Coherence::default()),
-        () if Gallery::is_at(&folder) => Gallery::at(&folder).set_watched(&[&faults], Coherence::default()),
-        () => Shop::at(&folder).set_watched(&[&faults], Coherence::default()),
-    };
+    let set = found::<Market>(&folder, &faults)
+        .or_else(|| found::<Bazaar>(&folder, &faults))
+        .or_else(|| found::<Kiosk>(&folder, &faults))
+        .or_else(|| found::<Gallery>(&folder, &faults))
+        .unwrap_or_else(|| watched(&Shop::at(&folder), &faults));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         match command.as_str() {
@@ -41,4 +39,12 @@ fn main() {
             }
         }
     });
+}
+
+fn found<A: Placed>(folder: &Path, faults: &Arc<Faulty>) -> Option<BackupSet> {
+    A::found_in(folder).map(|app| watched(&app, faults))
+}
+
+fn watched(app: &impl Application, faults: &Arc<Faulty>) -> BackupSet {
+    app.set_watched(&[faults], Coherence::default())
 }
