@@ -43,7 +43,6 @@ pub use event::{Event, Observer};
 pub use hook_program::HookProblem;
 pub use hook_settings::{Hook, HookPoint, Hooks, OnError};
 pub use links::{OrderEdge, OrderReason};
-pub use names::nearest;
 pub use plan::{OrderPlan, OrderedNode, PlannedReference};
 pub use registry::{DriverInfo, Registry};
 pub use restore::{

@@ -1,6 +1,6 @@
 //! Which node a name means, and which name was probably meant.
 
-use dumprestore_driver::{Error, NodePath, Result};
+use dumprestore_driver::{Error, NodePath, Result, closest};
 
 /// The node that `text` means: the sibling of that name (among the children of `parent`), the node of that whole
 /// path, or else the only node whose path ends so.
@@ -50,8 +50,7 @@ fn ambiguous(text: &str, paths: &[&NodePath]) -> Error {
 
 fn unknown(text: &str, paths: &[&NodePath]) -> Error {
     let error = Error::config(format!("there is no node `{}`", text.escape_debug()));
-    let last_names = paths.iter().filter_map(|path| path.names().next_back());
-    match nearest(text, paths.iter().map(|path| path.as_str()).chain(last_names)) {
+    match closest(text, paths.iter().map(|path| path.as_str())) {
         Some(meant) => error.with_hint(format!("did you mean `{meant}`?")),
         None if paths.is_empty() => error,
         None => error.with_hint(format!("the nodes are {}", listed(paths.iter().copied()))),
@@ -68,23 +67,4 @@ pub(crate) fn listed<T: std::fmt::Display>(things: impl IntoIterator<Item = T>) 
         [first @ .., last] if all.len() <= MOST => format!("{} and {last}", first.join(", ")),
         _ => format!("{} and {} more", all[..MOST].join(", "), all.len() - MOST),
     }
-}
-
-/// The candidate that is most like `text`, if one is like it at all: for a hint.
-pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    const LIKE: f64 = 0.75;
-    const LONGEST: usize = 100;
-    if text.len() > LONGEST {
-        return None;
-    }
-    let lower = text.to_lowercase();
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(likeness, _)| *likeness >= LIKE)
-        .fold(None::<(f64, &str)>, |best, this| match best {
-            Some(best) if best.0 >= this.0 => Some(best),
-            _ => Some(this),
-        })
-        .map(|(_, candidate)| candidate)
 }

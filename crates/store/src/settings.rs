@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use dumprestore::{Archive, ArchiveConfig};
 use dumprestore_bucket::BucketOptions;
-use dumprestore_driver::{BuildContext, Error, Result};
+use dumprestore_driver::{BuildContext, Error, Result, closest};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, SeqAccess, Visitor};
@@ -112,7 +112,7 @@ fn suggesting<E: serde::de::Error>(error: E) -> E {
     let schema = SchemaGenerator::default().into_root_schema_for::<PlaceKeys>().to_value();
     let known: Vec<_> =
         schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
-    let hint = match dumprestore::nearest(unknown, known.iter().copied()) {
+    let hint = match closest(unknown, known.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => format!("there are: {}", known.join(", ")),
     };

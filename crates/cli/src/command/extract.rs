@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dumprestore::archive::{Existing, Node, Part};
+use dumprestore::driver::closest;
 use dumprestore::{Cancel, Error, OpenArchive, Result};
 use serde_json::json;
 
@@ -152,7 +153,7 @@ fn no_part(archive: &OpenArchive, what: &str) -> Error {
     // People remember how a file is called, and not where drivers put it.
     let ends_so = |full: &&str| full.strip_suffix(name).is_some_and(|rest| rest.ends_with('/'));
     let by_its_end = names.iter().map(String::as_str).find(ends_so);
-    match by_its_end.or_else(|| dumprestore::nearest(name, names.iter().map(String::as_str))) {
+    match by_its_end.or_else(|| closest(name, names.iter().map(String::as_str))) {
         Some(meant) if !is_of_files(archive, path) => {
             error.with_hint(format!("did you mean `{path}/{meant}`? `unzip -l` lists all parts"))
         }
@@ -211,7 +212,7 @@ fn choose(archive: &OpenArchive, what: &str) -> Result<impl Iterator<Item = Resu
 pub(crate) fn no_node(archive: &OpenArchive, path: &str) -> Error {
     let nodes = &archive.archive().manifest().nodes;
     let error = Error::config(format!("the archive has no node `{}`", path.escape_debug()));
-    match dumprestore::nearest(path, nodes.iter().map(|node| node.path.as_str())) {
+    match closest(path, nodes.iter().map(|node| node.path.as_str())) {
         Some(meant) => error.with_hint(format!("did you mean `{meant}`? {INSPECT}")),
         None => {
             let all: Vec<_> = nodes.iter().take(12).map(|node| format!("`{}`", node.path)).collect();

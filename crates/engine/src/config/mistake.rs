@@ -2,10 +2,11 @@
 
 use std::fmt::{self, Display};
 
+use dumprestore_driver::closest;
 use serde::de::{self, Expected, Unexpected};
 
 use super::value::Span;
-use crate::names::{listed, nearest};
+use crate::names::listed;
 
 /// What is wrong with a configuration. As a serde error it gathers, on its way up, where it happened.
 #[derive(Debug)]
@@ -107,7 +108,7 @@ impl Mistake {
     /// The key nobody knows, and what was probably meant.
     pub(crate) fn unknown_key(&self) -> Option<(&str, Option<&str>)> {
         match &self.what {
-            What::Unknown { key, known } => Some((key, nearest(key, known.iter().map(String::as_str)))),
+            What::Unknown { key, known } => Some((key, closest(key, known.iter().map(String::as_str)))),
             _ => None,
         }
     }
@@ -251,7 +252,7 @@ impl de::Error for Boxed {
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
         let mistake = Mistake::said(format!("{} is not one of {}", quoted(variant), listed(expected)));
-        Self(match nearest(variant, expected.iter().copied()) {
+        Self(match closest(variant, expected.iter().copied()) {
             Some(meant) => mistake.with_hint(format!("did you mean `{meant}`?")),
             None => mistake,
         })

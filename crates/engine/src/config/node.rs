@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use dumprestore_driver::{BuildContext, NodePath};
+use dumprestore_driver::{BuildContext, NodePath, closest};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, SeqAccess, Visitor};
@@ -16,7 +16,7 @@ use super::mistake::{Mistake, quoted};
 use super::value::{Kind, Mapping, Scalar, Value};
 use super::{Overrides, Stopped};
 use crate::builder::Reference;
-use crate::names::{listed, nearest};
+use crate::names::listed;
 use crate::{Compression, NodeBuilder, Parallel, Registry};
 
 /// The keys that every node may have; all others are its driver's options.
@@ -211,7 +211,7 @@ impl NodeReader<'_, '_> {
         }
         let kinds: Vec<&str> = self.registry.kinds().map(|info| info.kind).collect();
         let mistake = Mistake::at(written.span, format!("there is no driver {}", quoted(&kind)));
-        Err(match nearest(&kind, kinds.iter().copied()) {
+        Err(match closest(&kind, kinds.iter().copied()) {
             Some(meant) => mistake.with_hint(format!("did you mean `{meant}`?")),
             None => mistake.with_hint(format!("the drivers are {}", listed(kinds))),
         }

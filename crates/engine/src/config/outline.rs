@@ -1,5 +1,6 @@
 //! The configuration as the manifest keeps it: variables not replaced, literal secrets masked.
 
+use dumprestore_driver::closest;
 use serde_json::Map;
 
 use super::interpolate::{Piece, pieces};
@@ -8,7 +9,6 @@ use super::scrub::Scrubber;
 use super::secrets::{MASK, looks_secret, secret_ranges};
 use super::value::{Kind, Mapping, Scalar, Span, Typed, Value};
 use crate::Registry;
-use crate::names::nearest;
 use crate::option_schema::OptionSchema;
 
 /// The configuration for the manifest, and what must not be shown anywhere.
@@ -151,7 +151,7 @@ impl Masker<'_> {
 
 /// Whether a key that the schema does not know is a secret, or one misspelt.
 fn may_be_secret(key: &str, schema: &OptionSchema<'_>) -> bool {
-    let meant = || nearest(key, schema.keys()).is_some_and(|meant| schema.key(meant).is_secret());
+    let meant = || closest(key, schema.keys()).is_some_and(|meant| schema.key(meant).is_secret());
     !schema.has(key) && (looks_secret(key) || meant())
 }
 
