@@ -14,9 +14,10 @@ pub(super) fn hcl(of: &Blueprint) -> String {
         text += LOCK;
     }
     text += POLICY;
-    text += &user_of("writer", WRITER, of.kms_key.as_ref().map(|_| KMS_WRITE));
-    text += &user_of("restorer", RESTORER, of.kms_key.as_ref().map(|_| KMS_READ));
-    text += &user_of("pruner", PRUNER, of.kms_key.as_ref().map(|_| KMS_READ));
+    let with_key = |statement| of.kms_key.as_ref().map(|_| statement);
+    text += &user_of("writer", &[LIST, LOOK, MAKE_AND_CHECK], with_key(KMS_WRITE));
+    text += &user_of("restorer", &[LIST, READ], with_key(KMS_READ));
+    text += &user_of("pruner", &[LIST, LOOK, READ_AND_REMOVE], with_key(KMS_READ));
     text += OUTPUTS;
     let (mode, days) = match of.retention {
         Some(Retention::Governance(days)) => ("GOVERNANCE", days.to_string()),
@@ -41,8 +42,9 @@ pub(super) fn hcl(of: &Blueprint) -> String {
 }
 
 /// A user and its policy, which says all that it may do.
-fn user_of(role: &str, statements: &str, key: Option<&str>) -> String {
-    fill(USER, &[("ROLE", role), ("STATEMENTS", statements), ("KEY_STATEMENT", key.unwrap_or_default())])
+fn user_of(role: &str, statements: &[&str], key: Option<&str>) -> String {
+    let statements: Vec<&str> = statements.iter().copied().chain(key).collect();
+    fill(USER, &[("ROLE", role), ("STATEMENTS", &statements.join("\n"))])
 }
 
 const BUCKET: &str = r#"# A bucket for archives of dumprestore, and three users who can do what they must and no more.
@@ -262,7 +264,7 @@ const USER: &str = r#"resource "aws_iam_user" "@ROLE@" {
 }
 
 data "aws_iam_policy_document" "@ROLE@" {
-@STATEMENTS@@KEY_STATEMENT@}
+@STATEMENTS@}
 
 resource "aws_iam_user_policy" "@ROLE@" {
   name   = "archives"
@@ -272,16 +274,17 @@ resource "aws_iam_user_policy" "@ROLE@" {
 
 "#;
 
-/// What a dump calls. Listing is not narrowed to the prefix: S3 says that a name is free only to who may list without one.
-/// It looks whether a name is free and which archives there are, uploads in parts, gives up uploads,
-/// and reads back the version that it has made.
-const WRITER: &str = r#"  statement {
+/// Whether a name is free, and which archives there are. This is not narrowed to the prefix: S3 says that a name is free only
+/// to who may list without one.
+const LIST: &str = r#"  statement {
     sid       = "List"
     actions   = ["s3:ListBucket", "s3:ListBucketVersions"]
     resources = [aws_s3_bucket.archives.arn]
   }
+"#;
 
-  statement {
+/// What is judged of a bucket.
+const LOOK: &str = r#"  statement {
     sid = "Look"
     actions = [
       "s3:GetBucketVersioning",
@@ -291,8 +294,10 @@ const WRITER: &str = r#"  statement {
     ]
     resources = [aws_s3_bucket.archives.arn]
   }
+"#;
 
-  statement {
+/// A dump uploads in parts, gives up uploads, and reads back the version that it has made.
+const MAKE_AND_CHECK: &str = r#"  statement {
     sid = "MakeAndCheck"
     actions = [
       "s3:PutObject",
@@ -305,38 +310,15 @@ const WRITER: &str = r#"  statement {
   }
 "#;
 
-const RESTORER: &str = r#"  statement {
-    sid       = "List"
-    actions   = ["s3:ListBucket", "s3:ListBucketVersions"]
-    resources = [aws_s3_bucket.archives.arn]
-  }
-
-  statement {
+const READ: &str = r#"  statement {
     sid       = "Read"
     actions   = ["s3:GetObject", "s3:GetObjectVersion"]
     resources = ["${aws_s3_bucket.archives.arn}/@FOLDER@*"]
   }
 "#;
 
-/// It reads what it judges about. Without `s3:DeleteObjectVersion` what it removes can be had back until it expires.
-const PRUNER: &str = r#"  statement {
-    sid       = "List"
-    actions   = ["s3:ListBucket", "s3:ListBucketVersions"]
-    resources = [aws_s3_bucket.archives.arn]
-  }
-
-  statement {
-    sid = "Look"
-    actions = [
-      "s3:GetBucketVersioning",
-      "s3:GetBucketObjectLockConfiguration",
-      "s3:GetLifecycleConfiguration",
-      "s3:ListBucketMultipartUploads",
-    ]
-    resources = [aws_s3_bucket.archives.arn]
-  }
-
-  statement {
+/// Who prunes reads what it judges about. Without `s3:DeleteObjectVersion` what it removes can be had back until it expires.
+const READ_AND_REMOVE: &str = r#"  statement {
     sid = "ReadAndRemove"
     actions = [
       "s3:GetObject",
@@ -351,16 +333,14 @@ const PRUNER: &str = r#"  statement {
 "#;
 
 /// Parts of an upload are decrypted when they are put together.
-const KMS_WRITE: &str = r#"
-  statement {
+const KMS_WRITE: &str = r#"  statement {
     sid       = "Key"
     actions   = ["kms:GenerateDataKey", "kms:Decrypt"]
     resources = ["@KEY@"]
   }
 "#;
 
-const KMS_READ: &str = r#"
-  statement {
+const KMS_READ: &str = r#"  statement {
     sid       = "Key"
     actions   = ["kms:Decrypt"]
     resources = ["@KEY@"]
