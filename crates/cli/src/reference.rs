@@ -27,6 +27,7 @@ the archive or a part (`-o -`), these lines go to standard error.
 | `node_finished` | `node`, `phase`, `bytes`, `parts`, `seconds` |
 | `captured` | `node`, `pass`, `parts` |
 | `verifying` | `done`, `total` (bytes) |
+| `copying` | `done`, `total` (bytes) |
 | `cut` | `attempt`, `width`, `checked` (seconds), `references`, `dangling`, `outcome` |
 | `ledger` | `node`, `what`, `why`, `degrades` |
 | `hook` | `hook`, `node`, `program` |
