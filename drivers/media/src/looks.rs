@@ -145,8 +145,14 @@ impl Shared {
         drop(memory);
         let seen = record.seen.filter(|_| record.pass == pass);
         let deletion = record.deletion.filter(|deletion| deletion.0 == pass).map(|deletion| deletion.1);
+        let began = self.began();
         Ok(Box::new(move |version| match version.deleted {
-            true => deletion.is_some() && deletion == version.state.version,
+            // The clock may have been told less exactly at the cut: what the pass knew to be over is over.
+            true => {
+                let is_old =
+                    version.state.second().zip(began).is_some_and(|(second, began)| began.is_before(second));
+                is_old || (deletion.is_some() && deletion == version.state.version)
+            }
             false => seen.as_ref().is_some_and(|seen| seen.is(&version.state)),
         }))
     }

@@ -146,9 +146,14 @@ impl Shared {
         Ok((cut, window))
     }
 
+    /// When the last pass began.
+    pub(crate) fn began(&self) -> Option<Window> {
+        *locked(&self.began)
+    }
+
     /// Whether what was written in that second was written before the last pass began.
     pub(crate) fn is_before_pass(&self, second: i64) -> bool {
-        locked(&self.began).is_some_and(|began| began.is_before(second))
+        self.began().is_some_and(|began| began.is_before(second))
     }
 
     pub(crate) async fn begin_pass(&self) {

@@ -230,23 +230,20 @@ impl Objects {
         let found = self.look_at(from.key, from.version).await?.ok_or_else(|| self.gone(from.key))?;
         let before = self.look(to).await?;
         let mut writer = self.writer(to, &found.headers, 4)?;
-        let copied = match self.copy_parts(&mut writer, from, &found).await {
-            Ok(()) => {
-                writer.close().await.map_err(|error| (error.kind(), self.failed("copy", from.key, error)))
-            }
-            Err(error) => Err((ErrorKind::Unexpected, error)),
-        };
-        let Err((kind, error)) = copied else { return Ok(()) };
+        if let Err(error) = self.copy_parts(&mut writer, from, &found).await {
+            let _cleaned = writer.abort().await;
+            return Err(error);
+        }
+        let Err(error) = writer.close().await else { return Ok(()) };
         // The store may have done it, and its answer be lost: asked again, it knows of no such upload.
-        if kind == ErrorKind::NotFound
-            && let Some(now) = self.look(to).await?
+        if let Ok(Some(now)) = self.look(to).await
             && now.state.size == found.state.size
             && before.is_none_or(|before| !before.state.is(&now.state))
         {
             return Ok(());
         }
         let _cleaned = writer.abort().await;
-        Err(error)
+        Err(self.failed("copy", from.key, error))
     }
 
     async fn copy_parts(&self, writer: &mut oio::Writer, from: From<'_>, found: &Read) -> Result<()> {

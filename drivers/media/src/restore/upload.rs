@@ -1,7 +1,7 @@
 //! An object that is being written.
 
+use dumprestore_bucket::opendal::Buffer;
 use dumprestore_bucket::opendal::raw::oio::{self, Write as _};
-use dumprestore_bucket::opendal::{Buffer, ErrorKind};
 use dumprestore_driver::{Error, Result};
 
 use super::objects::Objects;
@@ -68,7 +68,7 @@ impl Upload {
         }
         let Err(error) = self.writer.close().await else { return Ok(()) };
         // The store may have done it, and its answer be lost: asked again, it knows of no such upload.
-        if error.kind() == ErrorKind::NotFound && self.is_done().await? {
+        if self.is_done().await.unwrap_or(false) {
             return Ok(());
         }
         let _cleaned = self.writer.abort().await;
