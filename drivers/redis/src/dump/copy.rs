@@ -83,8 +83,6 @@ fn copy_key(
         true => reader.copy_elements(&mut writer.value(), &mut |element| looks.see(element)),
         false => reader.copy_value(&mut writer.value()),
     };
-    tally.largest = tally.largest.max(copied.map_err(of_stream)?);
-    looks.end()?;
-    *tally.keys.entry(entry.database).or_default() += 1;
-    Ok(())
+    tally.count(entry, copied.map_err(of_stream)?);
+    looks.end()
 }

@@ -179,9 +179,8 @@ impl Reading<'_> {
         let length: u64 = length.ok_or_else(|| refused(&head))?;
         let entry =
             Entry { database: self.database, kind: Kind::String, key, expires, idle: None, freq: None };
+        tally.count(&entry, length);
         self.copy(entry, length, writer)?;
-        tally.largest = tally.largest.max(length);
-        *tally.keys.entry(self.database).or_default() += 1;
         Ok(length)
     }
 

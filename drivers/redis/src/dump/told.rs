@@ -6,6 +6,7 @@ use dumprestore_driver::{Facts, LedgerEntry};
 
 use crate::config::{Meant, Setup};
 use crate::glob::Glob;
+use crate::rdb::Entry;
 
 /// The name of the part.
 pub(super) const PART: &str = "dump.rdb";
@@ -18,6 +19,8 @@ const MEANT: &str = "databases";
 const KEYS: &str = "keys_by_database";
 /// In bytes, as it stands in the file.
 const LARGEST_VALUE: &str = "largest_value_bytes";
+/// When the first of the keys expires, in milliseconds since 1970; `never`, if none does.
+const FIRST_EXPIRY: &str = "first_expiry_ms";
 
 /// What was dumped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub(super) struct Tally {
     pub(super) keys: BTreeMap<u64, u64>,
     /// In bytes, as it stands in the file.
     pub(super) largest: u64,
+    /// When the first of the keys expires that do, in milliseconds since 1970.
+    pub(super) first_expiry: Option<u64>,
     /// Keys that were gone when their turn came.
     pub(super) vanished: u64,
 }
@@ -38,6 +43,17 @@ impl Tally {
         self.keys.values().sum()
     }
 
+    /// Counts a key, with how long its value is.
+    pub(super) fn count(&mut self, entry: &Entry, length: u64) {
+        *self.keys.entry(entry.database).or_default() += 1;
+        self.largest = self.largest.max(length);
+        self.expires(entry.expires);
+    }
+
+    fn expires(&mut self, at: Option<u64>) {
+        self.first_expiry = self.first_expiry.into_iter().chain(at).min();
+    }
+
     /// What was dumped of another server.
     pub(super) fn add(&mut self, other: Self) {
         self.functions.extend(other.functions);
@@ -45,6 +61,7 @@ impl Tally {
             *self.keys.entry(database).or_default() += keys;
         }
         self.largest = self.largest.max(other.largest);
+        self.expires(other.first_expiry);
         self.vanished += other.vanished;
     }
 
@@ -64,6 +81,7 @@ impl Tally {
             note("functions", self.functions.len().to_string());
         }
         note(LARGEST_VALUE, self.largest.to_string());
+        note(FIRST_EXPIRY, self.first_expiry.map_or_else(|| "never".to_owned(), |at| at.to_string()));
         note(MEANT, meant);
         for (name, globs) in [("include", &setup.include), ("exclude", &setup.exclude)] {
             if !globs.is_empty() {

@@ -1,6 +1,6 @@
 //! What an archived node says of itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Read};
 
 use dumprestore_driver::{ArchivedNode, Error, Result};
@@ -15,6 +15,10 @@ pub(super) struct Archived {
     pub(super) version: Version,
     /// The databases that it has keys of, in order.
     pub(super) databases: Vec<u64>,
+    /// How many keys it has of each, if it says so.
+    pub(super) keys_of: BTreeMap<u64, u64>,
+    /// When the first of them expires, in milliseconds since 1970, if that is known.
+    pub(super) first_expiry: Option<u64>,
     /// Those that were dumped, be they empty. `None`: all that the node had.
     pub(super) meant: Option<Vec<u64>>,
     /// How many keys it holds.
@@ -43,6 +47,11 @@ impl Archived {
         Ok(Self {
             version,
             databases,
+            keys_of: facts.get(fact::KEYS).map(|text| numbers(text)).unwrap_or_default(),
+            first_expiry: match facts.get(fact::FIRST_EXPIRY).map(String::as_str) {
+                Some("never") => Some(u64::MAX),
+                text => text.and_then(|text| text.parse().ok()),
+            },
             meant: facts.get(fact::MEANT).filter(|meant| *meant != "all").and_then(|text| list(text)),
             keys,
             largest_value: number(fact::LARGEST_VALUE),
@@ -83,6 +92,8 @@ mod fact {
     /// Which databases were meant: `all`, or a list.
     pub(super) const MEANT: &str = "databases";
     pub(super) const LARGEST_VALUE: &str = "largest_value_bytes";
+    /// When the first of the keys expires, in milliseconds since 1970, or `never`.
+    pub(super) const FIRST_EXPIRY: &str = "first_expiry_ms";
     /// How many libraries of functions there are, if they were dumped.
     pub(super) const FUNCTIONS: &str = "functions";
 }
@@ -99,6 +110,12 @@ fn list(text: &str) -> Option<Vec<u64>> {
     indexes.sort_unstable();
     indexes.dedup();
     Some(indexes)
+}
+
+/// The number after each colon, by the number before it.
+fn numbers(text: &str) -> BTreeMap<u64, u64> {
+    let pairs = text.split(',').filter_map(|pair| pair.split_once(':'));
+    pairs.filter_map(|(index, keys)| Some((index.trim().parse().ok()?, keys.trim().parse().ok()?))).collect()
 }
 
 /// Where nothing says it, all is read.

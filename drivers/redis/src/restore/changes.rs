@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
+use std::io::Read;
 use std::sync::Arc;
 
 use dumprestore_driver::{ArchivedNode, Cancel, Changes, Extras, Result, StageContext};
@@ -11,20 +12,22 @@ use super::aside;
 use super::cluster;
 use super::durable::Keeps;
 use super::entry::{Method, Pair};
-use super::extras::{command, each_step};
+use super::extras::each_step;
 use super::lifetime::{Fate, Lifetime};
 use super::line::Line;
 use super::lines::Lines;
 use super::neighbours::Neighbour;
 use super::permitted;
 use super::plan::{self, Places};
-use super::room::Room;
+use super::room::Needs;
 use crate::config::Setup;
-use crate::connect::{Reply, Server, Session};
+use crate::connect::{Server, Session};
 use crate::rdb::{Item, Reader, weight};
 
 /// Up to so many keys, each is looked for at the target; beyond it only if their names matter.
 const COMPARED: u64 = 200_000;
+/// As many are looked for at once.
+const ASKED: usize = 1000;
 /// As many live keys are looked for in the archive, to name those that it lacks.
 const CANDIDATES: usize = 1000;
 
@@ -53,12 +56,10 @@ struct Counting {
     live: BTreeMap<u64, u64>,
     lifetime: Lifetime,
     cancel: Cancel,
-    /// Of a cluster, each primary has its own.
-    room: Option<Room>,
     /// What each server has after a crash.
     keeps: Vec<Keeps>,
-    /// What the new keys take in the server's memory, in bytes. Counted only if that has a limit.
-    needs: u64,
+    /// What the new keys take in memory. Counted only if that has a limit.
+    needs: Needs,
 }
 
 /// Keys of one database.
@@ -167,7 +168,7 @@ impl Counting {
             live.insert(pair.live, keys);
         }
         let lifetime = Lifetime::begin(lines.first()?, setup.expiry, archived.cut)?;
-        let room = if server.cluster { None } else { Some(Room::ask(lines.first()?)?) };
+        let needs = Needs::ask(&mut lines)?;
         let mut keeps = Vec::new();
         for line in lines.all() {
             keeps.push(Keeps::of(line)?);
@@ -181,9 +182,8 @@ impl Counting {
             live,
             lifetime,
             cancel: cx.cancel.clone(),
-            room,
             keeps,
-            needs: 0,
+            needs,
         };
         Ok((counting, neighbour))
     }
@@ -193,21 +193,33 @@ impl Counting {
         let filtered = !self.setup.include.is_empty() || !self.setup.exclude.is_empty();
         let exact =
             filtered || cx.extras != Extras::Remove || self.archived.keys.is_none_or(|keys| keys <= COMPARED);
-        match exact {
-            true => self.compare(node, &mut changes)?,
-            false => {
+        match self.all_new(filtered) {
+            Some(keys) => changes.create = keys,
+            None if exact => self.compare(node, &mut changes)?,
+            None => {
                 self.estimate(&mut changes);
-                if self.left().is_some() {
+                if self.needs.are_limited() {
                     self.weigh(node)?;
                 }
             }
         }
         self.notes(cx, &mut changes);
-        if let Some(left) = self.left() {
-            changes.needs_bytes = Some(self.needs);
+        if let Some((takes, left)) = self.needs.tightest() {
+            changes.needs_bytes = Some(takes);
             changes.free_bytes = Some(left);
         }
         Ok(changes)
+    }
+
+    /// How many keys are made, where that is known without reading them: nothing is live, none is left out or weighed,
+    /// and none has expired.
+    fn all_new(&self, filtered: bool) -> Option<u64> {
+        let is_read = filtered || self.needs.are_limited() || self.live.values().any(|keys| *keys > 0);
+        if is_read || self.lifetime.has_passed(self.archived.first_expiry?) {
+            return None;
+        }
+        let archived = self.pairs.iter().filter_map(|pair| pair.archived);
+        archived.map(|database| self.archived.keys_of.get(&database).copied()).sum()
     }
 
     /// Looks for each key of the archive at the target.
@@ -215,6 +227,9 @@ impl Counting {
         let mut candidates = self.candidates()?;
         let mut named = Named::default();
         let mut tallies: BTreeMap<u64, Tally> = BTreeMap::new();
+        // Where nothing is live, there is nothing to look for.
+        let filled: Vec<u64> =
+            self.live.iter().filter(|(_, keys)| **keys > 0).map(|(live, _)| *live).collect();
         for part in node.parts() {
             let mut reader = Reader::begin(node.read(&part.name)?)?;
             let mut asked: Vec<(u64, Vec<u8>)> = Vec::new();
@@ -229,15 +244,18 @@ impl Counting {
                     Fate::Expired => tally.expired += 1,
                     _ => {
                         tally.archived += 1;
-                        if self.left().is_some() {
-                            self.needs += weight::of_key(&entry.key) + reader.weigh_value()?;
+                        if self.needs.are_limited() {
+                            self.weigh_key(&entry.key, &mut reader)?;
                         }
-                        named.add(live, &entry.key);
-                        candidates.remove(&(live, entry.key.clone()));
-                        asked.push((live, entry.key));
+                        if filled.contains(&live) {
+                            named.add(live, &entry.key);
+                            let key = (live, entry.key);
+                            candidates.remove(&key);
+                            asked.push(key);
+                        }
                     }
                 }
-                if asked.len() >= 1000 {
+                if asked.len() >= ASKED {
                     self.ask(&mut asked, &mut tallies)?;
                 }
             }
@@ -280,7 +298,7 @@ impl Counting {
                     self.cancel.check()?;
                 }
                 if self.live_of(entry.database).is_some() && self.setup.has_key(&entry.key) {
-                    self.needs += weight::of_key(&entry.key) + reader.weigh_value()?;
+                    self.weigh_key(&entry.key, &mut reader)?;
                 }
             }
             read_on(reader)?;
@@ -288,9 +306,10 @@ impl Counting {
         Ok(())
     }
 
-    /// Bytes that the server may still take, if that is limited.
-    fn left(&self) -> Option<u64> {
-        self.room.and_then(|room| room.left())
+    fn weigh_key<R: Read>(&mut self, key: &[u8], reader: &mut Reader<R>) -> Result<()> {
+        let bytes = weight::of_key(key).saturating_add(reader.weigh_value()?);
+        self.needs.add(self.lines.index_of(key), bytes);
+        Ok(())
     }
 
     fn live_of(&self, archived: u64) -> Option<u64> {
@@ -348,11 +367,8 @@ impl Counting {
         self.cancel.check()?;
         for keys in asked.chunk_by(|one, other| one.0 == other.0) {
             let Some((live, _)) = keys.first() else { continue };
-            self.lines.all().try_for_each(|line| line.select(*live))?;
-            let exist: Vec<(&[u8], redis::Cmd)> =
-                keys.iter().map(|(_, key)| (key.as_slice(), command("EXISTS", key))).collect();
-            let there = self.lines.ask_all(&exist)?;
-            let common = there.iter().filter(|there| **there == Reply::Integer(1)).count() as u64;
+            let keys = keys.iter().map(|(_, key)| key.as_slice());
+            let common = self.lines.count_existing(*live, keys)?;
             tallies.entry(*live).or_default().common += common;
         }
         asked.clear();

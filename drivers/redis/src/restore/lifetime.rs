@@ -53,12 +53,17 @@ impl Lifetime {
     }
 
     pub(super) fn of(&self, entry: &Entry) -> Fate {
-        let Some(expires) = entry.expires else { return Fate::Lasts };
-        let elapsed = u64::try_from(self.then.elapsed().as_millis()).unwrap_or(u64::MAX);
-        match expires.saturating_add(self.shift) {
-            expires if expires <= self.now.saturating_add(elapsed) => Fate::Expired,
+        match entry.expires {
+            None => Fate::Lasts,
+            Some(expires) if self.has_passed(expires) => Fate::Expired,
             // Servers count in 64 bits with a sign.
-            expires => Fate::Expires(expires.min(i64::MAX as u64)),
+            Some(expires) => Fate::Expires(expires.saturating_add(self.shift).min(i64::MAX as u64)),
         }
+    }
+
+    /// Whether what was to expire then has done so.
+    pub(super) fn has_passed(&self, expires: u64) -> bool {
+        let elapsed = u64::try_from(self.then.elapsed().as_millis()).unwrap_or(u64::MAX);
+        expires.saturating_add(self.shift) <= self.now.saturating_add(elapsed)
     }
 }

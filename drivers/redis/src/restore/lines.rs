@@ -3,7 +3,8 @@
 use dumprestore_driver::{Cancel, Error, Result};
 use redis::Cmd;
 
-use super::line::Line;
+use super::extras::command;
+use super::line::{Line, integer, not_understood};
 use crate::connect::{Cluster, Reply, Session, Target, slot};
 
 /// One connection to each server that has keys.
@@ -73,6 +74,29 @@ impl Lines {
     /// The one for a key.
     pub(super) fn of(&mut self, key: &[u8]) -> Result<&mut Line> {
         self.at(self.index_of(key))
+    }
+
+    /// How many of these keys, of which no two are the same, a database has.
+    ///
+    /// # Errors
+    /// If a server refuses, or a connection is lost.
+    pub(super) fn count_existing<'k>(
+        &mut self,
+        index: u64,
+        keys: impl Iterator<Item = &'k [u8]>,
+    ) -> Result<u64> {
+        self.all().try_for_each(|line| line.select(index))?;
+        if self.cluster.is_none() {
+            let mut exist = redis::cmd("EXISTS");
+            for key in keys {
+                exist.arg(key);
+            }
+            return integer(&self.first()?.ask(&exist)?).ok_or_else(not_understood);
+        }
+        // There one command has keys of one slot only.
+        let exist: Vec<(&[u8], Cmd)> = keys.map(|key| (key, command("EXISTS", key))).collect();
+        let there = self.ask_all(&exist)?;
+        Ok(there.iter().filter(|there| **there == Reply::Integer(1)).count() as u64)
     }
 
     /// Asks many things at once, each of the server that has the key, in the database that was entered. Gives the answers

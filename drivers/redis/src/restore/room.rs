@@ -41,6 +41,41 @@ impl Room {
     }
 }
 
+/// What new keys take at each server, and what it may still take.
+pub(super) struct Needs(Vec<Need>);
+
+/// In bytes.
+struct Need {
+    takes: u64,
+    /// `None`: there is no limit.
+    left: Option<u64>,
+}
+
+impl Needs {
+    pub(super) fn ask(lines: &mut Lines) -> Result<Self> {
+        let need = |line| Ok(Need { takes: 0, left: Room::ask(line)?.left() });
+        lines.all().map(need).collect::<Result<_>>().map(Self)
+    }
+
+    /// Whether any of them has a limit.
+    pub(super) fn are_limited(&self) -> bool {
+        self.0.iter().any(|need| need.left.is_some())
+    }
+
+    /// Counts bytes that go to the server of that place among the connections.
+    pub(super) fn add(&mut self, at: usize, bytes: u64) {
+        if let Some(need) = self.0.get_mut(at) {
+            need.takes = need.takes.saturating_add(bytes);
+        }
+    }
+
+    /// Of the server that comes nearest to its limit: bytes that it needs, and has.
+    pub(super) fn tightest(&self) -> Option<(u64, u64)> {
+        let limited = self.0.iter().filter_map(|need| Some((need.takes, need.left?)));
+        limited.min_by_key(|(takes, left)| i128::from(*left) - i128::from(*takes))
+    }
+}
+
 /// Watches over the room while keys are made. What is made is weighed rather too heavy; twice that must be left.
 pub(super) struct Guard {
     line: Line,
@@ -154,6 +189,18 @@ fn refuse(evicted: u64) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_server_that_comes_nearest_to_its_limit_counts() {
+        let needs = |all: &[(u64, Option<u64>)]| {
+            Needs(all.iter().map(|(takes, left)| Need { takes: *takes, left: *left }).collect())
+        };
+        assert_eq!(needs(&[(9, None), (9, None)]).tightest(), None);
+        let mut some = needs(&[(9, None), (5, Some(20)), (1, Some(18))]);
+        assert_eq!(some.tightest(), Some((5, 20)));
+        some.add(2, 30);
+        assert_eq!(some.tightest(), Some((31, 18)));
+    }
 
     #[test]
     fn some_room_is_always_left_to_the_application() {

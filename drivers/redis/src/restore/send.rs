@@ -20,9 +20,10 @@ pub(super) fn send(
     fate: Fate,
     payload: &[u8],
 ) -> Result<()> {
-    let expires = match fate {
-        Fate::Expires(at) => at,
-        Fate::Lasts | Fate::Expired => 0,
+    // Who does not expire needs no word on how that is meant.
+    let (expires, absolute) = match fate {
+        Fate::Expires(at) => (at, 1),
+        Fate::Lasts | Fate::Expired => (0, 0),
     };
     let used = match (entry.idle, entry.freq) {
         (Some(idle), _) => Some(("IDLETIME", idle)),
@@ -30,7 +31,7 @@ pub(super) fn send(
         (None, None) => None,
     };
     scratch.clear();
-    header(scratch, b'*', if used.is_some() { 7 } else { 5 });
+    header(scratch, b'*', 4 + absolute + if used.is_some() { 2 } else { 0 });
     bulk(scratch, b"RESTORE");
     header(scratch, b'$', (before.len() + entry.key.len()) as u64);
     scratch.extend_from_slice(before.as_bytes());
@@ -47,7 +48,9 @@ pub(super) fn send(
         scratch.extend_from_slice(payload);
     }
     scratch.extend_from_slice(b"\r\n");
-    bulk(scratch, b"ABSTTL");
+    if absolute > 0 {
+        bulk(scratch, b"ABSTTL");
+    }
     if let Some((name, value)) = used {
         bulk(scratch, name.as_bytes());
         number(scratch, value);

@@ -15,9 +15,9 @@ use crate::dump_support::{
 
 fn with_values(options: &RedisOptions, megabytes: u64) -> RedisServer {
     let server = options.start();
+    let noise: Vec<u8> = (0..1 << 20).map(|at: u64| (at.wrapping_mul(at + 1) >> 7) as u8).collect();
     for n in 0..megabytes {
-        let noise: Vec<u8> = (0..1 << 20).map(|at: u64| (at.wrapping_mul(at + n) >> 7) as u8).collect();
-        server.run(0, redis::cmd("SET").arg(format!("k{n}")).arg(noise));
+        server.run(0, redis::cmd("SET").arg(format!("k{n}")).arg(&noise));
     }
     server
 }

@@ -9,7 +9,7 @@ use dumprestore_driver::{
     OpenContext, PartName, PartReader, Result, StageContext, Staging,
 };
 use dumprestore_redis::RedisConfig;
-use dumprestore_testkit::{Dumping, Faulty, StoredNode, TempDir};
+use dumprestore_testkit::{Dumping, Faulty, RedisOptions, RedisVersion, Seed, StoredNode, TempDir};
 use serde_json::{Value, json};
 
 use crate::restore_support::{LIVE, Source};
@@ -43,6 +43,33 @@ pub async fn dump(driver: &dyn Driver) -> Dump {
     let (node, released) = dumping.release().await;
     released.unwrap();
     Dump { node: Arc::new(node), _folder: folder }
+}
+
+/// A server, an archive of what it had, and what it has instead by now.
+pub struct Ground {
+    pub source: Source,
+    pub driver: Arc<dyn Driver>,
+    pub dump: Dump,
+    pub dumped: String,
+    pub before: String,
+}
+
+impl Ground {
+    pub async fn new() -> Self {
+        Self::with(&RedisOptions::new(RedisVersion::Redis7_0), driver_of).await
+    }
+
+    /// The same with such a server, and another configuration.
+    pub async fn with(options: &RedisOptions, driver_of: impl FnOnce(&Source) -> Arc<dyn Driver>) -> Self {
+        let source = Source::with(options);
+        source.seed(Seed::Ordinary);
+        let driver = driver_of(&source);
+        let dump = dump(&*driver).await;
+        let dumped = source.fingerprint();
+        source.seed(Seed::Hostile);
+        let before = source.fingerprint();
+        Self { source, driver, dump, dumped, before }
+    }
 }
 
 /// An RDB file as an archive.
@@ -102,7 +129,16 @@ pub async fn load(staging: &dyn Staging, node: &dyn ArchivedNode) -> Result<()> 
 }
 
 pub async fn prepared(driver: &dyn Driver, node: Arc<dyn ArchivedNode>) -> Result<Box<dyn Staging>> {
-    let mut staging = stage(driver, node.clone()).await?;
+    prepared_as(run(), driver, node).await
+}
+
+/// The same, in a run that is known.
+pub async fn prepared_as(
+    run: String,
+    driver: &dyn Driver,
+    node: Arc<dyn ArchivedNode>,
+) -> Result<Box<dyn Staging>> {
+    let mut staging = driver.stage(node.clone(), StageContext::new(run)).await?;
     staging.begin().await?;
     load(&*staging, &*node).await?;
     staging.prepare().await?;

@@ -2,31 +2,10 @@
 
 use std::time::Duration;
 
-use dumprestore_driver::{Driver, ErrorKind, OldState, StageContext, Token};
+use dumprestore_driver::{ErrorKind, OldState, StageContext, Token};
 use dumprestore_testkit::{RedisOptions, RedisVersion, Seed};
 
-use crate::archive::{Dump, driver_of, dump, load, run};
-use crate::restore_support::Source;
-
-struct Ground {
-    source: Source,
-    driver: std::sync::Arc<dyn Driver>,
-    dump: Dump,
-    dumped: String,
-    before: String,
-}
-
-/// A server with something in it, and an archive of something else.
-async fn ground(options: &RedisOptions) -> Ground {
-    let source = Source::with(options);
-    source.seed(Seed::Ordinary);
-    let driver = driver_of(&source);
-    let dump = dump(&*driver).await;
-    let dumped = source.fingerprint();
-    source.seed(Seed::Hostile);
-    let before = source.fingerprint();
-    Ground { source, driver, dump, dumped, before }
-}
+use crate::archive::{Ground, driver_of, load, run};
 
 /// How far a restore comes, and after how many microseconds of the next step the server is killed.
 const MOMENTS: [(u32, u64); 17] = [
@@ -106,7 +85,7 @@ impl Ground {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_that_writes_a_log_is_recovered() {
-    let ground = ground(&RedisOptions::new(RedisVersion::Redis7_0).durable()).await;
+    let ground = Ground::with(&RedisOptions::new(RedisVersion::Redis7_0).durable(), driver_of).await;
     for (steps, after) in MOMENTS {
         let what = format!("killed {after} us into step {steps}");
         let (token, run) = ground.killed_at(steps, after).await;
@@ -118,7 +97,7 @@ async fn a_killed_server_that_writes_a_log_is_recovered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_a_killed_server_cut_off_goes_forward() {
-    let ground = ground(&RedisOptions::new(RedisVersion::Redis7_0).durable()).await;
+    let ground = Ground::with(&RedisOptions::new(RedisVersion::Redis7_0).durable(), driver_of).await;
     for after in [0, 200, 500, 1_000, 2_000] {
         ground.source.seed(Seed::Hostile);
         let (token, run) = ground.killed_at(3, after).await;
@@ -137,7 +116,7 @@ async fn a_commit_that_a_killed_server_cut_off_goes_forward() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_that_saves_now_and_then_is_recovered_from_any_save() {
-    let ground = ground(&RedisOptions::new(RedisVersion::Redis7_0)).await;
+    let ground = Ground::new().await;
     for saved in 0..=4u32 {
         for (steps, after) in MOMENTS.into_iter().filter(|(steps, _)| *steps >= saved).step_by(3) {
             let what = format!("saved before step {saved}, killed {after} us into step {steps}");
@@ -169,7 +148,7 @@ async fn a_killed_server_that_saves_now_and_then_is_recovered_from_any_save() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_keeps_nothing_is_not_said_to_hold_the_new_keys() {
-    let ground = ground(&RedisOptions::new(RedisVersion::Redis7_0)).await;
+    let ground = Ground::new().await;
     for steps in 0..=4 {
         ground.source.seed(Seed::Hostile);
         let (token, run) = ground.killed_at(steps, 0).await;

@@ -1,10 +1,13 @@
 //! Keys, and what belongs to them, after a restore.
 
+use std::io::Read as _;
+use std::sync::Arc;
+
 use dumprestore_driver::{ArchivedNode, Extras, OldState, StageContext};
-use dumprestore_testkit::{RedisOptions, RedisVersion, Seed};
+use dumprestore_testkit::{RedisOptions, RedisVersion, Seed, soon};
 use serde_json::json;
 
-use crate::archive::{Dump, driver, driver_of, dump, load, prepared, run};
+use crate::archive::{Dump, Ground, Made, driver, driver_of, dump, load, prepared, run};
 use crate::restore_support::{LIVE, Source, cmd};
 
 async fn restore(driver: &dyn dumprestore_driver::Driver, dump: &Dump, cx: StageContext) -> Vec<String> {
@@ -21,12 +24,12 @@ async fn restore(driver: &dyn dumprestore_driver::Driver, dump: &Dump, cx: Stage
 async fn keys_that_expired_are_counted_and_stay_gone() {
     let source = Source::new();
     source.run(0, &["SET", "stays", "1"]);
-    source.run(0, &["SET", "goes", "1", "PX", "300"]);
+    source.run(0, &["SET", "goes", "1", "PX", "3000"]);
     source.run(0, &["SET", "later", "1", "PX", "100000"]);
     let driver = driver_of(&source);
     let dump = dump(&*driver).await;
     let expires: u64 = source.ask(0, &["PEXPIRETIME", "later"]);
-    std::thread::sleep(std::time::Duration::from_millis(400));
+    soon("its end", || !source.ask::<bool>(0, &["EXISTS", "goes"]));
     source.clear();
     let counted = driver.changes(dump.node.clone(), &StageContext::new(run())).await.unwrap();
     assert_eq!((counted.create, counted.replace, counted.remove), (2, 0, 0), "{counted:?}");
@@ -45,7 +48,35 @@ async fn keys_that_expired_are_counted_and_stay_gone() {
     let told = restore(&*crate::archive::driver(options), &dump, StageContext::new(run())).await;
     assert!(told.is_empty(), "{told:?}");
     assert!(source.ask::<bool>(0, &["EXISTS", "goes"]));
-    assert!(source.ask::<u64>(0, &["PEXPIRETIME", "later"]) > expires + 300);
+    assert!(source.ask::<u64>(0, &["PEXPIRETIME", "later"]) > expires + 3000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_into_empty_databases_is_read_to_be_counted_only_if_some_may_have_expired() {
+    let Ground { source, driver, dump, .. } = Ground::new().await;
+    source.clear();
+    let part = dump.node.parts().next().unwrap();
+    let mut content = Vec::new();
+    dump.node.read(&part.name).unwrap().read_to_end(&mut content).unwrap();
+    // Whoever reads on finds that it is cut off.
+    content.truncate(content.len() / 2);
+    let mut facts = dump.node.facts().clone();
+    assert_eq!(facts["first_expiry_ms"], crate::restore_support::LATER.to_string());
+    for (first_expiry, is_read) in [(None, false), (Some("never"), false), (Some("1"), true)] {
+        if let Some(first_expiry) = first_expiry {
+            facts.insert("first_expiry_ms".to_owned(), first_expiry.to_owned());
+        }
+        let mut node = Made::new(content.clone());
+        Arc::get_mut(&mut node).unwrap().facts.clone_from(&facts);
+        match driver.changes(node, &StageContext::new(run())).await {
+            Ok(counted) => {
+                assert!(!is_read);
+                let keys = (counted.create.to_string(), counted.replace, counted.remove);
+                assert_eq!(keys, (facts["keys"].clone(), 0, 0), "{counted:?}");
+            }
+            Err(error) => assert!(is_read, "{error:?}"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

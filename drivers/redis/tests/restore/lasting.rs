@@ -4,7 +4,7 @@ use dumprestore_driver::{Extras, OldState, StageContext};
 use dumprestore_testkit::{RedisOptions, RedisVersion, Seed, soon};
 use serde_json::{Value, json};
 
-use crate::archive::{driver, driver_of, dump, load, prepared, run, stage};
+use crate::archive::{Ground, driver, driver_of, dump, load, prepared, run, stage};
 use crate::restore_support::{LIVE, Source};
 
 const V: RedisVersion = RedisVersion::Redis7_0;
@@ -24,12 +24,8 @@ fn methods(source: &Source) -> [Value; 2] {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_saves_now_and_then_has_what_was_restored_if_it_is_killed_at_the_end() {
     for at in [0, 1] {
-        let source = Source::with(&saves_at_times());
-        source.seed(Seed::Ordinary);
-        let driver = driver(methods(&source)[at].clone());
-        let dump = dump(&*driver).await;
-        let dumped = source.fingerprint();
-        source.seed(Seed::Hostile);
+        let Ground { source, driver, dump, dumped, .. } =
+            Ground::with(&saves_at_times(), |source| driver(methods(source)[at].clone())).await;
         source.save();
         let mut staging = prepared(&*driver, dump.node.clone()).await.unwrap();
         staging.commit().await.unwrap();

@@ -6,15 +6,12 @@ use dumprestore_driver::{ErrorKind, OldState, StageContext};
 use dumprestore_testkit::Seed;
 use serde_json::json;
 
-use crate::archive::{driver, driver_of, dump, load, prepared, run, stage};
+use crate::archive::{Ground, driver, driver_of, dump, load, prepared, run, stage};
 use crate::restore_support::{LIVE, Source};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_somebody_begins_to_use_is_not_taken() {
-    let source = Source::new();
-    source.seed(Seed::Ordinary);
-    let driver = driver_of(&source);
-    let dump = dump(&*driver).await;
+    let Ground { source, driver, dump, .. } = Ground::new().await;
     let mut staging = stage(&*driver, dump.node.clone()).await.unwrap();
     source.run(15, &["SET", "mine", "1"]);
     staging.begin().await.unwrap();
@@ -29,12 +26,7 @@ async fn a_database_that_somebody_begins_to_use_is_not_taken() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_somebody_writes_among_staged_keys_is_neither_made_live_nor_lost() {
     for (key, expires) in [("mine", false), ("customer:1", false), ("passing", true)] {
-        let source = Source::new();
-        source.seed(Seed::Ordinary);
-        let driver = driver_of(&source);
-        let dump = dump(&*driver).await;
-        source.seed(Seed::Hostile);
-        let before = source.fingerprint();
+        let Ground { source, driver, dump, before, .. } = Ground::new().await;
         let mut staging = stage(&*driver, dump.node.clone()).await.unwrap();
         staging.begin().await.unwrap();
         // The databases that are taken first: those from the back.
@@ -66,10 +58,7 @@ async fn what_somebody_writes_among_staged_keys_is_neither_made_live_nor_lost() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_somebody_writes_among_the_old_keys_is_not_lost() {
-    let source = Source::new();
-    source.seed(Seed::Ordinary);
-    let driver = driver_of(&source);
-    let dump = dump(&*driver).await;
+    let Ground { source, driver, dump, .. } = Ground::new().await;
     let mut staging = prepared(&*driver, dump.node.clone()).await.unwrap();
     staging.commit().await.unwrap();
     source.run(15, &["SET", "mine", "1"]);
@@ -156,11 +145,7 @@ async fn two_nodes_of_one_server_are_restored_side_by_side() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_that_another_came_after_is_not_undone() {
-    let source = Source::new();
-    source.seed(Seed::Ordinary);
-    let driver = driver_of(&source);
-    let dump = dump(&*driver).await;
-    source.seed(Seed::Hostile);
+    let Ground { source, driver, dump, .. } = Ground::new().await;
     let mut first = prepared(&*driver, dump.node.clone()).await.unwrap();
     first.commit().await.unwrap();
     let mut second = prepared(&*driver, dump.node.clone()).await.unwrap();
@@ -176,10 +161,7 @@ async fn a_restore_that_another_came_after_is_not_undone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn old_keys_that_somebody_has_removed_are_not_said_to_be_back() {
-    let source = Source::new();
-    source.seed(Seed::Ordinary);
-    let driver = driver_of(&source);
-    let dump = dump(&*driver).await;
+    let Ground { source, driver, dump, .. } = Ground::new().await;
     let mut staging = prepared(&*driver, dump.node.clone()).await.unwrap();
     staging.commit().await.unwrap();
     let live = source.fingerprint();

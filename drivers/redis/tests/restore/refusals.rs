@@ -4,18 +4,8 @@ use dumprestore_driver::{ArchivedNode, Driver, Error, ErrorKind, StageContext};
 use dumprestore_testkit::{RedisOptions, RedisVersion, Seed};
 use serde_json::json;
 
-use crate::archive::{Dump, Made, driver, driver_of, dump, prepared, run, stage};
+use crate::archive::{Dump, Ground, Made, driver, driver_of, dump, prepared, run, stage};
 use crate::restore_support::{LIVE, Source};
-
-async fn ground(options: &RedisOptions) -> (Source, std::sync::Arc<dyn Driver>, Dump, String) {
-    let source = Source::with(options);
-    source.seed(Seed::Ordinary);
-    let driver = driver_of(&source);
-    let dump = dump(&*driver).await;
-    source.seed(Seed::Hostile);
-    let before = source.fingerprint();
-    (source, driver, dump, before)
-}
 
 /// The error of a restore that is refused before anything is changed.
 async fn refused(driver: &dyn Driver, dump: &Dump) -> Error {
@@ -47,7 +37,7 @@ async fn a_login_that_may_not_swap_is_refused_before_anything_changes() {
     for missing in ["swapdb", "flushdb", "restore", "hset", "multi", "exec", "watch", "hgetall"] {
         let options = RedisOptions::new(RedisVersion::Redis7_0)
             .user("limited", &format!("on >secret ~* &* +@all -{missing}"));
-        let (source, _, dump, before) = ground(&options).await;
+        let Ground { source, dump, before, .. } = Ground::with(&options, driver_of).await;
         let url = format!("redis://limited:secret@127.0.0.1:{}", source.server.port());
         let error = refused(&*driver(json!({ "url": url, "databases": LIVE })), &dump).await;
         assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
@@ -62,7 +52,7 @@ async fn a_login_that_may_not_rename_is_refused_before_anything_changes() {
     for missing in ["rename", "set", "unlink", "eval", "pttl", "exec", "scan"] {
         let options = RedisOptions::new(RedisVersion::Redis7_0)
             .user("limited", &format!("on >secret ~* &* +@all -{missing}"));
-        let (source, _, dump, before) = ground(&options).await;
+        let Ground { source, dump, before, .. } = Ground::with(&options, driver_of).await;
         let url = format!("redis://limited:secret@127.0.0.1:{}", source.server.port());
         let error =
             refused(&*driver(json!({ "url": url, "databases": LIVE, "include": ["*"] })), &dump).await;
@@ -85,7 +75,7 @@ async fn a_swap_that_the_server_refuses_leaves_the_old_keys() {
         (&["CONFIG", "SET", "maxmemory", "0"], &["CONFIG", "SET", "maxmemory", "1"]),
     ] {
         let options = RedisOptions::new(RedisVersion::Redis7_0).user("limited", "on >secret ~* &* +@all");
-        let (source, _, dump, before) = ground(&options).await;
+        let Ground { source, dump, before, .. } = Ground::with(&options, driver_of).await;
         let url = format!("redis://limited:secret@127.0.0.1:{}", source.server.port());
         let driver = driver(json!({ "url": url, "databases": LIVE }));
         let mut staging = prepared(&*driver, dump.node.clone()).await.unwrap();
@@ -102,7 +92,7 @@ async fn a_swap_that_the_server_refuses_leaves_the_old_keys() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_is_refused() {
-    let (source, _, dump, _) = ground(&RedisOptions::new(RedisVersion::Redis7_0)).await;
+    let Ground { source, dump, .. } = Ground::new().await;
     let replica = Source::with(&RedisOptions::new(RedisVersion::Redis7_0).replica_of(&source.server));
     let error = refused(&*driver_of(&replica), &dump).await;
     assert!(error.message().contains("replica"), "{error:?}");
@@ -183,7 +173,7 @@ async fn a_restore_fails_if_the_server_evicts_for_whatever_reason_and_says_so() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_the_server_takes_not_at_once_is_refused() {
-    let (source, driver, dump, before) = ground(&RedisOptions::new(RedisVersion::Redis7_0)).await;
+    let Ground { source, driver, dump, before, .. } = Ground::new().await;
     source.seed(Seed::Hostile);
     let large = crate::archive::dump(&*driver).await;
     source.run(0, &["CONFIG", "SET", "proto-max-bulk-len", "1048576"]);
@@ -195,7 +185,7 @@ async fn a_value_that_the_server_takes_not_at_once_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_that_is_cut_off_or_altered_is_refused() {
-    let (source, driver, dump, before) = ground(&RedisOptions::new(RedisVersion::Redis7_0)).await;
+    let Ground { source, driver, dump, before, .. } = Ground::new().await;
     let part = dump.node.parts().next().unwrap();
     let mut content = Vec::new();
     std::io::Read::read_to_end(&mut dump.node.read(&part.name).unwrap(), &mut content).unwrap();
@@ -224,7 +214,7 @@ async fn an_archive_that_is_cut_off_or_altered_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_with_keys_of_a_database_that_it_does_not_name_is_refused() {
     for patterns in [json!([]), json!(["nobody's"])] {
-        let (source, _, dump, before) = ground(&RedisOptions::new(RedisVersion::Redis7_0)).await;
+        let Ground { source, dump, before, .. } = Ground::new().await;
         let driver = driver(json!({ "url": source.server.url(0), "databases": [0, 3], "exclude": patterns }));
         let part = dump.node.parts().next().unwrap();
         let mut content = Vec::new();

@@ -4,7 +4,7 @@ use dumprestore_driver::{ErrorKind, OldState, StageContext};
 use dumprestore_testkit::{RedisOptions, RedisVersion, Seed};
 use serde_json::json;
 
-use crate::archive::{driver, driver_of, dump, load, prepared, run, stage};
+use crate::archive::{Ground, driver, driver_of, dump, load, prepared, prepared_as, run, stage};
 use crate::restore_support::{LIVE, Source};
 
 /// Options of a node that is restored by swap, and of one that is by renaming.
@@ -13,17 +13,17 @@ fn both_methods(source: &Source) -> [serde_json::Value; 2] {
     [json!({ "url": url, "databases": LIVE }), json!({ "url": url, "databases": LIVE, "include": ["*"] })]
 }
 
+async fn of_method(method: usize) -> Ground {
+    let options = RedisOptions::new(RedisVersion::Redis7_0);
+    Ground::with(&options, |source| driver(both_methods(source)[method].clone())).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_is_not_gone_on_with_where_the_server_has_lost_part_of_the_load() {
     for method in 0..2 {
         for saved_after in ["begin", "load"] {
             let what = format!("method {method}, saved after {saved_after}");
-            let source = Source::with(&RedisOptions::new(RedisVersion::Redis7_0));
-            source.seed(Seed::Ordinary);
-            let driver = driver(both_methods(&source)[method].clone());
-            let dump = dump(&*driver).await;
-            source.seed(Seed::Hostile);
-            let before = source.fingerprint();
+            let Ground { source, driver, dump, before, .. } = of_method(method).await;
             let run = run();
             let cx = StageContext::new(run.clone());
             let mut staging = driver.stage(dump.node.clone(), cx).await.unwrap();
@@ -63,17 +63,9 @@ fn before_of(fingerprint: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_is_not_said_to_be_over_where_somebody_has_emptied_what_was_staged() {
-    let source = Source::new();
-    source.seed(Seed::Ordinary);
-    let driver = driver_of(&source);
-    let dump = dump(&*driver).await;
-    source.seed(Seed::Hostile);
-    let before = source.fingerprint();
+    let Ground { source, driver, dump, before, .. } = Ground::new().await;
     let run = run();
-    let mut staging = driver.stage(dump.node.clone(), StageContext::new(run.clone())).await.unwrap();
-    staging.begin().await.unwrap();
-    load(&*staging, &*dump.node).await.unwrap();
-    staging.prepare().await.unwrap();
+    let mut staging = prepared_as(run.clone(), &*driver, dump.node.clone()).await.unwrap();
     for index in [14, 15] {
         source.run(index, &["FLUSHDB"]);
     }
@@ -167,12 +159,7 @@ async fn what_comes_among_staged_keys_after_they_were_counted_does_not_become_li
     for (write, clean) in
         [(["SET", "mine", "1"], ["DEL", "mine", "mine"]), (["DEL", "tags", "queue"], ["DEL", "x", "y"])]
     {
-        let source = Source::new();
-        source.seed(Seed::Ordinary);
-        let driver = driver_of(&source);
-        let dump = dump(&*driver).await;
-        source.seed(Seed::Hostile);
-        let before = source.fingerprint();
+        let Ground { source, driver, dump, before, .. } = Ground::new().await;
         let mut staging = prepared(&*driver, dump.node.clone()).await.unwrap();
         // Of the first database, they are in the last one.
         source.run(15, &write);
@@ -189,11 +176,7 @@ async fn what_comes_among_staged_keys_after_they_were_counted_does_not_become_li
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kept_state_that_is_not_as_it_was_kept_is_not_put_back() {
     for change in [["DEL", "large"].as_slice(), &["SET", "mine", "1"]] {
-        let source = Source::new();
-        source.seed(Seed::Ordinary);
-        let driver = driver_of(&source);
-        let dump = dump(&*driver).await;
-        source.seed(Seed::Hostile);
+        let Ground { source, driver, dump, .. } = Ground::new().await;
         let mut staging = prepared(&*driver, dump.node.clone()).await.unwrap();
         staging.commit().await.unwrap();
         let kept = staging.finish(OldState::Keep).await.unwrap().unwrap();
@@ -235,17 +218,9 @@ async fn a_key_whose_time_runs_out_while_it_stands_aside_leaves_nothing_of_the_a
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollback_whose_functions_the_server_does_not_take_is_not_half_done() {
-    let source = Source::new();
-    source.seed(Seed::Ordinary);
-    let driver = driver_of(&source);
-    let dump = dump(&*driver).await;
-    source.seed(Seed::Hostile);
-    let before = source.fingerprint();
+    let Ground { source, driver, dump, before, .. } = Ground::new().await;
     let run = run();
-    let mut staging = driver.stage(dump.node.clone(), StageContext::new(run.clone())).await.unwrap();
-    staging.begin().await.unwrap();
-    load(&*staging, &*dump.node).await.unwrap();
-    staging.prepare().await.unwrap();
+    let mut staging = prepared_as(run.clone(), &*driver, dump.node.clone()).await.unwrap();
     staging.commit().await.unwrap();
     let after = source.fingerprint();
     let field = format!("{run}:0:functions");
@@ -268,11 +243,7 @@ async fn a_rollback_whose_functions_the_server_does_not_take_is_not_half_done() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rename_that_was_to_keep_the_old_state_says_that_there_is_none_to_put_back() {
-    let source = Source::new();
-    source.seed(Seed::Ordinary);
-    let driver = driver(both_methods(&source)[1].clone());
-    let dump = dump(&*driver).await;
-    source.seed(Seed::Hostile);
+    let Ground { source, driver, dump, .. } = of_method(1).await;
     let mut staging = prepared(&*driver, dump.node.clone()).await.unwrap();
     staging.commit().await.unwrap();
     let kept = staging.finish(OldState::Keep).await.unwrap().unwrap();
