@@ -1,12 +1,12 @@
 //! Ways to a cluster, and what is told of it.
 
-use dumprestore_driver::{ArchivedNode, Inspection, OldState, Severity};
-use dumprestore_testkit::{RedisCluster, RedisOptions, free_port};
+use dumprestore_driver::{ArchivedNode, Inspection, OldState, Severity, StageContext};
+use dumprestore_testkit::{RedisCluster, RedisOptions, RedisServer, free_port};
 use serde_json::json;
 
 use crate::archive::{driver, dump, prepared};
 use crate::restore_support::cmd;
-use crate::shop::{V, change, content, driver_of, fill, start};
+use crate::shop::{Ground, V, change, content, driver_of, fill, own, start};
 
 fn told(inspection: &Inspection, text: &str) -> bool {
     inspection.problems.iter().any(|problem| {
@@ -65,6 +65,28 @@ async fn a_login_that_may_not_ask_who_has_the_slots_is_told_so() {
     let half = driver(json!({ "url": cluster.url(), "user": "half", "password": "half" }));
     let inspection = half.inspect().await.unwrap();
     assert!(told(&inspection, "cluster|nodes"), "{inspection:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_primary_with_the_least_room_tells_what_a_restore_needs() {
+    let Ground { cluster, driver, dump, .. } = Ground::of(own()).await;
+    let cx = StageContext::new("run");
+    let changes = || driver.changes(dump.node.clone(), &cx);
+    let unlimited = changes().await.unwrap();
+    assert_eq!((unlimited.needs_bytes, unlimited.free_bytes), (None, None));
+    // One of them has the long value.
+    let room = |node: &RedisServer, most: u64| {
+        node.run(0, &cmd(&["CONFIG", "SET", "maxmemory", &most.to_string()]));
+    };
+    cluster.nodes().iter().for_each(|node| room(node, 1 << 30));
+    let roomy = changes().await.unwrap();
+    assert!((1 << 20..3 << 20).contains(&roomy.needs_bytes.unwrap()), "{roomy:?}");
+    for node in cluster.nodes() {
+        room(node, node.info("used_memory").parse::<u64>().unwrap() + 1000);
+        let tight = changes().await.unwrap();
+        assert!(tight.needs_bytes > tight.free_bytes, "{tight:?}");
+        room(node, 1 << 30);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,17 +6,11 @@ use serde_json::json;
 
 use crate::archive::{Dump, driver, dump, load, prepared, run as new_run};
 use crate::restore_support::cmd;
-use crate::shop::{V, change, content, driver_of, fill, functions, lease, start};
+use crate::shop::{Ground, V, change, content, driver_of, fill, functions, lease, own};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_is_put_back_and_back_again() {
-    let cluster = lease();
-    fill(&cluster);
-    let driver = driver_of(&cluster.url());
-    let dumped = content(cluster.nodes());
-    let dump = dump(&*driver).await;
-    change(&cluster);
-    let changed = content(cluster.nodes());
+    let Ground { cluster, driver, dump, dumped, changed } = Ground::of(lease()).await;
     assert!(changed != dumped);
 
     let changes = driver.changes(dump.node.clone(), &StageContext::new("run")).await.unwrap();
@@ -83,13 +77,7 @@ async fn left_after(driver: &dyn Driver, dump: &Dump, steps: usize) -> (Token, S
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_ends_after_any_step_leaves_what_can_be_undone_and_done() {
-    let cluster = lease();
-    fill(&cluster);
-    let driver = driver_of(&cluster.url());
-    let dumped = content(cluster.nodes());
-    let dump = dump(&*driver).await;
-    change(&cluster);
-    let changed = content(cluster.nodes());
+    let Ground { cluster, driver, dump, dumped, changed } = Ground::of(lease()).await;
     for (steps, name) in STEPS.iter().enumerate() {
         let (token, run) = left_after(&*driver, &dump, steps).await;
         for _twice in 0..2 {
@@ -125,12 +113,7 @@ fn up_again(cluster: &RedisCluster, node: &RedisServer) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_is_killed_while_keys_are_renamed_is_recovered() {
-    let cluster = start();
-    fill(&cluster);
-    let driver = driver_of(&cluster.url());
-    let dump = dump(&*driver).await;
-    change(&cluster);
-    let changed = content(cluster.nodes());
+    let Ground { cluster, driver, dump, changed, .. } = Ground::of(own()).await;
     for (at, after) in MOMENTS.into_iter().enumerate() {
         let (token, run) = left_after(&*driver, &dump, 3).await;
         let victim = &cluster.nodes()[at % 3];
@@ -155,12 +138,7 @@ async fn a_primary_that_is_killed_while_keys_are_renamed_is_recovered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_was_started_again_since_is_not_committed_into() {
-    let cluster = start();
-    fill(&cluster);
-    let driver = driver_of(&cluster.url());
-    let dump = dump(&*driver).await;
-    change(&cluster);
-    let changed = content(cluster.nodes());
+    let Ground { cluster, driver, dump, changed, .. } = Ground::of(own()).await;
     let mut staging = prepared(&*driver, dump.node.clone()).await.unwrap();
     cluster.nodes()[1].kill();
     up_again(&cluster, &cluster.nodes()[1]);
@@ -178,12 +156,7 @@ fn staged(cluster: &RedisCluster) -> Vec<Vec<Vec<u8>>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_that_go_after_they_were_counted_keep_the_rest_from_becoming_live() {
-    let cluster = lease();
-    fill(&cluster);
-    let driver = driver_of(&cluster.url());
-    let dump = dump(&*driver).await;
-    change(&cluster);
-    let changed = content(cluster.nodes());
+    let Ground { cluster, driver, dump, changed, .. } = Ground::of(lease()).await;
     for resumed in [false, true] {
         let (token, run) = left_after(&*driver, &dump, 3).await;
         let mut staging = driver.resume(&token, StageContext::new(run.clone())).await.unwrap();
@@ -204,10 +177,7 @@ async fn keys_that_go_after_they_were_counted_keep_the_rest_from_becoming_live()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_becomes_live_once_a_primary_has_evicted_keys() {
-    let cluster = start();
-    fill(&cluster);
-    let driver = driver_of(&cluster.url());
-    let dump = dump(&*driver).await;
+    let Ground { cluster, driver, dump, .. } = Ground::of(own()).await;
     let mut staging = prepared(&*driver, dump.node.clone()).await.unwrap();
     let node = &cluster.nodes()[2];
     node.run(0, &cmd(&["CONFIG", "SET", "maxmemory-policy", "volatile-random", "maxmemory", "1mb"]));
@@ -221,11 +191,7 @@ async fn nothing_becomes_live_once_a_primary_has_evicted_keys() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_restores_that_begin_at_once_no_two_go_on() {
-    let cluster = lease();
-    fill(&cluster);
-    let driver = driver_of(&cluster.url());
-    let dump = dump(&*driver).await;
-    let before = content(cluster.nodes());
+    let Ground { cluster, driver, dump, changed, .. } = Ground::of(lease()).await;
     for _ in 0..20 {
         let stage = || driver.stage(dump.node.clone(), StageContext::new(new_run()));
         let (mut one, mut other) = (stage().await.unwrap(), stage().await.unwrap());
@@ -237,7 +203,7 @@ async fn of_two_restores_that_begin_at_once_no_two_go_on() {
         one.rollback().await.unwrap();
         other.rollback().await.unwrap();
     }
-    assert!(content(cluster.nodes()) == before);
+    assert!(content(cluster.nodes()) == changed);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use dumprestore_testkit::{RedisCluster, RedisOptions, RedisServer, RedisVersion}
 use redis::Cmd;
 use serde_json::json;
 
-use crate::archive::driver;
+use crate::archive::{Dump, driver, dump};
 use crate::restore_support::cmd;
 
 pub(crate) const V: RedisVersion = RedisVersion::Redis7_0;
@@ -23,7 +23,10 @@ pub(crate) fn driver_of(url: &str) -> Arc<dyn Driver> {
 }
 
 /// One for a while: it takes seconds until one is ready.
-pub(crate) struct Leased(Option<RedisCluster>);
+pub(crate) struct Leased {
+    cluster: Option<RedisCluster>,
+    comes_back: bool,
+}
 
 static FREE: Mutex<Vec<RedisCluster>> = Mutex::new(Vec::new());
 
@@ -34,24 +37,51 @@ fn free() -> MutexGuard<'static, Vec<RedisCluster>> {
 /// One that is empty. It may neither be changed itself, nor stopped.
 pub(crate) fn lease() -> Leased {
     let one = free().pop();
-    Leased(Some(one.unwrap_or_else(start)))
+    Leased { cluster: Some(one.unwrap_or_else(start)), comes_back: true }
+}
+
+/// One that nobody gets after it: whatever is done to it, may be.
+pub(crate) fn own() -> Leased {
+    Leased { cluster: Some(start()), comes_back: false }
 }
 
 impl Deref for Leased {
     type Target = RedisCluster;
 
     fn deref(&self) -> &RedisCluster {
-        self.0.as_ref().unwrap()
+        self.cluster.as_ref().unwrap()
     }
 }
 
 impl Drop for Leased {
     fn drop(&mut self) {
         // In whatever state a failed test leaves it, nobody else gets it.
-        if let Some(cluster) = self.0.take().filter(|_| !std::thread::panicking()) {
+        let comes_back = self.comes_back && !std::thread::panicking();
+        if let Some(cluster) = self.cluster.take().filter(|_| comes_back) {
             empty(&cluster);
             free().push(cluster);
         }
+    }
+}
+
+/// A cluster, an archive of what it had, and what it has instead by now.
+pub(crate) struct Ground {
+    pub(crate) cluster: Leased,
+    pub(crate) driver: Arc<dyn Driver>,
+    pub(crate) dump: Dump,
+    pub(crate) dumped: Content,
+    pub(crate) changed: Content,
+}
+
+impl Ground {
+    pub(crate) async fn of(cluster: Leased) -> Self {
+        fill(&cluster);
+        let driver = driver_of(&cluster.url());
+        let dumped = content(cluster.nodes());
+        let dump = dump(&*driver).await;
+        change(&cluster);
+        let changed = content(cluster.nodes());
+        Self { cluster, driver, dump, dumped, changed }
     }
 }
 
@@ -161,15 +191,16 @@ pub(crate) fn change(cluster: &RedisCluster) {
     functions(cluster, "changed");
 }
 
-/// Keys of servers with when they expire, and what they are; functions as well. Those of ours, too.
-pub(crate) fn content(nodes: &[RedisServer]) -> BTreeMap<Vec<u8>, (i64, Vec<u8>)> {
+/// Keys with when they expire, and what they are.
+type Content = BTreeMap<Vec<u8>, (i64, Vec<u8>)>;
+
+/// Keys of servers; functions as well. Those of ours, too.
+pub(crate) fn content(nodes: &[RedisServer]) -> Content {
     content_of(nodes)
 }
 
 /// The same of nodes that are not together.
-pub(crate) fn content_of<'n>(
-    nodes: impl IntoIterator<Item = &'n RedisServer>,
-) -> BTreeMap<Vec<u8>, (i64, Vec<u8>)> {
+pub(crate) fn content_of<'n>(nodes: impl IntoIterator<Item = &'n RedisServer>) -> Content {
     let mut content = BTreeMap::new();
     for node in nodes {
         let mut connection = node.connection(0);
