@@ -147,8 +147,7 @@ fn named(scheme: Scheme, place: &str) -> Result<(Scheme, String, String)> {
         );
     }
     // What has more of them is another prefix, which would not be found.
-    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-    if prefix.starts_with('/') || prefix.ends_with('/') {
+    if prefix.starts_with('/') || prefix.ends_with("//") {
         return Err(odd_prefix(prefix));
     }
     Ok((scheme, name.to_owned(), plain_prefix(prefix)?))
