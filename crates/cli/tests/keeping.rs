@@ -6,7 +6,7 @@ mod support;
 
 use std::process::Command;
 
-use dumprestore_testkit::{S3Kind, S3Server};
+use dumprestore_testkit::{Mishap, Requests, S3Kind, S3Server, Trouble};
 use support::{CONFIG, Shop};
 
 /// Makes a key, as people do, and gives its public half.
@@ -157,4 +157,62 @@ fn an_archive_in_a_bucket_is_rewrapped_there() {
         ran.unwrap().status.success()
     };
     assert!(opens("second.txt") && !opens("first.txt"));
+}
+
+#[test]
+fn what_a_run_is_given_to_decrypt_with_does_not_stand_in_for_what_the_configuration_says() {
+    let shop = Shop::new();
+    let public = key(&shop, "key.txt");
+    let archive = format!(
+        "archive:\n  to: backups\n  encryption: {{ recipients: [{public}], identities: [{{ file: key.txt }}] }}\n"
+    );
+    shop.configure(&CONFIG.replace("archive: { to: backups }\n", &archive));
+    shop.must(&["dump", "-q"]);
+    let output = shop.command(&["verify", "latest"]).env("DUMPRESTORE_PASSPHRASE", "another").output();
+    let ran = shop.ran(&["verify", "latest"], &output.unwrap());
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    std::fs::remove_file(shop.path("key.txt")).unwrap();
+    let copied = shop.must(&["push", &shop.files("backups")[0], "--to", "elsewhere", "--json"]);
+    assert!(copied.stdout.contains("its content is not checked"), "{}", copied.stdout);
+    let events = copied.json();
+    let copying: Vec<_> = events.iter().filter(|event| event["event"] == "copying").collect();
+    assert!(!copying.is_empty() && copying.iter().all(|event| event["total"].as_u64() > Some(0)), "{events:?}");
+    assert_eq!(copying.last().unwrap()["done"], copying.last().unwrap()["total"]);
+    assert_eq!(shop.files("elsewhere"), shop.files("backups"));
+}
+
+#[test]
+fn limits_hold_wherever_an_archive_goes() {
+    let shop = Shop::new();
+    shop.configure(&CONFIG.replace("{ to: backups }", "{ to: backups, max_size: 1KiB, bandwidth: 1GiB/s }"));
+    for to in [&["dump"][..], &["dump", "-o", "-"], &["dump", "-o", "a.zip"]] {
+        let ran = shop.run(to);
+        assert!(ran.code == 1 && ran.stderr.contains("larger than the 1024 bytes"), "{to:?}: {}", ran.stderr);
+    }
+    assert!(!shop.path("a.zip").exists() && shop.files("backups").is_empty());
+}
+
+#[test]
+fn no_restore_goes_on_when_no_copy_of_its_safety_dump_could_be_checked() {
+    let server = S3Server::shared(S3Kind::Moto);
+    let (bucket, trouble) = (server.create_bucket(), Trouble::before(&server.address()));
+    let shop = Shop::new();
+    shop.must(&["dump", "-q", "-o", "shop.zip"]);
+    let archive = format!(
+        "archive:\n  to: {{ url: '{}', endpoint: '{}', access_key_id: '{}', secret_access_key: '{}' }}\n",
+        bucket.url("shop"),
+        trouble.endpoint(),
+        server.access_key(),
+        server.secret_key(),
+    );
+    shop.configure(&CONFIG.replace("archive: { to: backups }\n", &archive));
+    shop.break_it();
+    let state = shop.state();
+    trouble.make(Requests::all().method("GET"), Mishap::Status(403));
+    let ran = shop.run(&["restore", "shop.zip", "--yes", "--safety-dump"]);
+    assert!(ran.code == 1 && ran.stderr.contains("no copy of the safety dump"), "{}", ran.stderr);
+    assert_eq!(shop.state(), state);
+    trouble.clear();
+    shop.must(&["restore", "shop.zip", "--yes", "--safety-dump"]);
+    assert_ne!(shop.state(), state);
 }

@@ -382,6 +382,9 @@ fn write(place: &Place, bytes: &[u8], publish: bool) -> Vec<CopyOutcome> {
     destination.copies().into_iter().map(|copy| copy.outcome).collect()
 }
 
+const FIRST: &str = "shop-20260101T030000Z.zip";
+const SECOND: &str = "shop-20260102T030000Z.zip";
+
 #[test]
 fn what_dumps_restores_and_prunes_really_ask_of_a_bucket_their_users_may() {
     let server = S3Server::start(S3Kind::Moto);
@@ -396,9 +399,9 @@ fn what_dumps_restores_and_prunes_really_ask_of_a_bucket_their_users_may() {
         Place::from_url(&bucket.url(&format!("shop/daily/{name}")), &options, Path::new("/")).unwrap()
     };
     let bytes = sample();
-    assert_eq!(write(&place("a.zip"), &bytes, true), [CopyOutcome::Verified]);
+    assert_eq!(write(&place(FIRST), &bytes, true), [CopyOutcome::Verified]);
     // An upload in parts begins with its second part.
-    write(&place("b.zip"), &bytes.repeat(2), false);
+    write(&place(SECOND), &bytes.repeat(2), false);
     let written: BTreeSet<_> = trouble.seen().iter().map(|request| right(request).to_owned()).collect();
     let (may, _) = granted(&parse(&blueprint(Cloud::Aws)), "writer");
     assert!(written.is_subset(&may), "{:?}", written.difference(&may));
@@ -409,7 +412,7 @@ fn what_dumps_restores_and_prunes_really_ask_of_a_bucket_their_users_may() {
         trouble.seen()[since..].iter().map(|request| right(request).to_owned()).collect::<BTreeSet<_>>()
     };
     let before = trouble.seen().len();
-    let opened = open(&place("a.zip"), &Identities::none()).unwrap();
+    let opened = open(&place(FIRST), &Identities::none()).unwrap();
     opened.archive().verify(&Default::default(), &|_| (), &|| false).unwrap();
     let (may, _) = granted(&parse(&blueprint(Cloud::Aws)), "restorer");
     assert!(
@@ -419,7 +422,7 @@ fn what_dumps_restores_and_prunes_really_ask_of_a_bucket_their_users_may() {
     );
     assert!(bucket.uploads("").is_empty());
 
-    assert_eq!(write(&place("b.zip"), &sample(), true), [CopyOutcome::Verified]);
+    assert_eq!(write(&place(SECOND), &sample(), true), [CopyOutcome::Verified]);
     let before = trouble.seen().len();
     let shelf = shelf(&server, &trouble.endpoint(), &bucket.url("shop/daily"));
     let keep = serde_json::from_value(serde_json::json!({ "last": 1 })).unwrap();
@@ -429,11 +432,11 @@ fn what_dumps_restores_and_prunes_really_ask_of_a_bucket_their_users_may() {
         .iter()
         .flat_map(|plan| plan.perform(&Cancel::default()).removed)
         .collect();
-    assert_eq!(pruned, [bucket.url("shop/daily/a.zip")]);
+    assert_eq!(pruned, [bucket.url(&format!("shop/daily/{FIRST}"))]);
     let (may, _) = granted(&parse(&blueprint(Cloud::Aws)), "pruner");
     assert!(asked(before).is_subset(&may), "{:?}", asked(before).difference(&may));
     assert!(asked(before).contains("s3:DeleteObject"));
-    assert_eq!(bucket.keys(""), ["shop/daily/b.zip"]);
+    assert_eq!(bucket.keys(""), [format!("shop/daily/{SECOND}")]);
     assert!(bucket.versions("").len() > 2, "what was removed stays as a version");
 }
 

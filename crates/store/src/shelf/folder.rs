@@ -17,10 +17,7 @@ pub(super) fn make_folder(place: &Place, name: &str) -> Result<()> {
     if !place.is_dir() {
         refuse_unmounted(place)?;
     }
-    let folder = match name {
-        "" => place.clone(),
-        name => place.join(name).parent().map_or_else(|| place.clone(), Path::to_owned),
-    };
+    let folder = place.join(name).parent().map_or_else(|| place.clone(), Path::to_owned);
     DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| {
         Error::io("can't make the folder for archives", error).with_context("folder", folder.display())
     })

@@ -2,7 +2,7 @@
 
 use dumprestore::OpenArchive;
 use dumprestore_driver::{Error, ErrorKind, Result};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::clock::{Clocks, WrongClock};
 use super::glance::{Summary, Unusable, glance_at};
@@ -192,7 +192,11 @@ impl Shelf {
         let Some(newest) = newest else { return true };
         let since =
             newest.entry.modified.map_or(newest.summary.sealed, |copied| copied.min(newest.summary.sealed));
-        written.is_none_or(|written| written >= since)
+        match entry.place {
+            // Its store tells it in whole seconds, cut off.
+            Place::Object(_) => written.is_none_or(|written| written + Duration::SECOND > since),
+            _ => written.is_none_or(|written| written >= since),
+        }
     }
 
     fn none(&self, set: &str, until: Option<OffsetDateTime>, others: usize) -> Error {

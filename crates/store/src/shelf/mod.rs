@@ -109,7 +109,11 @@ impl Shelf {
     /// As of [`targets`](Self::targets).
     pub fn targets_before_restore(&self, naming: &Naming<'_>) -> Result<Vec<Target>> {
         let below = |place: &SetPlace| {
-            make_folder(&place.place, "")?;
+            let within = match &place.place {
+                Place::File(path) => Place::Folder(path.parent().unwrap_or(Path::new("/")).to_owned()),
+                other => other.clone(),
+            };
+            make_folder(&within, &format!("{BEFORE_RESTORE}/archive"))?;
             let place = SetPlace { place: below(&place.place, BEFORE_RESTORE)?, ..place.clone() };
             Ok(place)
         };
