@@ -52,6 +52,12 @@ redis-equality keys="300000" megabytes="200":
     DUMPRESTORE_KEYS={{keys}} DUMPRESTORE_VALUE={{megabytes}} cargo test --release -p dumprestore-redis \
         --test equality --test restore_memory -- --nocapture
 
+# Dumps, verifications and restores of so many objects and one of so many megabytes, and of a stack with so many in each of its
+# sources by way of 10 MB of disk: their memory. Needs 16 GB of memory, which is the disk of the stores.
+sizes objects="100000" megabytes="6144" stack="256":
+    DUMPRESTORE_OBJECTS={{objects}} DUMPRESTORE_LARGE={{megabytes}} DUMPRESTORE_STACK={{stack}} \
+        cargo test --release -p dumprestore-cli --test size -- --nocapture --test-threads=1
+
 # All of a stack at once, beside the scripts that people write and borgmatic: 1.6 GB.
 bench-stack:
     cargo build --release -p dumprestore-cli

@@ -38,6 +38,7 @@ impl Cli {
 
     /// Runs the command that this process was started with.
     pub fn run(self) -> ExitCode {
+        crate::memory::give_back_large_blocks();
         self.run_from(crate::env::arguments()).into()
     }
 

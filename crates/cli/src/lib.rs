@@ -27,6 +27,7 @@ mod env;
 mod exit;
 mod extraction;
 mod interrupt;
+mod memory;
 #[cfg(test)]
 mod reference;
 mod session;

@@ -21,7 +21,7 @@ use crate::line::Headers;
 use crate::state::State;
 
 /// Larger objects are read by ranges of that size, several at once.
-const RANGE: u64 = 8 << 20;
+const RANGE: u64 = 4 << 20;
 /// So many ranges of one object.
 const RANGES_AT_ONCE: usize = 4;
 /// So many ranges of all objects together wait in memory, beside one of each object.

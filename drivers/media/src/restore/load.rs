@@ -10,8 +10,8 @@ use super::upload::{CHUNK, Upload};
 use super::{Loading, Work};
 
 /// What uploads hold in memory all together, in units.
-pub(super) const ROOM: usize = 192;
-/// Bytes of a unit: all together they are 48 MiB.
+pub(super) const ROOM: usize = 128;
+/// Bytes of a unit: all together they are 32 MiB.
 const UNIT: usize = 256 << 10;
 /// Larger objects are sent in chunks, two of them at once.
 const LARGE: u64 = 64 << 20;
