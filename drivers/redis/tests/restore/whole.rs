@@ -65,7 +65,7 @@ fn before_of(fingerprint: &str) -> String {
 async fn a_commit_is_not_said_to_be_over_where_somebody_has_emptied_what_was_staged() {
     let Ground { source, driver, dump, before, .. } = Ground::new().await;
     let run = run();
-    let mut staging = prepared_as(run.clone(), &*driver, dump.node.clone()).await.unwrap();
+    let staging = prepared_as(run.clone(), &*driver, dump.node.clone()).await.unwrap();
     for index in [14, 15] {
         source.run(index, &["FLUSHDB"]);
     }
