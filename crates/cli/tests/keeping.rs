@@ -176,7 +176,10 @@ fn what_a_run_is_given_to_decrypt_with_does_not_stand_in_for_what_the_configurat
     assert!(copied.stdout.contains("its content is not checked"), "{}", copied.stdout);
     let events = copied.json();
     let copying: Vec<_> = events.iter().filter(|event| event["event"] == "copying").collect();
-    assert!(!copying.is_empty() && copying.iter().all(|event| event["total"].as_u64() > Some(0)), "{events:?}");
+    assert!(
+        !copying.is_empty() && copying.iter().all(|event| event["total"].as_u64() > Some(0)),
+        "{events:?}"
+    );
     assert_eq!(copying.last().unwrap()["done"], copying.last().unwrap()["total"]);
     assert_eq!(shop.files("elsewhere"), shop.files("backups"));
 }
@@ -199,7 +202,7 @@ fn no_restore_goes_on_when_no_copy_of_its_safety_dump_could_be_checked() {
     let shop = Shop::new();
     shop.must(&["dump", "-q", "-o", "shop.zip"]);
     let archive = format!(
-        "archive:\n  to: {{ url: '{}', endpoint: '{}', access_key_id: '{}', secret_access_key: '{}' }}\n",
+        "archive:\n  to: {{ url: '{}', endpoint: '{}', access_key_id: '{}', secret_access_key: '{}', retries: 1 }}\n",
         bucket.url("shop"),
         trouble.endpoint(),
         server.access_key(),
