@@ -112,12 +112,20 @@ impl Transaction {
         let (observer, stop, steps) = (&self.run.observer, &self.stop, &mut self.steps[..undoable]);
         let all = steps.iter_mut().map(|step| step.load(observer).inspect_err(|_| stop.all()));
         first_cause(futures_util::future::join_all(all).await)?;
+        self.prepare_all().await
+    }
+
+    /// At once: most of it is waiting for servers and disks.
+    async fn prepare_all(&mut self) -> Result<()> {
         self.phase("prepare");
+        self.run.cancel.check()?;
+        let undoable = self.undoable();
         for at in 0..undoable {
-            self.run.cancel.check()?;
-            self.advance(at, "prepare", "prepared").await?;
+            self.journal_step(at, "prepare").await?;
         }
-        Ok(())
+        let (run, stop, steps) = (&self.run, &self.stop, &mut self.steps[..undoable]);
+        let all = steps.iter_mut().map(|step| step.prepare(run).inspect_err(|_| stop.all()));
+        first_cause(futures_util::future::join_all(all).await)
     }
 
     /// Where the staged data of each node can be reached.
@@ -170,7 +178,8 @@ impl Transaction {
         self.begin(at).await?;
         self.journal_step(at, "load").await?;
         self.steps[at].load(&self.run.observer).await?;
-        self.advance(at, "prepare", "prepared").await
+        self.journal_step(at, "prepare").await?;
+        self.steps[at].prepare(&self.run).await
     }
 
     async fn commit_node(&mut self, at: usize) -> Result<()> {
@@ -316,7 +325,6 @@ impl Transaction {
         let mut staging = step.staging.write().await;
         let advanced = match verb {
             "begin" => staging.begin().await,
-            "prepare" => staging.prepare().await,
             _ => staging.commit().await,
         };
         drop(staging);
@@ -407,6 +415,19 @@ impl Step {
             token,
             passed_over_by: None,
         }
+    }
+
+    /// On a thread of its own: drivers may block.
+    async fn prepare(&mut self, run: &Run) -> Result<()> {
+        self.section.as_ref().map_or(Ok(()), |section| section.sound())?;
+        let (staging, runtime) = (self.staging.clone(), tokio::runtime::Handle::current());
+        let work = move || runtime.block_on(async { staging.write().await.prepare().await });
+        let prepared = tokio::task::spawn_blocking(work).await;
+        let prepared = prepared.map_err(|error| Error::defect("a driver panicked").with_source(error));
+        prepared.flatten().map_err(|error| error.with_node(&self.node))?;
+        told(run, &self.node, "prepared");
+        self.tell_ledger(run).await;
+        Ok(())
     }
 
     async fn load(&mut self, observer: &Arc<dyn Observer>) -> Result<()> {
