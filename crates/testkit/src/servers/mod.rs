@@ -14,6 +14,8 @@ mod postgres;
 mod programs;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod room;
 #[cfg(feature = "s3")]
 mod s3;
 #[cfg(any(feature = "mysql", feature = "postgres", feature = "redis", feature = "s3"))]

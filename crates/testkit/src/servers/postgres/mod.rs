@@ -12,7 +12,8 @@ use std::sync::{Mutex, PoisonError};
 
 pub use options::{PostgresOptions, PostgresVersion};
 
-use super::server::{Home, Server, room};
+use super::room::room;
+use super::server::{Home, Server};
 use super::{Account, Authority, Programs, run};
 use crate::free_port;
 
