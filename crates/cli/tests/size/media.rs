@@ -76,7 +76,7 @@ fn many_objects_and_a_large_one_take_little_memory_on_their_way_into_a_file_and_
         println!("{what}: {peak} MB at the peak, {:.1?}", begun.elapsed());
         assert!(peak < MOST_MB, "{what}: {peak} MB");
     };
-    println!("{objects} objects, and one of {} MB", parts * PART >> 20);
+    println!("{objects} objects, and one of {} MB", (parts * PART) >> 20);
     measured("a dump into a file", &["dump", "-c", "file.yaml"]);
     measured("verifying the file", &["verify", "file.zip"]);
     assert!(site.size("file.zip") > parts * PART / 4);
