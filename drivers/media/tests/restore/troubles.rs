@@ -126,24 +126,23 @@ async fn a_bad_way_to_the_server_is_gone_again_or_ends_with_all_that_was_old() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_that_comes_after_the_rollback_finds_it_waiting() {
+async fn a_deletion_that_comes_late_finds_the_rollback_waiting() {
     let trouble = trouble();
     let case = by_way_of(&trouble, 2);
-    case.put("a", "archived");
     let archived = case.dump().await;
-    case.put("a", "old");
+    case.put("extra", "old");
     let mut restoring = case.restored(&archived, Step::Prepare).await;
     // The first try comes late, and the second in time.
     let begun = std::time::Instant::now();
     trouble.make(
-        Requests::all().method("PUT").with("/media/a").times(1),
-        Mishap::Later(Duration::from_millis(1_500)),
+        Requests::all().method("DELETE").with("/media/extra").times(1),
+        Mishap::Later(Duration::from_millis(2_300)),
     );
     restoring.staging().commit().await.unwrap();
-    assert_eq!((trouble.mishaps(), case.get("a").as_deref()), (1, Some("archived")));
+    assert_eq!((trouble.mishaps(), case.get("extra")), (1, None));
     restoring.staging().rollback().await.unwrap();
-    tokio::time::sleep(Duration::from_millis(2_000).saturating_sub(begun.elapsed())).await;
-    assert_eq!(case.get("a").as_deref(), Some("old"));
+    tokio::time::sleep(Duration::from_millis(4_500).saturating_sub(begun.elapsed())).await;
+    assert_eq!(case.get("extra").as_deref(), Some("old"));
     assert_eq!(case.left(), Vec::<String>::new());
 }
 
