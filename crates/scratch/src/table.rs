@@ -15,7 +15,7 @@ use redb::{Database, ReadableTable, StorageBackend, TableDefinition, WriteTransa
 use serde::{Serialize, de::DeserializeOwned};
 
 /// A table keeps so many entries in memory. Few while it is tested, so that the tests see the scratch file as well.
-const MOST_RECENT: usize = if cfg!(debug_assertions) { 20 } else { 24_000 };
+const MOST_RECENT: usize = if cfg!(debug_assertions) { 20 } else { 8_000 };
 /// The database keeps so many bytes of itself in memory.
 const CACHE: usize = 12 << 20;
 
