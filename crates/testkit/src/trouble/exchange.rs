@@ -43,7 +43,8 @@ async fn one(client: &mut TcpStream, server: &str, plan: &Mutex<Plan>) -> Result
         return Ok(false);
     }
     if let Some(Mishap::Later(pause)) = mishap {
-        reset(client);
+        // It has to hear of that now.
+        write.shutdown().await?;
         return later(&head, server, pause).await;
     }
     if mishap == Some(Mishap::Unconditional) {
