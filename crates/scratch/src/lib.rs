@@ -7,7 +7,7 @@
 //!
 //! # Limits
 //!
-//! A table keeps 24,000 entries in memory, and the database 12 MiB of itself. On disk an entry takes about twice its size.
+//! A table keeps 8,000 entries in memory, and the database 12 MiB of itself. On disk an entry takes about twice its size.
 
 mod table;
 
