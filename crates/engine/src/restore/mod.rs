@@ -142,8 +142,7 @@ async fn choose_and_plan(
             let (chosen, warnings) = choose::choose(set, archive, options)?;
             let manifest = archive.archive().manifest();
             let name = (archive.label.as_str(), manifest.run.as_str());
-            let mut plan =
-                plan::plan(set, run, name, &chosen, warnings, options, Some(archive)).await?;
+            let mut plan = plan::plan(set, run, name, &chosen, warnings, options, Some(archive)).await?;
             plan.incomplete = options.only.is_empty()
                 && (chosen.len() < set.dump_order().len() || chosen.len() < manifest.nodes.len());
             Ok((chosen, plan))
