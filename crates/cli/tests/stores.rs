@@ -300,6 +300,18 @@ fn check_looks_at_the_places_of_archives() {
 }
 
 #[test]
+fn a_mistyped_option_of_a_store_is_shown_where_it_stands_with_what_was_meant() {
+    let shop = Shop::new();
+    let config = "version: 1\nname: shop\nset:\n  - name: media\n    driver: media\n    url: s3://media\n    endpont: http://localhost\n";
+    std::fs::write(shop.path("dumprestore.yaml"), config).unwrap();
+    let ran = shop.run(&["check"]);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    for told in ["7:5", "unknown option `endpont` for driver `media`", "did you mean `endpoint`?"] {
+        assert!(ran.stderr.contains(told), "{told}: {}", ran.stderr);
+    }
+}
+
+#[test]
 fn a_restore_never_removes_archives_that_lie_in_a_bucket_of_media() {
     let (bucket, archives) = moto();
     let node = archives.replacen('{', "{ name: media, driver: media,", 1);

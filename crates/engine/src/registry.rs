@@ -123,15 +123,18 @@ impl Registry {
         let Some(entry) = self.entry(kind) else {
             return Err(ConfigMistake::at(options.span, format!("there is no driver `{kind}`")));
         };
-        let (build, keys_unchecked) = (entry.read)(options)?;
         let schema = OptionSchema::of(&entry.options);
-        if keys_unchecked && !schema.is_open() {
-            let unknown = options.mapping().into_iter().flatten().find(|(key, _)| !schema.has(&key.text));
-            if let Some((key, _)) = unknown {
-                return Err(ConfigMistake::unknown(key.span, &key.text, schema.keys()));
-            }
+        let unknown = || {
+            let mut keys = options.mapping().into_iter().flatten().map(|(key, _)| key);
+            let key = keys.find(|key| !schema.is_open() && !schema.has(&key.text))?;
+            Some(ConfigMistake::unknown(key.span, &key.text, schema.keys()))
+        };
+        match (entry.read)(options) {
+            Ok((build, keys_unchecked)) => unknown().filter(|_| keys_unchecked).map_or(Ok(build), Err),
+            // Of options that were put together from several structures it is not told which one is wrong.
+            Err(mistake) if mistake.is_somewhere_in(options.span) => Err(unknown().unwrap_or(mistake)),
+            Err(mistake) => Err(mistake),
         }
-        Ok(build)
     }
 
     /// How a node of that driver becomes SQL.

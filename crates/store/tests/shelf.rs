@@ -114,6 +114,22 @@ fn what_was_begun_after_a_moment_and_can_not_be_read_does_not_stop_who_asks_for_
 }
 
 #[test]
+fn what_can_not_be_used_and_may_be_meant_is_named_unless_it_is_the_same_dump_once_more() {
+    let folder = Folder::new();
+    let good = folder.archive("shop-20260101T030000Z.zip");
+    write(&good, "shop", EARLY, &["db"]);
+    fs::write(folder.archive("shop-20260101T030000Z-2.zip"), "for others").unwrap();
+    let latest = folder.shelf(&["db"]).latest().unwrap();
+    assert_eq!(latest.place.local(), Some(&*good));
+    assert_eq!(latest.unusable.len(), 1, "it is told of");
+    let other = folder.archive("shop-20260105T030000Z.zip");
+    fs::write(&other, "no archive").unwrap();
+    let error = folder.shelf(&["db"]).latest().map(drop).unwrap_err();
+    assert!(error.to_string().contains(&other.display().to_string()), "{error}");
+    assert!(error.hint().unwrap().contains("`shop-20260101T030000Z.zip` is older"), "{error:?}");
+}
+
+#[test]
 fn an_archive_counts_by_when_it_was_written_if_it_says_that_it_is_much_newer() {
     let folder = Folder::new();
     let newest = folder.archive("shop-20260101T030000Z.zip");

@@ -82,13 +82,20 @@ impl Ls {
             }
         };
         let Listed { archives, unreadable, failed, .. } = listed;
+        let is_unread = archives.is_empty() && !unreadable.is_empty();
         let archives = self.chosen(session, archives)?;
-        session.console.print(self.render(&archives))?;
+        let text = self.render(&archives);
+        session.console.print(match (text.is_empty(), is_unread) {
+            (false, _) => text,
+            (true, false) => "no archives".to_owned(),
+            (true, true) => "no archives that can be read".to_owned(),
+        })?;
         for (place, error) in &failed {
             session.console.warn(format_args!("can't look into `{place}`: {error}"), error.hint());
         }
         for unusable in &unreadable {
-            session.console.warn(format_args!("not an archive that can be used: {}", unusable.why), None);
+            let (name, why) = (&unusable.name, &unusable.why);
+            session.console.warn(format_args!("`{name}` is no archive that can be used: {why}"), None);
         }
         let exit = if failed.is_empty() && unreadable.is_empty() { Exit::Ok } else { Exit::Degraded };
         let failed: Vec<_> =
@@ -133,7 +140,7 @@ impl Ls {
             }
             table(&mut text, &archives);
         }
-        if text.is_empty() { "no archives".to_owned() } else { text }
+        text
     }
 
     fn headings(&self, archive: &Copies) -> Vec<String> {

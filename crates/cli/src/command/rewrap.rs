@@ -22,7 +22,7 @@ Examples:
   dumprestore rewrap shop.zip --to age1...                  shop.zip.age beside it
   dumprestore rewrap latest --recipients-file team.txt      somebody has left the team
   dumprestore rewrap latest --remove-old                    to whom `archive.encryption` now says
-  dumprestore rewrap shop.zip.age --decrypt -o shop.zip -i key.txt
+  dumprestore rewrap shop.zip.age --decrypt -o shop.zip --identity key.txt
 
 The archive is decrypted, compared with its manifest, and written anew under another name: it is never changed in place. Only when what was stored has been read back and compared does `--remove-old` remove the old one. Whoever could read the old one may have a copy of it.";
 

@@ -75,6 +75,12 @@ impl Mistake {
         self
     }
 
+    /// Whether no more is known of where it is than that it is in what begins there.
+    pub(crate) fn is_somewhere_in(&self, whole: Span) -> bool {
+        let is_vague = self.span.is_none_or(|span| span == whole);
+        is_vague && self.path.is_empty() && matches!(self.what, What::Said(_))
+    }
+
     /// The same, at `span` unless it is known better.
     pub(crate) fn or_at(mut self: Box<Self>, span: Span) -> Box<Self> {
         self.span.get_or_insert(span);

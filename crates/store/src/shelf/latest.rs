@@ -133,9 +133,8 @@ impl Shelf {
         let mut best = newest.into_iter().rev().flatten();
         let newest = best.next();
         let doubtful = |it: &&Unusable| self.may_be_meant(&set, it, newest.as_ref(), until);
-        if let Some(Unusable { error, .. }) = unusable.iter().find(doubtful) {
-            let why = "an older archive would be meant: name the one that you mean, or move this one away";
-            return Err(again(error).with_hint(why));
+        if let Some(unusable) = unusable.iter().find(doubtful) {
+            return Err(in_doubt(unusable, newest.as_ref()));
         }
         let newest = newest.ok_or_else(|| self.none(&set, until, others.len()))?;
         let archive = open(&newest.entry.place, &self.identities)?;
@@ -190,6 +189,10 @@ impl Shelf {
             return false;
         }
         let Some(newest) = newest else { return true };
+        // The same dump, kept a second time for others to read.
+        if begun.is_some() && begun == self.settings.name.moment_of(set, &newest.entry.name) {
+            return false;
+        }
         let since =
             newest.entry.modified.map_or(newest.summary.sealed, |copied| copied.min(newest.summary.sealed));
         match entry.place {
@@ -232,7 +235,17 @@ fn unasked(error: Error, asked: &str) -> Error {
     error.with_hint(hint)
 }
 
-/// The same error, for one who only has it lent.
-fn again(error: &Error) -> Error {
+/// What can't be used, and may be what is meant.
+fn in_doubt(unusable: &Unusable, readable: Option<&Candidate>) -> Error {
+    let Unusable { entry, error, .. } = unusable;
+    let cure = error.hint().map(|hint| format!("{hint}; or ")).unwrap_or_default();
+    let way_out = match readable {
+        Some(older) => {
+            format!("name the one that you mean (`{}` is older), or move this one away", older.entry.name)
+        }
+        None => "name the one that you mean".to_owned(),
+    };
     Error::new(error.kind(), error.to_string())
+        .with_context("archive", entry.place.shown())
+        .with_hint(format!("{cure}{way_out}"))
 }
