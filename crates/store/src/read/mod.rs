@@ -18,8 +18,8 @@ use blocks::Blocks;
 
 /// Bytes that are fetched at once.
 const BLOCK: u64 = 1 << 20;
-/// Blocks that are kept, those that are being fetched included. It bounds memory: 40 MiB for each archive that is open.
-const KEPT: usize = 40;
+/// Blocks that are kept, those that are being fetched included. It bounds memory: 24 MiB for each archive that is open.
+const KEPT: usize = 24;
 
 /// Under what name the set is noted beside an object.
 pub(crate) const SET: &str = "dumprestore-set";
@@ -27,7 +27,7 @@ pub(crate) const SET: &str = "dumprestore-set";
 /// An object that is read at any place, from several threads at once.
 ///
 /// # Behavior
-/// - Blocks of 1 MiB are fetched, 40 of which are kept. Who reads on and on finds the next ones fetched already; several
+/// - Blocks of 1 MiB are fetched, 24 of which are kept. Who reads on and on finds the next ones fetched already; several
 ///   threads may do so at once, each at a place of its own.
 /// - All that is read is of one version of the object. Once it was replaced, reading fails, with an error that says so.
 /// - A store that fails for a while is asked again, as its [`Bucket`](dumprestore_bucket::Bucket) was told to.
