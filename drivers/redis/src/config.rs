@@ -126,6 +126,7 @@ impl RedisConfig {
             Some(Databases::All(All::All)) => Meant::All,
             Some(Databases::These(list)) => Meant::These(check_list(list)?),
         };
+        databases.refuse_other(target.index())?;
         Ok(Setup {
             target,
             databases,
@@ -171,6 +172,19 @@ pub(crate) enum Meant {
 }
 
 impl Meant {
+    /// The index in the URL would be passed over: who names one, with `--map` say, means that database.
+    fn refuse_other(&self, index: u64) -> Result<()> {
+        // Many URLs end in `/0` without that anything is meant by it. One of several is where references are looked for.
+        if index == 0 || matches!(self, Self::These(list) if list.contains(&index)) {
+            return Ok(());
+        }
+        Err(Error::config("`url` names one database, and `databases` says otherwise")
+            .with_context("index", index)
+            .with_hint(
+                "leave the index out of the URL: what `databases` says is dumped, and restored where it was",
+            ))
+    }
+
     /// Whether that database is meant.
     pub(crate) fn has(&self, index: u64) -> bool {
         match self {

@@ -309,6 +309,10 @@ fn options_that_contradict_themselves_are_refused() {
         "`databases` is empty",
     );
     refused(with(url, |config| config.databases = Some(Databases::These(vec![1, 2, 1]))), "twice");
+    for databases in [Databases::These(vec![0, 1]), Databases::These(vec![4]), Databases::All(All::All)] {
+        let named = with("redis://localhost/3", |config| config.databases = Some(databases));
+        refused(named, "`databases` says otherwise");
+    }
     refused(with(url, |config| config.include = vec![String::new()]), "`include` has an empty pattern");
     refused(with(url, |config| config.user = Some("u".to_owned())), "a user and no password");
     refused(with(url, |config| config.sentinel_user = Some("u".to_owned())), "sentinel_password");

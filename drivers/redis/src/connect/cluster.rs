@@ -88,11 +88,16 @@ impl Cluster {
     /// The same, with each primary asked as well: all tell the same, and are who they are said to be.
     ///
     /// # Errors
-    /// The same, and if one of them can't be reached or tells otherwise.
-    pub(crate) fn agreed(session: &mut Session, cancel: &Cancel) -> Result<Option<Self>> {
-        let Some(this) = Self::of(session)? else { return Ok(None) };
+    /// The same, and if one of them can't be reached or tells otherwise; or if the node has no slots: it may have been
+    /// taken out of its cluster, and what it has is not what the application has.
+    pub(crate) fn agreed(session: &mut Session, cancel: &Cancel) -> Result<Self> {
+        let this = Self::of(session)?.ok_or_else(|| {
+            Error::environment("the server is a node of a cluster that has no slots").with_hint(
+                "name another node of the cluster; or create it first: `redis-cli --cluster create`",
+            )
+        })?;
         this.agree(cancel)?;
-        Ok(Some(this))
+        Ok(this)
     }
 
     /// Asks each primary whether it is still so.

@@ -54,7 +54,7 @@ impl Layout {
         let mut session = Session::open_for(&setup.target, &cx.cancel)?;
         let server = Server::of(&mut session)?;
         let cluster = match server.cluster {
-            true => Cluster::agreed(&mut session, &cx.cancel)?,
+            true => Some(Cluster::agreed(&mut session, &cx.cancel)?),
             false => None,
         };
         let enter = |server: &Server| {

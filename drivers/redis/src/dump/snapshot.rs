@@ -169,7 +169,7 @@ impl Snapshot {
 
     fn tell(&self, tally: &Tally, spare: &BTreeSet<u64>, told: Vec<LedgerEntry>) {
         self.note(tally.facts(&self.setup));
-        let mut ledger = tally.ledger(spare);
+        let mut ledger = tally.ledger(&self.setup, spare);
         ledger.extend(told);
         ledger.extend(apart(&self.layout, self.facts().get("cut_within_ms").map(String::as_str)));
         *self.ledger.lock().unwrap_or_else(PoisonError::into_inner) = ledger;

@@ -91,10 +91,14 @@ impl Tally {
         facts
     }
 
-    pub(super) fn ledger(&self, spare: &BTreeSet<u64>) -> Vec<LedgerEntry> {
+    pub(super) fn ledger(&self, setup: &Setup, spare: &BTreeSet<u64>) -> Vec<LedgerEntry> {
         let why = "its keys are those of a restore, and not live: it is left out";
         let mut ledger: Vec<LedgerEntry> =
             spare.iter().map(|index| LedgerEntry::note(format!("database {index}"), why)).collect();
+        if !setup.include.is_empty() && self.rows() == 0 {
+            let why = "no key fits `include`, and none was dumped: is it misspelt?";
+            ledger.push(LedgerEntry::note("keys", why));
+        }
         if self.vanished > 0 {
             let why = format!("{} keys were deleted or had expired before they were read", self.vanished);
             ledger.push(LedgerEntry::note("keys", why));

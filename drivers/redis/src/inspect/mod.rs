@@ -138,7 +138,7 @@ struct Looking<'a> {
 
 /// Who shares the keys, if several may.
 fn cluster(session: &mut Session, server: &Server) -> Result<Option<Cluster>> {
-    if server.cluster { Cluster::agreed(session, &Cancel::default()) } else { Ok(None) }
+    if server.cluster { Cluster::agreed(session, &Cancel::default()).map(Some) } else { Ok(None) }
 }
 
 /// All primaries at once.

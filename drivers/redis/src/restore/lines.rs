@@ -26,10 +26,7 @@ impl Lines {
     /// If one can't be reached, or the cluster is not whole, or is being changed.
     pub(super) fn of_cluster(target: &Target, cancel: &Cancel) -> Result<Self> {
         let mut session = Session::open_for(target, cancel)?;
-        let cluster = Cluster::agreed(&mut session, cancel)?.ok_or_else(|| {
-            Error::environment("the server is a node of a cluster that has no slots yet")
-                .with_hint("create the cluster first: `redis-cli --cluster create`")
-        })?;
+        let cluster = Cluster::agreed(&mut session, cancel)?;
         let lines = cluster.primaries.iter().map(|primary| Line::open(&primary.target, cancel));
         Ok(Self { lines: lines.collect::<Result<_>>()?, map: cluster.map(), cluster: Some(cluster) })
     }

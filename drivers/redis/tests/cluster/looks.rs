@@ -1,6 +1,8 @@
 //! Ways to a cluster, and what is told of it.
 
-use dumprestore_driver::{ArchivedNode, Inspection, OldState, Severity, StageContext};
+use dumprestore_driver::{
+    ArchivedNode, CutContext, CutMode, Inspection, OldState, OpenContext, Severity, StageContext,
+};
 use dumprestore_testkit::{RedisCluster, RedisOptions, RedisServer, free_port};
 use serde_json::json;
 
@@ -65,6 +67,21 @@ async fn a_login_that_may_not_ask_who_has_the_slots_is_told_so() {
     let half = driver(json!({ "url": cluster.url(), "user": "half", "password": "half" }));
     let inspection = half.inspect().await.unwrap();
     assert!(told(&inspection, "cluster|nodes"), "{inspection:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_has_no_slots_is_not_dumped_as_an_empty_server() {
+    let alone = RedisOptions::new(V).setting("cluster-enabled", "yes").start();
+    let driver = driver_of(&alone.url(0));
+    assert!(told(&driver.inspect().await.unwrap(), "has no slots"));
+    let folder = dumprestore_testkit::TempDir::with_prefix("dumprestore-").unwrap();
+    let error = match driver.open(OpenContext::new("run", folder.path())).await {
+        Err(error) => error,
+        Ok(mut source) => {
+            source.pin(&CutContext::new(std::time::SystemTime::now(), CutMode::Open)).await.unwrap_err()
+        }
+    };
+    assert!(error.to_string().contains("has no slots"), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

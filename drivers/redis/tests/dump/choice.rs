@@ -48,13 +48,12 @@ async fn dumped(config: RedisConfig) -> (Vec<String>, usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn databases_patterns_and_functions_are_chosen() {
     let server = filled();
-    let of_url = config(&server.url(5));
-    let (keys, functions) = dumped(of_url.clone()).await;
+    let (keys, functions) = dumped(config(&server.url(5))).await;
     assert_eq!(keys.len(), 6);
     assert!(keys.iter().all(|key| key.starts_with("5/")));
     assert_eq!(functions, 1);
 
-    let mut some = of_url.clone();
+    let mut some = config(&server.url(0));
     some.databases = Some(Databases::These(vec![1, 0]));
     some.functions = false;
     some.include = vec!["user:*".to_owned(), "cart:[*1]".to_owned(), "bin:??".to_owned()];
@@ -65,10 +64,17 @@ async fn databases_patterns_and_functions_are_chosen() {
         ["0/bin:\\xff\\x00", "0/cart:1", "0/user:1", "1/bin:\\xff\\x00", "1/cart:1", "1/user:1"]
     );
     assert_eq!(functions, 0);
-    let facts = dump(some).await.facts;
+    let facts = dump(some.clone()).await.facts;
     assert_eq!(facts["databases"], "0, 1");
     assert_eq!(facts["keys_by_database"], "0: 3, 1: 3");
     assert_eq!(facts["exclude"], "*:2, cart:\\*");
+
+    some.include = vec!["crat:*".to_owned()];
+    let ledger = dump(some).await.ledger;
+    assert!(
+        ledger.iter().any(|entry| entry.why.contains("misspelt")),
+        "nothing is dumped in silence: {ledger:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
