@@ -189,10 +189,6 @@ impl Shelf {
             return false;
         }
         let Some(newest) = newest else { return true };
-        // The same dump, kept a second time for others to read.
-        if begun.is_some() && begun == self.settings.name.moment_of(set, &newest.entry.name) {
-            return false;
-        }
         let since =
             newest.entry.modified.map_or(newest.summary.sealed, |copied| copied.min(newest.summary.sealed));
         match entry.place {
